@@ -1,0 +1,194 @@
+//! From two readings of one meter to what the customer owes: the pure rule that the Pricer runs, the verifier runs
+//! again, and a property test holds to conservation.
+
+use crate::register::{Doubt, advance};
+use crate::tariff::apportion;
+use crate::{MeterId, Money, Range, Reading, Tariff, Timestamp, WattHours, Watts};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Where billing stands for one meter: the registers up to which its energy has been billed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeterBook {
+    /// Which meter.
+    pub meter: MeterId,
+    /// Time of the last reading that was billed.
+    pub at: Timestamp,
+    /// Import register at that time.
+    pub import: WattHours,
+    /// Export register; `None` for a meter that never reported one.
+    pub export: Option<WattHours>,
+    /// When that was reported: it may be older than `at`.
+    pub export_at: Option<Timestamp>,
+    /// Since when readings have come that cannot be believed yet: after a wrong clock, or from a confused meter.
+    pub doubted_since: Option<Timestamp>,
+    /// Set when a register moved as no honest meter's can. Nothing is billed until a person releases it.
+    pub held: Option<Doubt>,
+}
+
+/// Cumulative billed energy of one account since it was opened, by price range. These are what is settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TariffRegisters {
+    /// Imported in the cheaper hours.
+    pub off_peak: WattHours,
+    /// Imported in the dearer hours.
+    pub peak: WattHours,
+    /// Exported at any hour.
+    pub feed_in: WattHours,
+}
+
+impl TariffRegisters {
+    /// Adds one piece.
+    pub fn add(&mut self, piece: &Piece) {
+        match piece.range {
+            Range::OffPeak => self.off_peak += piece.import,
+            Range::Peak => self.peak += piece.import,
+        }
+        self.feed_in += piece.export;
+    }
+
+    /// All energy counted, in either direction.
+    #[must_use]
+    pub fn total(&self) -> WattHours {
+        self.off_peak + self.peak + self.feed_in
+    }
+}
+
+/// The energy of one stretch of time within one price range, and what it costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// The price range.
+    pub range: Range,
+    /// The tariff version that priced it.
+    pub tariff_version: u32,
+    /// Start.
+    pub from: Timestamp,
+    /// End.
+    pub to: Timestamp,
+    /// Import register at the start (interpolated where a reading was split at a border).
+    pub import_from: WattHours,
+    /// Export register at the start, zero for a meter without one.
+    pub export_from: WattHours,
+    /// Energy from the grid.
+    pub import: WattHours,
+    /// Energy to the grid.
+    pub export: WattHours,
+    /// What the customer owes for `import`.
+    pub debit: Money,
+    /// What the customer is paid for `export`.
+    pub credit: Money,
+}
+
+/// What one reading means for money.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Billed {
+    /// The first reading of this meter: billing starts at its registers.
+    Started(MeterBook),
+    /// Energy moved on. Pieces without energy are left out, so the list may be empty.
+    Advanced(MeterBook, Vec<Piece>),
+    /// A register rose by more than can have flowed. Nothing is billed by this reading; the next ones are judged anew,
+    /// from the same start.
+    Doubted(MeterBook, Doubt),
+    /// The registers moved as no honest meter's can; nothing is billed from here on.
+    Held(MeterBook, Doubt),
+    /// Nothing to bill: no import register in this reading, the meter is held, or the amount cannot be represented.
+    Nothing,
+}
+
+/// How long a jump may stay unbelievable before the meter is held. A machine that starts with an old clock sees hours of
+/// energy in no time; when the clock is set, the same step fits.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// Bills `reading` against the meter's book. `limit` is the most power that the connection can carry.
+#[must_use]
+pub fn bill(book: Option<&MeterBook>, reading: &Reading, tariff: &Tariff, limit: Watts) -> Billed {
+    // An absent register is never a number: this reading has no say in the bill, the next one covers its energy.
+    let Some(import) = reading.import else { return Billed::Nothing };
+    let export_at = reading.export.map(|_| reading.at);
+    let Some(book) = book else {
+        return Billed::Started(MeterBook {
+            meter: reading.meter.clone(),
+            at: reading.at,
+            import,
+            export: reading.export,
+            export_at,
+            doubted_since: None,
+            held: None,
+        });
+    };
+    if book.held.is_some() {
+        return Billed::Nothing;
+    }
+    let step = |from, to, since| advance(from, to, since, reading.at, limit);
+    let moved = step(book.import, import, book.at).and_then(|imported| match (book.export, reading.export) {
+        (Some(from), Some(to)) => {
+            step(from, to, book.export_at.unwrap_or(book.at)).map(|exported| (imported, exported))
+        }
+        // The first export register ever seen starts the count, it is not itself energy.
+        _ => Ok((imported, WattHours::ZERO)),
+    });
+    let (imported, exported) = match moved {
+        Ok(energy) => energy,
+        Err(doubt) => return doubted(book, reading.at, doubt),
+    };
+    let next = MeterBook {
+        at: reading.at,
+        import,
+        export: reading.export.or(book.export),
+        export_at: export_at.or(book.export_at),
+        doubted_since: None,
+        ..book.clone()
+    };
+    match pieces(book, &next, imported, exported, tariff) {
+        Some(pieces) => Billed::Advanced(next, pieces),
+        None => Billed::Nothing,
+    }
+}
+
+fn doubted(book: &MeterBook, at: Timestamp, doubt: Doubt) -> Billed {
+    let since = book.doubted_since.unwrap_or(at);
+    let patient = matches!(doubt, Doubt::Jump { .. }) && at.since(since) < PATIENCE;
+    if patient {
+        Billed::Doubted(MeterBook { doubted_since: Some(since), ..book.clone() }, doubt)
+    } else {
+        Billed::Held(MeterBook { held: Some(doubt), ..book.clone() }, doubt)
+    }
+}
+
+fn pieces(
+    book: &MeterBook,
+    next: &MeterBook,
+    imported: WattHours,
+    exported: WattHours,
+    tariff: &Tariff,
+) -> Option<Vec<Piece>> {
+    let (mut import_from, mut export_from) = (book.import, book.export.or(next.export).unwrap_or_default());
+    if imported == WattHours::ZERO && exported == WattHours::ZERO {
+        return Some(Vec::new());
+    }
+    let spans = tariff.split(book.at, next.at);
+    let shares = apportion(imported, &spans).into_iter().zip(apportion(exported, &spans));
+    let mut made = Vec::with_capacity(spans.len());
+    for (span, (import, export)) in spans.iter().zip(shares) {
+        if import != WattHours::ZERO || export != WattHours::ZERO {
+            made.push(Piece {
+                range: span.range,
+                tariff_version: tariff.version,
+                from: span.from,
+                to: span.to,
+                import_from,
+                export_from,
+                import,
+                export,
+                debit: tariff.price(span.range).of(import)?,
+                credit: tariff.feed_in.of(export)?,
+            });
+        }
+        import_from += import;
+        export_from += export;
+    }
+    Some(made)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! What happened, apart from readings: each is written to the journal before anyone acts on it.
+
+use crate::{AccountId, Credit, MeterId, Money, Position, Reason, SwitchId, register::Doubt};
+use serde::{Deserialize, Serialize};
+
+/// The position of a record in the journal: strictly increasing, never used twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub i64);
+
+impl std::fmt::Display for Seq {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A fact. Names are past participles: these things are so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// The service started.
+    Started {
+        /// Program version.
+        version: String,
+    },
+    /// An account was opened.
+    AccountOpened {
+        /// Which.
+        account: AccountId,
+        /// Its number on the chain.
+        number: u32,
+    },
+    /// A customer paid in.
+    ToppedUp {
+        /// Whose account.
+        account: AccountId,
+        /// How much.
+        amount: Money,
+        /// The transaction that carried it, as hex.
+        transaction: String,
+        /// Which of that transaction's deposits, from 0.
+        ordinal: u32,
+    },
+    /// An account passed a threshold.
+    CreditChanged {
+        /// Whose.
+        account: AccountId,
+        /// The state it is in now.
+        credit: Credit,
+        /// The balance at that moment.
+        balance: Money,
+    },
+    /// A switch was told to move.
+    SwitchOrdered {
+        /// Which.
+        switch: SwitchId,
+        /// Where to.
+        position: Position,
+        /// Why.
+        reason: Reason,
+    },
+    /// A switch's contact was read back where it was ordered to be.
+    SwitchConfirmed {
+        /// Which.
+        switch: SwitchId,
+        /// Where it is.
+        position: Position,
+        /// Why it had been ordered there.
+        reason: Reason,
+    },
+    /// A switch could not be moved, or its contact says otherwise.
+    SwitchFailed {
+        /// Which.
+        switch: SwitchId,
+        /// Where it should be.
+        wanted: Position,
+        /// What went wrong.
+        problem: String,
+    },
+    /// A device stopped answering, or answers nonsense.
+    DeviceDegraded {
+        /// The meter or switch.
+        device: String,
+        /// What went wrong.
+        problem: String,
+    },
+    /// A device answers again.
+    DeviceRecovered {
+        /// The meter or switch.
+        device: String,
+    },
+    /// A meter's register moved as no honest meter's can: nothing more is billed until a person looked at it.
+    MeterHeld {
+        /// Which.
+        meter: MeterId,
+        /// Why.
+        doubt: Doubt,
+    },
+    /// A person looked at a held meter and took its present registers as the new start; nothing was billed for the gap.
+    MeterReleased {
+        /// Which.
+        meter: MeterId,
+        /// How far the Pricer had come; the ledger fills it in. Readings after it are billed from the new start.
+        upto: Seq,
+        /// Who looked.
+        by: String,
+    },
+    /// A batch of registers is final on the chain.
+    Settled {
+        /// The batch.
+        batch: u64,
+        /// Accounts in it.
+        accounts: u32,
+        /// The transaction, as hex.
+        transaction: String,
+        /// Gas it used.
+        gas: u64,
+    },
+    /// A batch could not be settled for a reason that waiting will not cure.
+    SettlementRefused {
+        /// The batch.
+        batch: u64,
+        /// What the chain said.
+        problem: String,
+    },
+}
