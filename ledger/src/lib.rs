@@ -1,0 +1,67 @@
+//! The durable record. Everything that happened, in one SQLite file, and the state that follows from it.
+//!
+//! - One writer, [`Ledger::commit`]: many writes, one transaction, one sync (`synchronous=FULL` on a write-ahead log).
+//!   What it has acknowledged survives a power cut.
+//! - Readers keep a cursor ("read up to seq n") in the ledger itself; whoever restarts reads on from there.
+//! - Facts project themselves onto the tables of present state in the same transaction that records them.
+//!
+//! No async here: callers put it on a blocking thread.
+
+mod commit;
+mod error;
+mod outbox;
+mod project;
+mod read;
+mod schema;
+mod verify;
+mod write;
+
+pub use error::LedgerError;
+pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose};
+pub use read::{AccountRow, Interval, MeterRow, SwitchRow, Totals};
+pub use verify::{Finding, Report};
+pub use write::{Enrolment, Outcome, Priced, Write};
+
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The ledger of one gateway. Shared by reference; writes and reads go over two connections, so that a long read does
+/// not hold up recording.
+pub struct Ledger {
+    path: PathBuf,
+    reader: Mutex<Connection>,
+    /// Dropped after the reader: only a connection that may write can fold the write-ahead log into the file when it is
+    /// the last one to close.
+    writer: Mutex<Connection>,
+}
+
+impl Ledger {
+    /// Opens the ledger in this file, or makes a new one. A file that is no ledger, is damaged, or comes from a newer
+    /// version is refused with advice.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let writer = schema::open_writer(path)?;
+        let reader = schema::open_reader(path)?;
+        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), reader: Mutex::new(reader) })
+    }
+
+    /// Folds the write-ahead log into the file, so that the file alone is the whole ledger.
+    pub fn checkpoint(&self) -> Result<(), LedgerError> {
+        Ok(self.writer().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+    }
+
+    /// The file it lives in.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    // A panic while the lock was held cannot have left the database half-changed: the transaction was rolled back.
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,165 @@
+//! The outbox: intents, the signed attempts at each, and the batches of registers that some of them carry.
+
+use crate::{Ledger, LedgerError};
+use domain::{AccountId, Money, TariffRegisters, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+/// What is to happen on the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Purpose {
+    /// Deploy the provider contract.
+    Deploy,
+    /// Open accounts there.
+    OpenAccounts {
+        /// Their numbers.
+        numbers: Vec<u32>,
+    },
+    /// Settle a batch.
+    Settle {
+        /// Its sequence number.
+        sequence: u64,
+    },
+}
+
+/// An intent with every transaction signed for it, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Its number.
+    pub id: i64,
+    /// What it wants.
+    pub purpose: Purpose,
+    /// Signed transactions.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One signed transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The intent it serves.
+    pub intent: i64,
+    /// Its hash, as hex with 0x.
+    pub hash: String,
+    /// The nonce it uses.
+    pub nonce: u64,
+    /// The bytes to send.
+    pub raw: Vec<u8>,
+}
+
+/// A snapshot of registers on its way to the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Its sequence number on the chain.
+    pub sequence: u64,
+    /// The tariff version that prices it.
+    pub tariff_version: u32,
+    /// One entry per account whose registers moved.
+    pub items: Vec<BatchItem>,
+    /// Readings priced since the batch before.
+    pub readings: u64,
+}
+
+/// One account's cumulative registers in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchItem {
+    /// The account's number on the chain.
+    pub number: u32,
+    /// Its registers at the moment of the snapshot.
+    pub registers: TariffRegisters,
+}
+
+/// Money that a customer sent to the contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deposit {
+    /// Whose account.
+    pub account: AccountId,
+    /// How much.
+    pub amount: Money,
+    /// The transaction, as hex with 0x.
+    pub transaction: String,
+    /// Which of that transaction's deposits it is, from 0.
+    pub ordinal: u32,
+}
+
+impl Ledger {
+    /// The intents that are not final, oldest first.
+    pub fn open_intents(&self) -> Result<Vec<Intent>, LedgerError> {
+        let db = self.reader();
+        let mut rows = db.prepare_cached("SELECT id, purpose FROM intents WHERE state = 'open' ORDER BY id")?;
+        let found: Vec<(i64, String)> =
+            rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+        found
+            .into_iter()
+            .map(|(id, purpose)| Ok(Intent { id, purpose: parse_purpose(id, &purpose)?, attempts: attempts(&db, id)? }))
+            .collect()
+    }
+
+    /// Why the newest concluded intent was refused; `None` if it was not.
+    pub fn last_refusal(&self) -> Result<Option<(Purpose, String)>, LedgerError> {
+        let db = self.reader();
+        let newest: Option<(i64, String, Option<String>)> = db
+            .query_row(
+                "SELECT id, purpose, problem FROM intents WHERE state <> 'open' ORDER BY id DESC LIMIT 1",
+                [],
+                |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
+            )
+            .optional()?;
+        let Some((id, purpose, Some(problem))) = newest else { return Ok(None) };
+        Ok(Some((parse_purpose(id, &purpose)?, problem)))
+    }
+
+    /// How many intents the chain refused for good.
+    pub fn intents_refused(&self) -> Result<i64, LedgerError> {
+        Ok(self.reader().query_row("SELECT count(*) FROM intents WHERE state = 'refused'", [], |r| r.get(0))?)
+    }
+
+    /// Whether this deposit is booked.
+    pub fn has_deposit(&self, transaction: &str, ordinal: u32) -> Result<bool, LedgerError> {
+        let db = self.reader();
+        let mut rows = db.prepare_cached("SELECT 1 FROM deposits WHERE transaction_hash = ? AND ordinal = ?")?;
+        Ok(rows.exists(params![transaction, ordinal])?)
+    }
+
+    /// When the newest batch was made.
+    pub fn last_batch_at(&self) -> Result<Option<Timestamp>, LedgerError> {
+        let at: Option<i64> = self.reader().query_row(
+            "SELECT max(i.made_at) FROM batches b JOIN intents i ON i.id = b.intent",
+            [],
+            |r| r.get(0),
+        )?;
+        Ok(at.map(Timestamp))
+    }
+
+    /// The newest batch of this sequence number.
+    pub fn batch(&self, sequence: u64) -> Result<Option<Batch>, LedgerError> {
+        load_batch(&self.reader(), sequence)
+    }
+}
+
+pub(crate) fn parse_purpose(id: i64, text: &str) -> Result<Purpose, LedgerError> {
+    serde_json::from_str(text).map_err(|e| LedgerError::unreadable(format!("intent {id}"), e))
+}
+
+fn attempts(db: &Connection, intent: i64) -> Result<Vec<Attempt>, LedgerError> {
+    let mut rows = db.prepare_cached("SELECT hash, nonce, raw FROM attempts WHERE intent = ? ORDER BY id")?;
+    let attempt = |r: &Row<'_>| {
+        let nonce: i64 = r.get(1)?;
+        Ok(Attempt { intent, hash: r.get(0)?, nonce: u64::try_from(nonce).unwrap_or(0), raw: r.get(2)? })
+    };
+    Ok(rows.query_map([intent], attempt)?.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(crate) fn load_batch(db: &Connection, sequence: u64) -> Result<Option<Batch>, LedgerError> {
+    let key = i64::try_from(sequence).map_err(|e| LedgerError::unreadable("batch number", e))?;
+    let found: Option<(u32, String, i64)> = db
+        .query_row(
+            "SELECT tariff, items, readings FROM batches WHERE sequence = ? ORDER BY intent DESC LIMIT 1",
+            params![key],
+            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
+        )
+        .optional()?;
+    let Some((tariff_version, items, readings)) = found else { return Ok(None) };
+    let items = serde_json::from_str(&items).map_err(|e| LedgerError::unreadable(format!("batch {sequence}"), e))?;
+    Ok(Some(Batch { sequence, tariff_version, items, readings: u64::try_from(readings).unwrap_or(0) }))
+}

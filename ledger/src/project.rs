@@ -1,0 +1,93 @@
+//! How a fact changes the tables of present state. Runs inside the transaction that records the fact.
+
+use crate::LedgerError;
+use crate::outbox::load_batch;
+use domain::{Fact, Position, Reason, Timestamp};
+use rusqlite::{Connection, params};
+
+pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<(), LedgerError> {
+    match fact {
+        Fact::AccountOpened { account, .. } => {
+            db.execute("UPDATE accounts SET opened = 1 WHERE name = ?", [account.as_str()])?;
+        }
+        Fact::ToppedUp { account, amount, .. } => {
+            db.execute(
+                "UPDATE accounts SET balance = balance + ?1, topped_up = topped_up + ?1 WHERE name = ?2",
+                params![amount.0, account.as_str()],
+            )?;
+        }
+        Fact::CreditChanged { account, credit, .. } => {
+            let credit = serde_json::to_string(credit).map_err(|e| LedgerError::unreadable("a credit state", e))?;
+            db.execute("UPDATE accounts SET credit = ? WHERE name = ?", params![credit, account.as_str()])?;
+        }
+        Fact::SwitchOrdered { switch, position, reason } => {
+            db.execute(
+                "INSERT INTO switches (name, ordered, reason, at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET ordered = ?2, reason = ?3, at = ?4",
+                params![switch.as_str(), text(*position), word(*reason)?, now.0],
+            )?;
+        }
+        Fact::SwitchConfirmed { switch, position, reason } => {
+            db.execute(
+                "INSERT INTO switches (name, position, reason, at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET position = ?2, reason = ?3, at = ?4, problem = NULL",
+                params![switch.as_str(), text(*position), word(*reason)?, now.0],
+            )?;
+        }
+        Fact::SwitchFailed { switch, problem, .. } => {
+            db.execute(
+                "INSERT INTO switches (name, at, problem) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET at = ?2, problem = ?3",
+                params![switch.as_str(), now.0, problem],
+            )?;
+        }
+        Fact::MeterReleased { meter, upto, .. } => release(db, meter.as_str(), upto.0)?,
+        Fact::Settled { batch, .. } => {
+            let settled = load_batch(db, *batch)?;
+            for item in settled.iter().flat_map(|b| &b.items) {
+                let r = item.registers;
+                db.prepare_cached(
+                    "UPDATE accounts SET settled_off_peak = ?, settled_peak = ?, settled_feed_in = ? WHERE number = ?",
+                )?
+                .execute(params![r.off_peak.0, r.peak.0, r.feed_in.0, item.number])?;
+            }
+        }
+        Fact::Started { .. }
+        | Fact::DeviceDegraded { .. }
+        | Fact::DeviceRecovered { .. }
+        | Fact::MeterHeld { .. }
+        | Fact::SettlementRefused { .. } => {}
+    }
+    Ok(())
+}
+
+/// Restarts a held meter's book at its newest reading. What lies between is written down as unbilled, not billed: the
+/// registers before and after belong, as far as anyone knows, to two meters. Only readings that the Pricer has passed
+/// count: the later ones it will still bill.
+fn release(db: &Connection, meter: &str, upto: i64) -> Result<(), LedgerError> {
+    let changed = db.execute(
+        "UPDATE meters SET held = NULL, doubted_since = NULL, unbilled = unbilled + (r.import - meters.import)
+           + coalesce(r.export - meters.export, 0),
+         at = r.at, import = r.import, export = coalesce(r.export, meters.export),
+         export_at = CASE WHEN r.export IS NULL THEN meters.export_at ELSE r.at END,
+         first_export = coalesce(first_export, r.export)
+         FROM (SELECT meter, at, import, export FROM readings
+               WHERE import IS NOT NULL AND meter = (SELECT id FROM meters WHERE name = ?1)
+                 AND seq <= ?2
+               ORDER BY seq DESC LIMIT 1) r
+         WHERE meters.id = r.meter AND meters.name = ?1 AND meters.held IS NOT NULL",
+        params![meter, upto],
+    )?;
+    if changed == 1 { Ok(()) } else { Err(LedgerError::Refused(format!("meter {meter} is not held"))) }
+}
+
+fn text(position: Position) -> &'static str {
+    match position {
+        Position::Open => "open",
+        Position::Closed => "closed",
+    }
+}
+
+fn word(reason: Reason) -> Result<String, LedgerError> {
+    serde_json::to_string(&reason).map_err(|e| LedgerError::unreadable("a reason", e))
+}
