@@ -1,0 +1,132 @@
+//! The far ends: a server with 50 units on one port, and a serial line that keeps the time of its wire.
+
+use nix::fcntl::OFlag;
+use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// 20 registers: ten floats of 1.5.
+fn registers() -> Vec<u8> {
+    let floats = (0..10).flat_map(|_| 1.5_f32.to_be_bytes());
+    [4, 40].into_iter().chain(floats).collect()
+}
+
+/// Waits more exactly than a runtime's timer does.
+fn wait_until(at: Instant) {
+    while let Some(left) = at.checked_duration_since(Instant::now()) {
+        if left > Duration::from_micros(300) {
+            std::thread::park_timeout(left - Duration::from_micros(200));
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// Modbus TCP; units in `silent` never answer, all others after `delay`, one after the other.
+pub struct Server {
+    pub address: String,
+    requests: Arc<AtomicU32>,
+}
+
+impl Server {
+    pub fn start(silent: Vec<u8>, delay: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let requests = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let (silent, counter) = (silent.clone(), Arc::clone(&counter));
+                std::thread::spawn(move || {
+                    let _ = stream.set_nodelay(true);
+                    let mut request = [0; 12];
+                    while stream.read_exact(&mut request).is_ok() {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                        let unit = request[6];
+                        if silent.contains(&unit) {
+                            continue;
+                        }
+                        wait_until(Instant::now() + delay);
+                        let answer = [&[request[0], request[1], 0, 0, 0, 43, unit], registers().as_slice()].concat();
+                        if stream.write_all(&answer).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, requests }
+    }
+
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+/// A pseudo-terminal on which an answer ends when it would end on a wire at `baud`: the question takes its time, 3.5
+/// characters of silence follow, then the answer takes its own.
+pub struct Line {
+    pub port: PathBuf,
+    _far: File,
+}
+
+impl Line {
+    pub fn start(baud: u32, dead: Vec<u8>) -> Self {
+        let master = nix::pty::posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY).expect("a pseudo-terminal");
+        nix::pty::grantpt(&master).expect("a right to it");
+        nix::pty::unlockpt(&master).expect("its other end");
+        let port = PathBuf::from(nix::pty::ptsname_r(&master).expect("its name"));
+        let far = File::options().read(true).write(true).open(&port).expect("its other end");
+        let mut settings = tcgetattr(&far).expect("its settings");
+        cfmakeraw(&mut settings);
+        tcsetattr(&far, SetArg::TCSANOW, &settings).expect("new settings");
+        let mut master = File::from(OwnedFd::from(master));
+        let silence = if baud > 19_200 { Duration::from_micros(1750) } else { Duration::from_secs(77) / 2 / baud };
+        std::thread::spawn(move || {
+            let mut request = [0; 8];
+            while master.read_exact(&mut request).is_ok() {
+                let now = Instant::now();
+                if dead.contains(&request[0]) {
+                    continue;
+                }
+                let mut answer = [&request[..1], registers().as_slice()].concat();
+                answer.extend(crc(&answer).to_le_bytes());
+                wait_until(now + Duration::from_secs(1) * (crate::QUESTION + crate::ANSWER) * 11 / baud + silence);
+                if master.write_all(&answer).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { port, _far: far }
+    }
+}
+
+/// Readings a second of a loop that does nothing else, blocks, and burns its core to wait exactly: what this machine's
+/// pseudo-terminals can, since they are no wire and take their own time to hand bytes over.
+pub fn bare(baud: u32, silence: Duration, time: Duration) -> f64 {
+    let line = Line::start(baud, Vec::new());
+    let mut port = File::options().read(true).write(true).open(&line.port).expect("the line");
+    let mut question = vec![1, 4, 0, 0, 0, 20];
+    question.extend(crc(&question).to_le_bytes());
+    let (began, mut count) = (Instant::now(), 0_u32);
+    let mut answer = [0; crate::ANSWER as usize];
+    while began.elapsed() < time {
+        port.write_all(&question).expect("the line");
+        port.read_exact(&mut answer).expect("an answer");
+        count += 1;
+        wait_until(Instant::now() + silence);
+    }
+    f64::from(count) / began.elapsed().as_secs_f64()
+}
+
+fn crc(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0xFFFF, |crc, byte| {
+        (0..8).fold(crc ^ u16::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xA001 } else { crc >> 1 })
+    })
+}

@@ -1,0 +1,248 @@
+//! What the field buses achieve, measured against simulated devices on real sockets and pseudo-terminals:
+//! `cargo run --release -p drivers --example bus_bench [-- [--json] [tcp] [slow] [serial [BAUD]] [loopback]]`.
+//!
+//! Every meter has ten 32-bit floats in 20 adjacent registers. Devices run on a thread of their own.
+
+#![allow(clippy::expect_used, reason = "a measurement that cannot go on should stop and say where")]
+
+mod devices;
+
+use devices::{Line, Server};
+use domain::Clock;
+use drivers::{Bus, BusKind, BusSpec, DeviceAddress, Meter, Next, Parity, Round, Template};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes on the wire for one reading: the question, and 20 registers.
+const QUESTION: u32 = 8;
+const ANSWER: u32 = 45;
+
+const MODEL: &str = r#"
+model = "ten-floats"
+vendor = "none"
+name = "Ten floats in 20 registers"
+source = "made up"
+protocol = "modbus"
+max_gap = 4
+[import]
+table = "input"
+address = 0
+type = "f32"
+[export]
+table = "input"
+address = 4
+type = "f32"
+[power]
+table = "input"
+address = 8
+type = "f32"
+[voltage]
+table = "input"
+address = 12
+type = "f32"
+[current]
+table = "input"
+address = 16
+type = "f32"
+[frequency]
+table = "input"
+address = 18
+type = "f32"
+"#;
+
+/// One line of the table.
+struct Row {
+    what: String,
+    value: f64,
+    unit: &'static str,
+    wanted: Option<(&'static str, f64)>,
+}
+
+impl Row {
+    fn met(&self) -> Option<bool> {
+        self.wanted.map(|(how, limit)| if how == "<=" { self.value <= limit } else { self.value >= limit })
+    }
+}
+
+fn row(what: impl Into<String>, value: f64, unit: &'static str, wanted: Option<(&'static str, f64)>) -> Row {
+    Row { what: what.into(), value, unit, wanted }
+}
+
+/// Meters of one bus, read as the gateway reads them.
+struct Reader {
+    meters: Vec<Arc<dyn Meter>>,
+    round: Round,
+    /// When each meter answered.
+    answers: Vec<Vec<Instant>>,
+}
+
+impl Reader {
+    fn new(kind: BusKind, units: u8, period: Duration) -> Self {
+        let clock = Clock::new(1, || domain::Timestamp(0));
+        let bus = Bus::open(BusSpec::new("bench".parse().expect("a name"), kind), clock).expect("a bus");
+        let model = Arc::new(Template::parse("bench.toml", MODEL).expect("a model"));
+        let meter = |unit| {
+            let id = format!("m{unit}").parse().expect("a name");
+            bus.meter(id, Arc::clone(&model), DeviceAddress::Unit(unit)).expect("a meter")
+        };
+        let meters: Vec<_> = (1..=units).map(meter).collect();
+        let round = Round::new(meters.iter().map(|_| period), Instant::now());
+        Self { answers: vec![Vec::new(); meters.len()], meters, round }
+    }
+
+    async fn run(&mut self, time: Duration) {
+        self.answers.iter_mut().for_each(Vec::clear);
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            let now = Instant::now();
+            match self.round.next(now, |i| self.meters[i].outlook()) {
+                Next::Wait(at) => tokio::time::sleep_until(at.min(end)).await,
+                Next::Ask { index, until } => {
+                    let far = now + Duration::from_secs(3600);
+                    let read = tokio::time::timeout_at(until.unwrap_or(far), self.meters[index].read()).await;
+                    let silent = drivers::DeviceError::Silent { waited: now.elapsed() };
+                    let ended = Instant::now();
+                    match read.unwrap_or(Err(silent)) {
+                        Ok(_) => {
+                            self.round.answered(index, now, ended);
+                            self.answers[index].push(ended);
+                        }
+                        Err(error) => self.round.failed(index, now, ended, &error),
+                    }
+                }
+            }
+        }
+    }
+
+    fn readings(&self) -> f64 {
+        self.answers.iter().map(|a| f64::from(u32::try_from(a.len()).unwrap_or(u32::MAX))).sum()
+    }
+
+    /// Mean and longest time between two answers of one meter.
+    fn refresh(&self) -> (f64, f64) {
+        let gaps: Vec<f64> =
+            self.answers.iter().flat_map(|a| a.windows(2).map(|w| (w[1] - w[0]).as_secs_f64())).collect();
+        let count = f64::from(u32::try_from(gaps.len()).unwrap_or(u32::MAX));
+        (gaps.iter().sum::<f64>() / count, gaps.iter().copied().fold(0.0, f64::max))
+    }
+}
+
+fn tcp(server: &Server) -> BusKind {
+    BusKind::ModbusTcp { address: server.address.clone(), timeout: Duration::from_secs(1) }
+}
+
+/// 50 meters, one port, a reading a second, and some that never answer.
+async fn one_port(rows: &mut Vec<Row>) {
+    for silent in [0_u8, 1, 5] {
+        let server = Server::start((1..=silent).map(|n| n * 7).collect(), Duration::ZERO);
+        let mut reader = Reader::new(tcp(&server), 50, Duration::from_secs(1));
+        reader.run(Duration::from_secs(8)).await;
+        let before = server.requests();
+        reader.run(Duration::from_secs(20)).await;
+        let (mean, longest) = reader.refresh();
+        if silent == 0 {
+            let requests = f64::from(server.requests() - before) / reader.readings();
+            rows.push(row("50 meters, requests per reading", requests, "", Some(("<=", 1.0))));
+        }
+        let limit = Some(("<=", 1.05));
+        rows.push(row(format!("50 meters, {silent} silent: refresh of a live one"), mean, "s", limit));
+        rows.push(row(format!("50 meters, {silent} silent: longest gap of a live one"), longest, "s", None));
+    }
+}
+
+/// 50 meters behind a gateway that takes 60 ms for each transaction.
+async fn slow(rows: &mut Vec<Row>) {
+    let server = Server::start(Vec::new(), Duration::from_millis(60));
+    let mut reader = Reader::new(tcp(&server), 50, Duration::from_secs(1));
+    reader.run(Duration::from_secs(4)).await;
+    reader.run(Duration::from_secs(16)).await;
+    rows.push(row("60 ms a transaction: round of 50 meters", reader.refresh().0, "s", Some(("<=", 3.1))));
+}
+
+/// 32 meters on a serial line, as fast as it goes.
+async fn serial(rows: &mut Vec<Row>, only: &[String]) {
+    let chosen = |baud: &u32| {
+        let named = |text: &String| text.parse::<u32>().ok();
+        only.iter().filter_map(named).next().is_none() || only.iter().filter_map(named).any(|b| b == *baud)
+    };
+    for baud in [9600_u32, 19_200, 115_200].into_iter().filter(chosen) {
+        let mut rates = Vec::new();
+        for dead in [0_u8, 3] {
+            let line = Line::start(baud, (1..=dead).map(|n| n * 9).collect());
+            let timeout = Duration::from_millis(500);
+            let kind =
+                BusKind::ModbusRtu { port: line.port.clone(), baud, parity: Parity::None, stop_bits: 1, timeout };
+            let gap = kind.turnaround();
+            let mut reader = Reader::new(kind, 32, Duration::from_millis(1));
+            reader.run(Duration::from_secs(6)).await;
+            let time = Duration::from_secs(if dead == 0 { 10 } else { 40 });
+            reader.run(time).await;
+            let rate = reader.readings() / time.as_secs_f64();
+            let shortest = Duration::from_secs(1) * (QUESTION + ANSWER) * 11 / baud + gap * 2;
+            let most = 1.0 / shortest.as_secs_f64();
+            if dead == 0 {
+                let able = devices::bare(baud, gap, Duration::from_secs(5));
+                rows.push(row(format!("{baud} baud: of what a bare loop does"), 100.0 * rate / able, "%", None));
+                rows.push(row(format!("{baud} baud: readings a second"), rate, "/s", None));
+                rows.push(row(
+                    format!("{baud} baud: of what the wire can"),
+                    100.0 * rate / most,
+                    "%",
+                    Some((">=", 97.0)),
+                ));
+            }
+            rates.push(rate);
+        }
+        let lost = 100.0 * (1.0 - rates[1] / rates[0]);
+        rows.push(row(format!("{baud} baud: rate lost to 3 dead of 32"), lost, "%", Some(("<=", 5.0))));
+    }
+}
+
+/// One connection, one question after the other.
+async fn loopback(rows: &mut Vec<Row>) {
+    let server = Server::start(Vec::new(), Duration::ZERO);
+    let reader = Reader::new(tcp(&server), 1, Duration::from_secs(1));
+    let (began, mut count) = (Instant::now(), 0_u32);
+    while began.elapsed() < Duration::from_secs(3) {
+        reader.meters[0].read().await.expect("a reading");
+        count += 1;
+    }
+    rows.push(row("loopback, one connection", f64::from(count) / began.elapsed().as_secs_f64(), "/s", None));
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let parts = ["tcp", "slow", "serial", "loopback"];
+    let all = !wanted.iter().any(|w| parts.contains(&w.as_str()));
+    let chosen = |part: &str| all || wanted.iter().any(|w| w == part);
+    let mut rows = Vec::new();
+    if chosen("tcp") {
+        one_port(&mut rows).await;
+    }
+    if chosen("slow") {
+        slow(&mut rows).await;
+    }
+    if chosen("serial") {
+        serial(&mut rows, &wanted).await;
+    }
+    if chosen("loopback") {
+        loopback(&mut rows).await;
+    }
+    if wanted.iter().any(|w| w == "--json") {
+        let line = |r: &Row| {
+            let limit = r.wanted.map(|(how, limit)| format!("{how} {limit}"));
+            serde_json::json!({ "what": r.what, "value": r.value, "unit": r.unit, "wanted": limit, "met": r.met() })
+        };
+        println!("{}", serde_json::Value::from_iter(rows.iter().map(line)));
+    } else {
+        for r in &rows {
+            let verdict = match (r.wanted, r.met()) {
+                (Some((how, limit)), Some(met)) => format!("{} {how} {limit}", if met { "met:   " } else { "MISSED:" }),
+                _ => String::new(),
+            };
+            println!("{:<48} {:>10.3} {:<3} {verdict}", r.what, r.value, r.unit);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One owner per port: the only place where devices are made.
+
+use crate::capability::{DeviceError, Meter, Switch};
+use crate::modbus::{ModbusBus, ModbusMeter, ModbusSwitchDevice, Place};
+use crate::mqtt::{MqttBus, MqttMeter, MqttSwitchDevice};
+use crate::spec::{BusKind, BusSpec, DeviceAddress, SpecError};
+use crate::template::{Protocol, Template};
+use domain::{BusId, Clock, MeterId, SwitchId};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A field bus. Its devices keep it open; it connects when it is first used, and again whenever it must.
+#[derive(Clone)]
+pub struct Bus {
+    id: BusId,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Modbus { bus: Arc<ModbusBus>, serial: bool },
+    Mqtt(Arc<MqttBus>),
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    /// A bus that is not connected yet: a port that is missing now is no error here. Readings are stamped by `clock`.
+    pub fn open(spec: BusSpec, clock: Clock) -> Result<Self, SpecError> {
+        let id = spec.id;
+        let bad = |what: &str| SpecError::BadBus { bus: id.clone(), what: what.to_owned() };
+        let has_port = |address: &str| {
+            address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        let least = spec.kind.turnaround();
+        let modbus = |place: Place, timeout: Duration| {
+            if timeout.is_zero() {
+                return Err(bad("the timeout is zero"));
+            }
+            let serial = !matches!(place, Place::Tcp { .. });
+            let silence = spec.turnaround.max(least);
+            let bus = Arc::new(ModbusBus::new(id.clone(), place, timeout, silence, clock.clone()));
+            Ok(Kind::Modbus { bus, serial })
+        };
+        let kind = match spec.kind {
+            BusKind::ModbusTcp { address, .. } | BusKind::RtuOverTcp { address, .. } if !has_port(&address) => {
+                return Err(bad(&format!("{address:?} is not host:port")));
+            }
+            BusKind::ModbusTcp { address, timeout } => modbus(Place::Tcp { address }, timeout)?,
+            BusKind::RtuOverTcp { address, timeout } => modbus(Place::RtuOverTcp { address }, timeout)?,
+            BusKind::ModbusRtu { baud, .. } if !(300..=4_000_000).contains(&baud) => {
+                return Err(bad(&format!("{baud} baud is no speed of a serial port")));
+            }
+            BusKind::ModbusRtu { stop_bits, .. } if !(1..=2).contains(&stop_bits) => {
+                return Err(bad(&format!("{stop_bits} stop bits: there can be 1 or 2")));
+            }
+            BusKind::ModbusRtu { port, baud, parity, stop_bits, timeout } => {
+                modbus(Place::Serial { port, baud, parity, stop_bits }, timeout)?
+            }
+            BusKind::Mqtt(spec) if !has_port(&spec.broker) => {
+                return Err(bad(&format!("{:?} is not host:port", spec.broker)));
+            }
+            BusKind::Mqtt(spec) => Kind::Mqtt(Arc::new(MqttBus { id: id.clone(), spec, clock, link: OnceLock::new() })),
+        };
+        Ok(Self { id, kind })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &BusId {
+        &self.id
+    }
+
+    /// Connects now, to find out whether that works. Nobody needs to call this before using a device.
+    pub async fn try_connect(&self) -> Result<(), DeviceError> {
+        match &self.kind {
+            Kind::Modbus { bus, .. } => bus.try_connect().await,
+            Kind::Mqtt(bus) => bus.try_connect().await,
+        }
+    }
+
+    /// The meter of this model at `address`.
+    pub fn meter(
+        &self,
+        id: MeterId,
+        template: Arc<Template>,
+        address: DeviceAddress,
+    ) -> Result<Arc<dyn Meter>, SpecError> {
+        if !template.is_meter() {
+            return Err(SpecError::NoMeter(template.model.clone()));
+        }
+        match (&self.kind, &template.protocol) {
+            (Kind::Modbus { bus, serial }, Protocol::Modbus(map)) => {
+                let (bus, unit, map) = (Arc::clone(bus), self.unit(&address, *serial)?, map.clone());
+                Ok(Arc::new(ModbusMeter::new(id, bus, unit, map)))
+            }
+            (Kind::Mqtt(bus), Protocol::Mqtt(map)) => {
+                Ok(Arc::new(MqttMeter::new(id, Arc::clone(bus), map.clone(), self.topic(&address)?)))
+            }
+            _ => Err(self.wrong_bus(&template)),
+        }
+    }
+
+    /// The switch of this model at `address`.
+    pub fn switch(
+        &self,
+        _id: SwitchId,
+        template: Arc<Template>,
+        address: DeviceAddress,
+    ) -> Result<Arc<dyn Switch>, SpecError> {
+        let missing = || SpecError::NoSwitch(template.model.clone());
+        match (&self.kind, &template.protocol) {
+            (Kind::Modbus { bus, serial }, Protocol::Modbus(map)) => {
+                let map = map.switch.ok_or_else(missing)?;
+                Ok(Arc::new(ModbusSwitchDevice { bus: Arc::clone(bus), unit: self.unit(&address, *serial)?, map }))
+            }
+            (Kind::Mqtt(bus), Protocol::Mqtt(map)) => {
+                let map = map.switch.clone().ok_or_else(missing)?;
+                Ok(Arc::new(MqttSwitchDevice::new(Arc::clone(bus), map, self.topic(&address)?)))
+            }
+            _ => Err(self.wrong_bus(&template)),
+        }
+    }
+
+    fn wrong_bus(&self, template: &Template) -> SpecError {
+        let is = match self.kind {
+            Kind::Modbus { .. } => "Modbus",
+            Kind::Mqtt(_) => "MQTT",
+        };
+        SpecError::WrongBus { model: template.model.clone(), speaks: template.speaks(), bus: self.id.clone(), is }
+    }
+
+    fn unit(&self, address: &DeviceAddress, serial: bool) -> Result<u8, SpecError> {
+        let wrong = |wanted| SpecError::WrongAddress { address: address.clone(), bus: self.id.clone(), wanted };
+        match address {
+            DeviceAddress::Unit(unit) if !serial || (1..=247).contains(unit) => Ok(*unit),
+            DeviceAddress::Unit(_) => Err(wrong("units on a serial line go from 1 to 247")),
+            DeviceAddress::Topic(_) => Err(wrong("devices on Modbus have a unit")),
+        }
+    }
+
+    fn topic<'a>(&self, address: &'a DeviceAddress) -> Result<&'a str, SpecError> {
+        let wrong = |wanted| SpecError::WrongAddress { address: address.clone(), bus: self.id.clone(), wanted };
+        match address {
+            DeviceAddress::Topic(topic) if topic.is_empty() || topic.contains(['+', '#', '\0']) => {
+                Err(wrong("a topic prefix is a text without wildcards"))
+            }
+            DeviceAddress::Topic(topic) => Ok(topic),
+            DeviceAddress::Unit(_) => Err(wrong("devices on MQTT have a topic")),
+        }
+    }
+}

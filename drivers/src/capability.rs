@@ -1,0 +1,120 @@
+//! What a device can do, apart from how it does it: one verb per trait, usable as `Arc<dyn Trait>`.
+
+use async_trait::async_trait;
+use domain::{Position, Reading};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::time::Instant;
+
+/// Who decides when the next reading happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The caller: every `read` asks the device anew.
+    Polled,
+    /// The device: `read` waits for its next message.
+    Pushed,
+}
+
+/// What asking a device would mean now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// A question before this instant would only wait until then.
+    pub not_before: Option<Instant>,
+    /// How long the device would hold its bus if it did not answer.
+    pub patience: Duration,
+}
+
+/// Something that counts energy.
+#[async_trait]
+pub trait Meter: Send + Sync {
+    /// The next reading. Dropping the future is allowed at any moment and spoils nothing for the next call.
+    async fn read(&self) -> Result<Reading, DeviceError>;
+
+    /// Who decides when the next reading happens.
+    fn pace(&self) -> Pace;
+
+    /// What a reading would mean now, for whoever shares out the time of a bus.
+    fn outlook(&self) -> Outlook {
+        Outlook::default()
+    }
+}
+
+/// Something that can disconnect a customer.
+#[async_trait]
+pub trait Switch: Send + Sync {
+    /// Orders the contact to `position`. `Ok` means that the device took the order, not that the contact moved:
+    /// ask [`Switch::position`] for that.
+    async fn set(&self, position: Position) -> Result<(), DeviceError>;
+
+    /// Where the contact is, as the device says: never what was ordered last.
+    async fn position(&self) -> Result<Position, DeviceError>;
+}
+
+/// Why a device did not do what it was asked. Says whose fault it is, and [`DeviceError::is_transient`] whether the
+/// same question may be answered later.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DeviceError {
+    /// The device answered, and said no.
+    #[error("the device refused: {meaning} (exception {exception})")]
+    Refused {
+        /// The Modbus exception code.
+        exception: u8,
+        /// The same in words.
+        meaning: &'static str,
+    },
+    /// No answer in time.
+    #[error("no answer within {} ms", waited.as_millis())]
+    Silent {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The way to the device is broken: port missing, connection refused, garbled frames.
+    #[error("{what}")]
+    Wire {
+        /// What broke, with the system's own words.
+        what: String,
+    },
+    /// The device answered something that cannot be: undecodable, out of range, not for this question.
+    #[error("nonsense: {what}")]
+    Nonsense {
+        /// What was wrong with it.
+        what: String,
+    },
+}
+
+impl DeviceError {
+    /// Whether asking again later may help without anyone changing the configuration or the device.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            // Acknowledge, busy, and the two gateway codes pass by themselves; the others say that the map is wrong.
+            Self::Refused { exception, .. } => matches!(exception, 5 | 6 | 10 | 11),
+            Self::Silent { .. } | Self::Wire { .. } => true,
+            Self::Nonsense { .. } => false,
+        }
+    }
+
+    pub(crate) fn wire(what: impl std::fmt::Display) -> Self {
+        Self::Wire { what: what.to_string() }
+    }
+
+    pub(crate) fn nonsense(what: impl std::fmt::Display) -> Self {
+        Self::Nonsense { what: what.to_string() }
+    }
+
+    pub(crate) fn refused(exception: u8) -> Self {
+        let meaning = match exception {
+            1 => "it does not know this function",
+            2 => "it has no such register",
+            3 => "it does not take this value",
+            4 => "it failed while doing it",
+            5 => "it needs more time",
+            6 => "it is busy",
+            8 => "its memory is damaged",
+            10 => "the gateway has no way to it",
+            11 => "the gateway got no answer from it",
+            _ => "for a reason of its own",
+        };
+        Self::Refused { exception, meaning }
+    }
+}

@@ -1,0 +1,30 @@
+//! The outside world: meters and switches behind Modbus (TCP and RTU) and MQTT, device models as data, and a
+//! simulator that speaks the same protocols on real sockets.
+//!
+//! - [`Meter`] and [`Switch`] are what a device can do; [`DeviceError`] is why it did not.
+//! - [`Bus`] owns one port and hands out the devices behind it; [`Round`] says whose turn it is there.
+//! - [`sunspec`] finds out what a device that describes itself has.
+//! - [`Template`] and [`Library`] are the device models.
+//! - [`scan`] finds out who is on a bus.
+//! - [`mqtt`] is the one connection to a broker that the rest of the gateway uses too.
+//! - [`simulator`] is a street of homes that does not exist, and says so.
+
+mod backoff;
+mod bus;
+mod capability;
+mod codec;
+pub mod document;
+mod modbus;
+pub mod mqtt;
+mod round;
+pub mod scan;
+pub mod simulator;
+mod spec;
+pub mod sunspec;
+pub mod template;
+
+pub use bus::Bus;
+pub use capability::{DeviceError, Meter, Outlook, Pace, Switch};
+pub use round::{Measured, Next, Round};
+pub use spec::{BusKind, BusSpec, Credentials, DeviceAddress, MqttSpec, Parity, SpecError};
+pub use template::{Library, Template, TemplateProblem};

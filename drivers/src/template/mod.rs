@@ -1,0 +1,295 @@
+//! What a device model looks like from outside, as data: one TOML file per model.
+
+mod library;
+mod parse;
+mod plan;
+mod registers;
+
+pub use crate::document::Problem as TemplateProblem;
+pub use library::Library;
+pub use plan::Request;
+pub use registers::{Kind, Layout, Order, Part, RegisterField};
+
+use std::fmt;
+
+/// One device model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    /// The name by which the configuration calls it.
+    pub model: String,
+    /// Who makes it.
+    pub vendor: String,
+    /// What it says on the box.
+    pub name: String,
+    /// Where its registers or topics are documented.
+    pub source: String,
+    /// What whoever installs it should know.
+    pub notes: Option<String>,
+    /// How it talks.
+    pub protocol: Protocol,
+}
+
+/// How a model talks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Protocol {
+    /// Registers and coils.
+    Modbus(ModbusMap),
+    /// Topics and payloads.
+    Mqtt(MqttMap),
+}
+
+impl Template {
+    /// Reads one template. All problems are reported together; `file` only names them.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<TemplateProblem>> {
+        parse::template(file, text)
+    }
+
+    /// The protocol's name, for people.
+    #[must_use]
+    pub fn speaks(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Modbus(_) => "Modbus",
+            Protocol::Mqtt(_) => "MQTT",
+        }
+    }
+
+    /// How long a device that speaks by itself may be quiet; `None` for one that is asked.
+    #[must_use]
+    pub fn quiet(&self) -> Option<std::time::Duration> {
+        match &self.protocol {
+            Protocol::Mqtt(map) => Some(map.quiet),
+            Protocol::Modbus(_) => None,
+        }
+    }
+
+    /// Which contact of the device an order moves; two switches at one address with the same contact are one switch.
+    #[must_use]
+    pub fn contact(&self) -> Option<String> {
+        match &self.protocol {
+            Protocol::Modbus(map) => map.switch.map(|s| format!("{} {}", s.order.table.name(), s.order.address)),
+            Protocol::Mqtt(map) => map.switch.as_ref().map(|s| s.command.clone()),
+        }
+    }
+
+    /// Whether the model measures anything.
+    #[must_use]
+    pub fn is_meter(&self) -> bool {
+        match &self.protocol {
+            Protocol::Modbus(map) => !map.fields.is_empty(),
+            Protocol::Mqtt(map) => !map.fields.is_empty(),
+        }
+    }
+
+    /// Whether the model can disconnect a customer.
+    #[must_use]
+    pub fn is_switch(&self) -> bool {
+        match &self.protocol {
+            Protocol::Modbus(map) => map.switch.is_some(),
+            Protocol::Mqtt(map) => map.switch.is_some(),
+        }
+    }
+
+    /// Which quantities the model measures.
+    pub fn quantities(&self) -> impl Iterator<Item = Quantity> {
+        let found: Vec<_> = match &self.protocol {
+            Protocol::Modbus(map) => map.fields.iter().map(|f| f.quantity).collect(),
+            Protocol::Mqtt(map) => map.fields.iter().map(|f| f.quantity).collect(),
+        };
+        found.into_iter()
+    }
+}
+
+/// What can be read from a meter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quantity {
+    /// Cumulative energy from the grid, Wh.
+    Import,
+    /// Cumulative energy to the grid, Wh.
+    Export,
+    /// Active power, W; + import.
+    Power,
+    /// Voltage, V.
+    Voltage,
+    /// Current, A.
+    Current,
+    /// Frequency, Hz.
+    Frequency,
+}
+
+impl Quantity {
+    /// Every quantity.
+    pub const ALL: [Self; 6] = [Self::Import, Self::Export, Self::Power, Self::Voltage, Self::Current, Self::Frequency];
+
+    /// Its name in a template.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Export => "export",
+            Self::Power => "power",
+            Self::Voltage => "voltage",
+            Self::Current => "current",
+            Self::Frequency => "frequency",
+        }
+    }
+
+    /// The units a template may give it in, each with its size in the base unit (the first).
+    pub(crate) fn units(self) -> &'static [(&'static str, Factor)] {
+        const ONE: Factor = Factor { num: 1, den: 1 };
+        const KILO: Factor = Factor { num: 1000, den: 1 };
+        const MEGA: Factor = Factor { num: 1_000_000, den: 1 };
+        const MILLI: Factor = Factor { num: 1, den: 1000 };
+        match self {
+            Self::Import | Self::Export => &[("Wh", ONE), ("kWh", KILO), ("MWh", MEGA)],
+            Self::Power => &[("W", ONE), ("kW", KILO), ("MW", MEGA)],
+            Self::Voltage => &[("V", ONE), ("kV", KILO), ("mV", MILLI)],
+            Self::Current => &[("A", ONE), ("kA", KILO), ("mA", MILLI)],
+            Self::Frequency => &[("Hz", ONE), ("mHz", MILLI)],
+        }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An exact ratio between the device's unit and ours: 0.1 is 1/10, not the float next to it, so that integer
+/// registers stay exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Factor {
+    /// Numerator, positive.
+    pub num: u32,
+    /// Denominator, positive.
+    pub den: u32,
+}
+
+impl Factor {
+    pub(crate) const ONE: Self = Self { num: 1, den: 1 };
+}
+
+/// How a raw number becomes a quantity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scaling {
+    /// Device unit in our base unit.
+    pub factor: Factor,
+    /// The device counts the other way round.
+    pub invert: bool,
+    /// Smallest value in our base unit that is believed.
+    pub min: Option<f64>,
+    /// Largest value in our base unit that is believed.
+    pub max: Option<f64>,
+}
+
+/// The four Modbus tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Writable bits (functions 1, 5, 15).
+    Coil,
+    /// Read-only bits (function 2).
+    Discrete,
+    /// Read-only words (function 4).
+    Input,
+    /// Writable words (functions 3, 6, 16).
+    Holding,
+}
+
+impl Table {
+    /// Its name in a template.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Coil => "coil",
+            Self::Discrete => "discrete",
+            Self::Input => "input",
+            Self::Holding => "holding",
+        }
+    }
+}
+
+/// A Modbus model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModbusMap {
+    /// Most registers that one request may ask for.
+    pub max_quantity: u16,
+    /// Most unused registers that are read along to save a request.
+    pub max_gap: u16,
+    /// What it measures.
+    pub fields: Vec<RegisterField>,
+    /// How it switches.
+    pub switch: Option<ModbusSwitch>,
+    /// The fewest requests that read all fields.
+    pub requests: Vec<Request>,
+    /// The same without a register that no field names, for devices that refuse those.
+    pub requests_without_gaps: Vec<Request>,
+}
+
+/// A switch behind a coil or a holding register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModbusSwitch {
+    /// What is written.
+    pub order: Contact,
+    /// What is read back; the same place unless the template says otherwise.
+    pub readback: Contact,
+    /// How many such switches follow each other, one address apart; the configuration picks one by `model:number`.
+    pub channels: u16,
+}
+
+/// A place that holds a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Which table.
+    pub table: Table,
+    /// Protocol address (from 0).
+    pub address: u16,
+    /// The value that means closed (coils: 0 or 1).
+    pub closed: u16,
+    /// The value that means open.
+    pub open: u16,
+}
+
+/// An MQTT model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MqttMap {
+    /// Topic of the readings, with `{topic}` for the device's prefix.
+    pub topic: String,
+    /// Longest time between two messages of a healthy device.
+    pub quiet: std::time::Duration,
+    /// What it measures.
+    pub fields: Vec<JsonField>,
+    /// How it switches.
+    pub switch: Option<MqttSwitch>,
+}
+
+/// One quantity in a JSON payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonField {
+    /// Which quantity.
+    pub quantity: Quantity,
+    /// RFC 6901 pointer to the number.
+    pub pointer: String,
+    /// From number to quantity.
+    pub scaling: Scaling,
+}
+
+/// A switch behind topics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MqttSwitch {
+    /// Where orders go.
+    pub command: String,
+    /// The order to close.
+    pub command_closed: String,
+    /// The order to open.
+    pub command_open: String,
+    /// Where the device says how its contact is.
+    pub state: String,
+    /// RFC 6901 pointer into the state; empty: the payload as a whole.
+    pub pointer: String,
+    /// The state that means closed.
+    pub state_closed: serde_json::Value,
+    /// The state that means open.
+    pub state_open: serde_json::Value,
+    /// Topic and payload that make the device say its state.
+    pub ask: Option<(String, String)>,
+}

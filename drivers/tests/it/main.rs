@@ -1,0 +1,14 @@
+//! The drivers against simulated and hostile devices on real sockets, pseudo-terminals and a real broker.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop here and say where")]
+
+mod bench;
+mod brokers;
+mod hostile;
+mod late;
+mod lines;
+mod mqtt;
+mod noise;
+mod refusals;
+mod scan;
+mod templates;
+mod traffic;
