@@ -1,0 +1,36 @@
+//! Prints what a settlement costs: `cargo run -p contracts --example gas`.
+#![allow(
+    missing_docs,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "shares the tests' street, and a measurement that cannot go on should stop"
+)]
+
+#[path = "../tests/it/street.rs"]
+mod street;
+
+use contracts::provider::Item;
+use domain::Money;
+use street::{Street, item, open};
+
+fn main() {
+    println!("| accounts | gas | gas per account |");
+    println!("| --- | --- | --- |");
+    for count in [1, 10, 100, 500] {
+        let dir = tempfile::tempdir().unwrap();
+        let chain = open(dir.path());
+        let street = Street::deploy(&chain, Money(0));
+        street.open_accounts(count);
+        (1..=count).for_each(|n| drop(street.deposit(n, 1_000_000_000).unwrap()));
+        let settle = |round: i64| {
+            let wh = |n: u32, step: i64| 100_000 + step * round + i64::from(n * 37 % 500);
+            let items: Vec<Item> = (1..=count).map(|n| item(n, wh(n, 1_200), wh(n, 2_300), wh(n, 700))).collect();
+            street.settle(u64::try_from(round).unwrap(), 1, &items).unwrap().gas_used
+        };
+        // The second settlement is the one that recurs: all registers are non-zero before and after.
+        settle(1);
+        let gas = settle(2);
+        println!("| {count} | {gas} | {} |", gas / u64::from(count));
+    }
+}

@@ -1,0 +1,222 @@
+//! The log file. It only grows, by one record a block, and a record is on the disk before its block is answered for.
+//!
+//! ```text
+//! file   = "MGCHAIN\n" | version u32 | chain id u64 | genesis hash 32 | checksum 16 | record*
+//! record = marker 4 | length u32 | checksum 16 (of length and payload) | payload (RLP)
+//! ```
+//! All numbers are big-endian, all checksums the first half of a Keccak-256.
+
+use super::EmbeddedError;
+use crate::{B256, keccak256};
+use revm::primitives::alloy_primitives::Keccak256;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"MGCHAIN\n";
+const VERSION: u32 = 1;
+const PREAMBLE: usize = 8 + 4 + 8 + 32 + 16;
+const MARKER: [u8; 4] = [0xb1, 0x0c, 0x1e, 0xaf];
+const FRAME: u64 = 24;
+/// Far above what one transaction can write under its gas cap. A length beyond it is damage, and not worth the memory.
+const MAX_PAYLOAD: u32 = 64 * 1024 * 1024;
+
+/// Where a record's payload lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub offset: u64,
+    pub length: u32,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    path: PathBuf,
+    end: u64,
+    /// Set when a write failed: what the file then holds is known only to the next start.
+    broken: bool,
+}
+
+impl Journal {
+    /// Opens the file, or starts it if there is none, and hands every whole record to `each`. A record that is not
+    /// whole is cut off if it is the last; anywhere else it is damage.
+    pub(super) fn open(
+        dir: &Path,
+        chain_id: u64,
+        genesis: B256,
+        mut each: impl FnMut(&[u8], Place) -> Result<(), String>,
+    ) -> Result<Self, EmbeddedError> {
+        let path = dir.join("chain.log");
+        let io = |source| EmbeddedError::Io { path: path.clone(), source };
+        if !path.try_exists().map_err(io)? {
+            create(dir, &path, &preamble(VERSION, chain_id, genesis)).map_err(io)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io)?;
+        check_preamble(&file, &path, chain_id, genesis)?;
+        let length = file.metadata().map_err(io)?.len();
+        let mut journal = Self { file, path: path.clone(), end: PREAMBLE as u64, broken: false };
+        while journal.end < length {
+            let Some((place, payload)) = journal.record(journal.end, length).map_err(io)? else {
+                journal.cut(length)?;
+                break;
+            };
+            each(&payload, place).map_err(|what| journal.damaged(journal.end, &what))?;
+            journal.end = place.offset + u64::from(place.length);
+        }
+        Ok(journal)
+    }
+
+    /// Appends a record and makes it durable. After an error the file takes no more records.
+    pub(super) fn append(&mut self, payload: &[u8]) -> io::Result<Place> {
+        if self.broken {
+            return Err(io::Error::other("an earlier write failed: restart to go on from what is on the disk"));
+        }
+        let length = u32::try_from(payload.len()).ok().filter(|l| *l <= MAX_PAYLOAD);
+        let length = length.ok_or_else(|| io::Error::other("the block is too large for a record"))?;
+        let mut record = Vec::with_capacity(payload.len() + 24);
+        record.extend_from_slice(&MARKER);
+        record.extend_from_slice(&length.to_be_bytes());
+        record.extend_from_slice(&checksum(length, payload));
+        record.extend_from_slice(payload);
+        if let Err(e) = self.file.write_all_at(&record, self.end).and_then(|()| self.file.sync_data()) {
+            self.broken = true;
+            return Err(e);
+        }
+        let place = Place { offset: self.end + FRAME, length };
+        self.end = place.offset + u64::from(length);
+        Ok(place)
+    }
+
+    /// Reads a record again, and checks it again.
+    pub(super) fn read(&self, place: Place) -> io::Result<Vec<u8>> {
+        let found = self.record(place.offset - FRAME, self.end)?.map(|(_, payload)| payload);
+        found.ok_or_else(|| io::Error::other(format!("{}: damaged at byte {}", self.path.display(), place.offset)))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The record at `offset` of a file of `length` bytes, if a whole one is there.
+    fn record(&self, offset: u64, length: u64) -> io::Result<Option<(Place, Vec<u8>)>> {
+        let mut frame = [0; 24];
+        if length.saturating_sub(offset) < FRAME {
+            return Ok(None);
+        }
+        self.file.read_exact_at(&mut frame, offset)?;
+        let size = u32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]);
+        if frame[..4] != MARKER || size > MAX_PAYLOAD || length - offset - FRAME < u64::from(size) {
+            return Ok(None);
+        }
+        let mut payload = vec![0; size as usize];
+        self.file.read_exact_at(&mut payload, offset + FRAME)?;
+        let whole = frame[8..] == checksum(size, &payload);
+        Ok(whole.then_some((Place { offset: offset + FRAME, length: size }, payload)))
+    }
+
+    /// Cuts off what lies behind the last whole record, unless a whole record lies behind that again: a write that a
+    /// power cut interrupted can only be the last one.
+    fn cut(&mut self, length: u64) -> Result<(), EmbeddedError> {
+        let io = |source| EmbeddedError::Io { path: self.path.clone(), source };
+        if let Some(at) = self.whole_record_after(self.end + 1, length).map_err(io)? {
+            return Err(self.damaged(self.end, &format!("a bad record with a good one behind it, at byte {at}")));
+        }
+        let (bytes, file) = (length - self.end, self.path.display().to_string());
+        tracing::warn!(file, bytes, "the last record is not whole, as after a power cut while it was written: cut off");
+        self.file.set_len(self.end).and_then(|()| self.file.sync_all()).map_err(io)
+    }
+
+    fn whole_record_after(&self, from: u64, length: u64) -> io::Result<Option<u64>> {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut at = from;
+        while at < length {
+            let wanted = usize::try_from(length - at).unwrap_or(usize::MAX).min(buffer.len());
+            let Some(window) = buffer.get_mut(..wanted) else { break };
+            self.file.read_exact_at(window, at)?;
+            let hits = window.windows(MARKER.len()).enumerate().filter(|(_, w)| **w == MARKER);
+            for (offset, _) in hits {
+                let found = at + offset as u64;
+                if self.record(found, length)?.is_some() {
+                    return Ok(Some(found));
+                }
+            }
+            // A marker may lie across two windows.
+            at += (wanted - wanted.min(MARKER.len() - 1)).max(1) as u64;
+        }
+        Ok(None)
+    }
+
+    fn damaged(&self, at: u64, what: &str) -> EmbeddedError {
+        EmbeddedError::Damaged { path: self.path.clone(), at, what: what.to_owned() }
+    }
+
+    /// From here on every write fails, as on a disk that has gone.
+    #[cfg(test)]
+    pub(super) fn sabotage(&mut self) {
+        self.file = File::open(&self.path).expect("the file was open a moment ago");
+    }
+}
+
+fn half(hash: B256) -> [u8; 16] {
+    let mut out = [0; 16];
+    out.copy_from_slice(&hash[..16]);
+    out
+}
+
+fn checksum(length: u32, payload: &[u8]) -> [u8; 16] {
+    let mut hasher = Keccak256::new();
+    hasher.update(length.to_be_bytes());
+    hasher.update(payload);
+    half(hasher.finalize())
+}
+
+fn preamble(version: u32, chain_id: u64, genesis: B256) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    out.extend_from_slice(&version.to_be_bytes());
+    out.extend_from_slice(&chain_id.to_be_bytes());
+    out.extend_from_slice(genesis.as_slice());
+    let sum = half(keccak256(&out));
+    out.extend_from_slice(&sum);
+    out
+}
+
+/// Writes a new file beside its place and moves it there when it is whole: no crash leaves half a preamble.
+fn create(dir: &Path, path: &Path, preamble: &[u8]) -> io::Result<()> {
+    let draft = dir.join("chain.log.new");
+    let mut file = File::create(&draft)?;
+    file.write_all(preamble)?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)?;
+    File::open(dir)?.sync_all()
+}
+
+fn check_preamble(file: &File, path: &Path, chain_id: u64, genesis: B256) -> Result<(), EmbeddedError> {
+    let damaged = |what: &str| EmbeddedError::Damaged { path: path.to_owned(), at: 0, what: what.to_owned() };
+    let mut found = [0; PREAMBLE];
+    file.read_exact_at(&mut found, 0).map_err(|e| match e.kind() {
+        io::ErrorKind::UnexpectedEof => damaged("the file is too short to be a chain"),
+        _ => EmbeddedError::Io { path: path.to_owned(), source: e },
+    })?;
+    if found[..8] != *MAGIC {
+        return Err(damaged("this is no chain file"));
+    }
+    let version = u32::from_be_bytes([found[8], found[9], found[10], found[11]]);
+    if version != VERSION {
+        return Err(EmbeddedError::UnknownVersion { path: path.to_owned(), found: version, known: VERSION });
+    }
+    if found[52..] != half(keccak256(&found[..52])) {
+        return Err(damaged("the first bytes do not match their checksum"));
+    }
+    let mut id = [0; 8];
+    id.copy_from_slice(&found[12..20]);
+    let id = u64::from_be_bytes(id);
+    if id != chain_id {
+        return Err(EmbeddedError::OtherChainId { path: path.to_owned(), found: id, wanted: chain_id });
+    }
+    if found[20..52] != genesis[..] {
+        return Err(EmbeddedError::OtherGenesis { path: path.to_owned() });
+    }
+    Ok(())
+}

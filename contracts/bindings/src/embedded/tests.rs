@@ -1,0 +1,90 @@
+use super::*;
+use crate::key::{LocalKey, Signer};
+use crate::tx::Transaction;
+use domain::Timestamp;
+
+fn start(dir: &Path, key: &LocalKey) -> EmbeddedChain {
+    let alloc = vec![(key.address(), U256::from(10).pow(U256::from(20)))];
+    let clock = Clock::new(1, || Timestamp(1_800_000_000_000));
+    EmbeddedChain::open(dir, Genesis { chain_id: 99, alloc }, clock).unwrap()
+}
+
+fn transfer(chain: &EmbeddedChain, key: &LocalKey) -> Result<B256, ChainError> {
+    let call = Call { to: Some(Address::repeat_byte(7)), value: U256::from(5), data: Vec::new() };
+    let fees = chain.fees()?;
+    let tx = Transaction { chain_id: 99, nonce: chain.nonce(key.address())?, fees, gas_limit: 21_000, call };
+    chain.send(&tx.sign(key).unwrap().raw)
+}
+
+#[test]
+fn a_write_that_fails_changes_nothing_and_stops_the_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = LocalKey::generate().unwrap();
+    let chain = start(dir.path(), &key);
+    transfer(&chain, &key).unwrap();
+    let before = (chain.head().unwrap(), chain.balance(key.address()).unwrap());
+    chain.store.write().unwrap().sabotage();
+    for _ in 0..2 {
+        let error = transfer(&chain, &key).unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        assert_eq!((chain.head().unwrap(), chain.balance(key.address()).unwrap()), before);
+        assert_eq!(chain.nonce(key.address()).unwrap(), 1);
+    }
+    assert!(transfer(&chain, &key).unwrap_err().to_string().contains("restart"));
+    drop(chain);
+    let chain = start(dir.path(), &key);
+    assert_eq!(chain.head().unwrap(), before.0);
+    transfer(&chain, &key).unwrap();
+}
+
+#[test]
+fn the_base_fee_follows_eip_1559() {
+    let mut header = block::Header::genesis(1, &[]);
+    header.gas_used = block::GAS_LIMIT;
+    assert_eq!(header.next_base_fee(), 1_125_000_000);
+    header.gas_used = block::GAS_LIMIT / 2;
+    assert_eq!(header.next_base_fee(), 1_000_000_000);
+    header.gas_used = 0;
+    assert_eq!(header.next_base_fee(), 875_000_000);
+    header.base_fee = 7;
+    assert_eq!(header.next_base_fee(), 7);
+    header.gas_used = block::GAS_LIMIT / 2 + 1;
+    assert_eq!(header.next_base_fee(), 8);
+}
+
+#[test]
+fn the_machine_recovers_signers_as_contracts_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = LocalKey::generate().unwrap();
+    let chain = start(dir.path(), &key);
+    let digest = crate::keccak256("said by the key");
+    let signature = key.sign(digest).unwrap();
+    let v = B256::from(U256::from(27 + u8::from(signature.y_odd)));
+    let (r, s) = (signature.r.to_be_bytes::<32>(), signature.s.to_be_bytes::<32>());
+    let data = [&digest[..], &v[..], &r, &s].concat();
+    let call = Call { to: Some(Address::with_last_byte(1)), value: U256::ZERO, data };
+    assert_eq!(chain.call(Address::ZERO, &call).unwrap(), key.address().into_word().to_vec());
+}
+
+#[test]
+fn readers_and_a_sender_share_the_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = LocalKey::generate().unwrap();
+    let chain = start(dir.path(), &key);
+    std::thread::scope(|s| {
+        for _ in 0..3 {
+            s.spawn(|| {
+                let mut last = 0;
+                while last < 20 {
+                    let head = chain.head().unwrap().number;
+                    assert!(head >= last);
+                    last = head;
+                    assert!(chain.handle(br#"{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}"#).len() > 10);
+                }
+            });
+        }
+        for _ in 0..20 {
+            transfer(&chain, &key).unwrap();
+        }
+    });
+}

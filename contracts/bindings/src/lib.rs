@@ -1,0 +1,16 @@
+//! The chain side of the gateway: keys, transactions, the `Provider` contract, and two chains behind one trait.
+//!
+//! [`rpc::JsonRpc`] talks to any Ethereum node; [`embedded::EmbeddedChain`] is a small chain in this process, for
+//! development and for single sites, and never a consensus network. Everything here blocks: callers on an async
+//! runtime go through its blocking threads.
+
+pub use revm::primitives::{Address, B256, U256, keccak256};
+
+mod abi;
+pub mod chain;
+pub mod embedded;
+mod json;
+pub mod key;
+pub mod provider;
+pub mod rpc;
+pub mod tx;

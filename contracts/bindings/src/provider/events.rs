@@ -1,0 +1,210 @@
+//! What the contract says happened.
+
+use super::Prices;
+use crate::abi::{Reader, as_address};
+use crate::chain::Log;
+use crate::{Address, B256, U256, keccak256};
+use domain::{Money, Price, WattHours};
+
+/// The signatures of all events: their hashes are the logs' first topics.
+pub mod topic {
+    use super::{B256, keccak256};
+    macro_rules! topics {
+        ($($(#[$m:meta])* $name:ident $signature:literal),* $(,)?) => {$(
+            $(#[$m])*
+            #[must_use]
+            pub fn $name() -> B256 { keccak256($signature) }
+        )*};
+    }
+    topics! {
+        /// An account was opened.
+        opened "Opened(uint32,bytes32)",
+        /// A deposit.
+        deposited "Deposited(uint32,address,uint256)",
+        /// A settled batch.
+        settled "Settled(address,uint64,uint32,uint256,uint256,uint256,uint256,uint256,bytes32)",
+        /// Credit became low.
+        credit_low "CreditLow(uint32,int256)",
+        /// Credit ran out.
+        credit_exhausted "CreditExhausted(uint32,int256)",
+        /// There is credit again.
+        credit_restored "CreditRestored(uint32,int256)",
+        /// New prices.
+        tariff_set "TariffSet(uint32,uint32,uint32,uint32)",
+        /// Earnings paid out.
+        withdrawn "Withdrawn(address,uint256)",
+    }
+}
+
+/// An account was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Its number.
+    pub number: u32,
+    /// Its name.
+    pub name: B256,
+}
+
+/// Money was paid into an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deposited {
+    /// The account.
+    pub number: u32,
+    /// Who paid.
+    pub from: Address,
+    /// How much.
+    pub units: Money,
+    /// The height of the block.
+    pub block: u64,
+    /// The transaction.
+    pub transaction: B256,
+    /// The log's place in its block: with the transaction, what tells two deposits apart.
+    pub log_index: u32,
+}
+
+/// A batch was billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Who sent it.
+    pub settler: Address,
+    /// Its number among this settler's batches.
+    pub sequence: u64,
+    /// Items in it.
+    pub count: u32,
+    /// Energy taken off peak, over all items.
+    pub off_peak: WattHours,
+    /// Energy taken at peak.
+    pub peak: WattHours,
+    /// Energy fed in.
+    pub feed_in: WattHours,
+    /// Money taken from the accounts.
+    pub debited: U256,
+    /// Money given to the accounts.
+    pub credited: U256,
+    /// Keccak-256 of the packed items.
+    pub items_hash: B256,
+    /// The height of the block.
+    pub block: u64,
+    /// The transaction.
+    pub transaction: B256,
+}
+
+/// Which threshold an account passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credit {
+    /// Down to the warning threshold.
+    Low,
+    /// Down to zero or below.
+    Exhausted,
+    /// Up from zero or below.
+    Restored,
+}
+
+/// An account passed a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreditChanged {
+    /// The account.
+    pub number: u32,
+    /// Which threshold.
+    pub credit: Credit,
+    /// The balance then.
+    pub balance: Money,
+}
+
+/// New prices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TariffSet {
+    /// The tariff's version from here on.
+    pub version: u32,
+    /// Its prices.
+    pub prices: Prices,
+}
+
+/// Earnings were paid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// To whom.
+    pub to: Address,
+    /// How much.
+    pub units: Money,
+}
+
+/// The indexed words behind the event's name and the data, if the log is this event and whole.
+fn parts(log: &Log, name: B256, indexed: usize, words: usize) -> Option<(&[B256], Reader<'_>)> {
+    let (first, rest) = log.topics.split_first()?;
+    (*first == name && rest.len() == indexed && log.data.len() == words * 32).then_some((rest, Reader(&log.data)))
+}
+
+fn small<T: TryFrom<u64>>(word: B256) -> Option<T> {
+    T::try_from(u64::try_from(U256::from_be_bytes(word.0)).ok()?).ok()
+}
+
+/// Reads an `Opened` event; `None` if the log is another.
+#[must_use]
+pub fn opened(log: &Log) -> Option<Opened> {
+    let (topics, _) = parts(log, topic::opened(), 2, 0)?;
+    Some(Opened { number: small(topics[0])?, name: topics[1] })
+}
+
+/// Reads a `Deposited` event; `None` if the log is another, or states more than 9.2e18 minor units.
+#[must_use]
+pub fn deposited(log: &Log) -> Option<Deposited> {
+    let (topics, data) = parts(log, topic::deposited(), 2, 1)?;
+    Some(Deposited {
+        number: small(topics[0])?,
+        from: as_address(topics[1])?,
+        units: data.money(0)?,
+        block: log.block,
+        transaction: log.transaction,
+        log_index: log.log_index,
+    })
+}
+
+/// Reads a `Settled` event; `None` if the log is another.
+#[must_use]
+pub fn settled(log: &Log) -> Option<Settled> {
+    let (topics, data) = parts(log, topic::settled(), 2, 7)?;
+    let energy = |at| data.number(at).map(WattHours);
+    Some(Settled {
+        settler: as_address(topics[0])?,
+        sequence: small(topics[1])?,
+        count: data.number(0)?,
+        off_peak: energy(1)?,
+        peak: energy(2)?,
+        feed_in: energy(3)?,
+        debited: data.uint(4)?,
+        credited: data.uint(5)?,
+        items_hash: data.word(6)?,
+        block: log.block,
+        transaction: log.transaction,
+    })
+}
+
+/// Reads a `CreditLow`, `CreditExhausted` or `CreditRestored` event; `None` if the log is another.
+#[must_use]
+pub fn credit_changed(log: &Log) -> Option<CreditChanged> {
+    let kinds = [
+        (topic::credit_low(), Credit::Low),
+        (topic::credit_exhausted(), Credit::Exhausted),
+        (topic::credit_restored(), Credit::Restored),
+    ];
+    let (name, credit) = kinds.into_iter().find(|(name, _)| log.topics.first() == Some(name))?;
+    let (topics, data) = parts(log, name, 1, 1)?;
+    Some(CreditChanged { number: small(topics[0])?, credit, balance: data.money(0)? })
+}
+
+/// Reads a `TariffSet` event; `None` if the log is another.
+#[must_use]
+pub fn tariff_set(log: &Log) -> Option<TariffSet> {
+    let (topics, data) = parts(log, topic::tariff_set(), 1, 3)?;
+    let price = |at| data.number(at).map(Price);
+    let prices = Prices { off_peak: price(0)?, peak: price(1)?, feed_in: price(2)? };
+    Some(TariffSet { version: small(topics[0])?, prices })
+}
+
+/// Reads a `Withdrawn` event; `None` if the log is another.
+#[must_use]
+pub fn withdrawn(log: &Log) -> Option<Withdrawn> {
+    let (topics, data) = parts(log, topic::withdrawn(), 1, 1)?;
+    Some(Withdrawn { to: as_address(topics[0])?, units: data.money(0)? })
+}

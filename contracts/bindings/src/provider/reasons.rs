@@ -1,0 +1,81 @@
+//! Why a call reverted, in words: the custom errors of `Provider`, and the two that the language itself has.
+
+use crate::abi::{Reader, selector};
+
+/// All custom errors of the contract. A test compares the list with the ABI.
+pub(super) const ERRORS: &[&str] = &[
+    "BadLength(uint256)",
+    "BadName()",
+    "BadNumber()",
+    "BadPayee()",
+    "BadWeiPerUnit()",
+    "LengthsDiffer()",
+    "NameTaken(bytes32)",
+    "NoSuchAccount(uint32)",
+    "NotAvailable(uint256,uint256)",
+    "NotOpen(uint256)",
+    "NotOwner()",
+    "NotPendingOwner()",
+    "NotSettler()",
+    "NotWholeUnits(uint256,uint256)",
+    "NumberTaken(uint32)",
+    "PaymentFailed()",
+    "Reentered()",
+    "RegisterStepsBack(uint256)",
+    "TooMuchPaidIn(uint256)",
+    "WrongSequence(uint64,uint64)",
+    "WrongTariff(uint32,uint32)",
+];
+
+/// The reasons that the compiler itself puts into a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandardPanic(pub u64);
+
+impl std::fmt::Display for StandardPanic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = match self.0 {
+            0x01 => "a failed assertion",
+            0x11 => "arithmetic overflow",
+            0x12 => "division by zero",
+            0x21 => "a number that is no such enum value",
+            0x32 => "an index out of bounds",
+            0x41 => "too much memory asked for",
+            _ => "a bug in the contract",
+        };
+        write!(f, "Panic({:#04x}): {what}", self.0)
+    }
+}
+
+/// The reason in revert data: `Name(arguments)` for the errors of `Provider`, the text of `Error(string)`, the meaning
+/// of `Panic(uint256)`, and plain hex for anything else.
+#[must_use]
+pub fn reason(data: &[u8]) -> String {
+    let Some((id, body)) = data.split_first_chunk::<4>() else {
+        return if data.is_empty() { "no reason given".into() } else { unknown(data) };
+    };
+    let words = Reader(body);
+    if *id == selector("Error(string)") {
+        let text = words.bytes(0).map(|b| String::from_utf8_lossy(b).chars().take(200).collect());
+        return text.unwrap_or_else(|| unknown(data));
+    }
+    if *id == selector("Panic(uint256)") {
+        return words.number(0).map_or_else(|| unknown(data), |code| StandardPanic(code).to_string());
+    }
+    let custom = ERRORS.iter().find(|signature| *id == selector(signature));
+    custom.and_then(|signature| spell(signature, &words)).unwrap_or_else(|| unknown(data))
+}
+
+fn spell(signature: &str, words: &Reader<'_>) -> Option<String> {
+    let (name, types) = signature.trim_end_matches(')').split_once('(')?;
+    let types = types.split(',').filter(|t| !t.is_empty());
+    let arguments = types.enumerate().map(|(i, kind)| match kind {
+        "bytes32" => words.word(i).map(|w| w.to_string()),
+        _ => words.uint(i).map(|n| n.to_string()),
+    });
+    Some(format!("{name}({})", arguments.collect::<Option<Vec<_>>>()?.join(", ")))
+}
+
+fn unknown(data: &[u8]) -> String {
+    let shown = data.get(..68).unwrap_or(data);
+    format!("0x{}{}", hex::encode(shown), if shown.len() < data.len() { "…" } else { "" })
+}

@@ -1,0 +1,52 @@
+use super::*;
+use std::collections::BTreeSet;
+
+#[test]
+fn every_custom_error_of_the_contract_has_words() {
+    let abi: Vec<serde_json::Value> = serde_json::from_str(&ABI_JSON).unwrap();
+    let spelled = |e: &serde_json::Value| {
+        let types: Vec<_> = e["inputs"].as_array().unwrap().iter().map(|i| i["type"].as_str().unwrap()).collect();
+        format!("{}({})", e["name"].as_str().unwrap(), types.join(","))
+    };
+    let named: BTreeSet<String> = abi.iter().filter(|e| e["type"] == "error").map(spelled).collect();
+    let known: BTreeSet<String> = reasons::ERRORS.iter().map(|e| (*e).to_owned()).collect();
+    assert_eq!(named, known);
+}
+
+#[test]
+fn values_that_the_contract_cannot_hold_are_refused_before_they_are_sent() {
+    let at = Address::ZERO;
+    let item = |off_peak| Item { number: 7, off_peak: WattHours(off_peak), peak: WattHours(0), feed_in: WattHours(0) };
+    for bad in [-1, 1 << 40, i64::MIN, i64::MAX] {
+        let wrong = Err(BadValue::Register { number: 7, value: WattHours(bad) });
+        assert_eq!(settle(at, 1, 1, &[item(0), item(bad)]), wrong);
+    }
+    assert!(settle(at, 1, 1, &[item((1 << 40) - 1)]).is_ok());
+    assert_eq!(settle(at, 1, 1, &[]), Err(BadValue::NoItems));
+    for bad in [0, -1, i64::MIN] {
+        assert_eq!(deposit(at, 1, Money(bad), U256::ONE), Err(BadValue::Amount(Money(bad))));
+        assert_eq!(withdraw(at, at, Money(bad)), Err(BadValue::Amount(Money(bad))));
+    }
+    assert_eq!(deposit(at, 1, Money(2), U256::MAX), Err(BadValue::TooLarge(Money(2))));
+    assert_eq!(set_low_at(at, Money(-1)), Err(BadValue::Amount(Money(-1))));
+    assert!(set_low_at(at, Money(0)).is_ok());
+}
+
+#[test]
+fn a_name_fills_its_word_from_the_left() {
+    assert_eq!(name_word("ab").unwrap()[..3], *b"ab\0");
+    assert_eq!(name_word(&"x".repeat(32)).unwrap()[..], *"x".repeat(32).as_bytes());
+    assert_eq!((name_word(""), name_word(&"x".repeat(33))), (None, None));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_revert_data_and_no_answer_can_make_the_readers_panic(data in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        let _ = reason(&data);
+        for signature in reasons::ERRORS.iter().chain(&["Error(string)", "Panic(uint256)"]) {
+            let _ = reason(&[&selector(signature)[..], &data].concat());
+        }
+        let words = crate::abi::Reader(&data);
+        let _ = (words.bytes(0), words.int(1), words.money(0), words.bool(0), words.address(0), words.number::<u32>(5));
+    }
+}

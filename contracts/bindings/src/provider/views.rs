@@ -1,0 +1,195 @@
+//! What the contract answers.
+
+use super::{Prices, function, to};
+use crate::abi::{Reader, Writer};
+use crate::chain::{Chain, ChainError};
+use crate::{Address, B256, U256};
+use domain::{Money, Price, WattHours};
+
+/// One account as the contract has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountOnChain {
+    /// What is left; negative is debt.
+    pub balance: Money,
+    /// Billed so far: energy taken off peak.
+    pub off_peak: WattHours,
+    /// Billed so far: energy taken at peak.
+    pub peak: WattHours,
+    /// Billed so far: energy fed in.
+    pub feed_in: WattHours,
+    /// [`Self::OPEN`], [`Self::LOW`], [`Self::EXHAUSTED`]; zero if there is no such account.
+    pub flags: u8,
+}
+
+impl AccountOnChain {
+    /// The account exists.
+    pub const OPEN: u8 = 1;
+    /// The balance was at or below the threshold when it last moved.
+    pub const LOW: u8 = 2;
+    /// The balance is zero or negative.
+    pub const EXHAUSTED: u8 = 4;
+
+    /// Whether the account exists.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.flags & Self::OPEN != 0
+    }
+
+    fn read(words: &Reader<'_>, at: usize) -> Option<Self> {
+        Some(Self {
+            balance: words.money(at)?,
+            off_peak: words.energy(at + 1)?,
+            peak: words.energy(at + 2)?,
+            feed_in: words.energy(at + 3)?,
+            flags: words.number(at + 4)?,
+        })
+    }
+}
+
+/// The tariff in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TariffOnChain {
+    /// The prices.
+    pub prices: Prices,
+    /// Which setting of the tariff this is, from 1.
+    pub version: u32,
+}
+
+/// All sums of the book, in minor units: `paid_in` = sum of balances + `earned` + `withdrawn`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All that was ever paid in.
+    pub paid_in: Money,
+    /// All that the owner ever took out.
+    pub withdrawn: Money,
+    /// Debits less feed-in credits less withdrawals.
+    pub earned: Money,
+    /// The sum of all positive balances.
+    pub owed: Money,
+}
+
+fn ask<T>(
+    chain: &dyn Chain,
+    provider: Address,
+    data: Writer,
+    read: impl FnOnce(&Reader<'_>) -> Option<T>,
+) -> Result<T, ChainError> {
+    let answer = chain.call(Address::ZERO, &to(provider, data))?;
+    let what = || {
+        // No code answers with no bytes: the commonest mistake, a wrong address, gets its own words.
+        if answer.is_empty() {
+            format!("nothing at {provider} answers: is this the contract's address?")
+        } else {
+            format!("{} bytes from {provider} that are no such answer", answer.len())
+        }
+    };
+    read(&Reader(&answer)).ok_or_else(|| ChainError::nonsense("eth_call", what()))
+}
+
+/// One account at the head of the chain. An account that was never opened is all zero.
+///
+/// # Errors
+/// Those of the chain; [`ChainError::Nonsense`] also for a balance beyond ±9.2e18 minor units.
+pub fn account(chain: &dyn Chain, provider: Address, number: u32) -> Result<AccountOnChain, ChainError> {
+    ask(chain, provider, function("account(uint32)", 1).uint(U256::from(number)), |w| AccountOnChain::read(w, 0))
+}
+
+/// Many accounts at the head of the chain, in the order asked for.
+///
+/// # Errors
+/// As [`account`].
+pub fn accounts(chain: &dyn Chain, provider: Address, numbers: &[u32]) -> Result<Vec<AccountOnChain>, ChainError> {
+    let data = function("accounts(uint32[])", 1).words(numbers.iter().map(|n| B256::from(U256::from(*n))));
+    ask(chain, provider, data, |w| {
+        let said = w.number::<usize>(1)?;
+        (said == numbers.len()).then_some(())?;
+        (0..said).map(|i| AccountOnChain::read(w, 2 + 5 * i)).collect()
+    })
+}
+
+/// The sequence number that this settler has to use next.
+///
+/// # Errors
+/// Those of the chain.
+pub fn next_sequence(chain: &dyn Chain, provider: Address, settler: Address) -> Result<u64, ChainError> {
+    ask(chain, provider, function("nextSequence(address)", 1).address(settler), |w| w.number(0))
+}
+
+/// Whether an address may settle.
+///
+/// # Errors
+/// Those of the chain.
+pub fn is_settler(chain: &dyn Chain, provider: Address, who: Address) -> Result<bool, ChainError> {
+    ask(chain, provider, function("isSettler(address)", 1).address(who), |w| w.bool(0))
+}
+
+/// The tariff in force.
+///
+/// # Errors
+/// Those of the chain.
+pub fn tariff(chain: &dyn Chain, provider: Address) -> Result<TariffOnChain, ChainError> {
+    ask(chain, provider, function("tariff()", 0), |w| {
+        let price = |at| w.number(at).map(Price);
+        let prices = Prices { off_peak: price(0)?, peak: price(1)?, feed_in: price(2)? };
+        Some(TariffOnChain { prices, version: w.number(3)? })
+    })
+}
+
+/// The sums of the book.
+///
+/// # Errors
+/// Those of the chain; [`ChainError::Nonsense`] also beyond ±9.2e18 minor units.
+pub fn totals(chain: &dyn Chain, provider: Address) -> Result<Totals, ChainError> {
+    ask(chain, provider, function("totals()", 0), |w| {
+        Some(Totals { paid_in: w.money(0)?, withdrawn: w.money(1)?, earned: w.money(2)?, owed: w.money(3)? })
+    })
+}
+
+/// What the owner can withdraw now.
+///
+/// # Errors
+/// Those of the chain.
+pub fn available(chain: &dyn Chain, provider: Address) -> Result<Money, ChainError> {
+    ask(chain, provider, function("available()", 0), |w| w.money(0))
+}
+
+/// The balance at or below which credit is low.
+///
+/// # Errors
+/// Those of the chain.
+pub fn low_at(chain: &dyn Chain, provider: Address) -> Result<Money, ChainError> {
+    ask(chain, provider, function("lowAt()", 0), |w| w.money(0))
+}
+
+/// What one minor unit is worth, in wei.
+///
+/// # Errors
+/// Those of the chain.
+pub fn wei_per_unit(chain: &dyn Chain, provider: Address) -> Result<U256, ChainError> {
+    ask(chain, provider, function("weiPerUnit()", 0), |w| w.uint(0))
+}
+
+/// The contract's owner.
+///
+/// # Errors
+/// Those of the chain.
+pub fn owner(chain: &dyn Chain, provider: Address) -> Result<Address, ChainError> {
+    ask(chain, provider, function("owner()", 0), |w| w.address(0))
+}
+
+/// The name of an account; zero if it is not open.
+///
+/// # Errors
+/// Those of the chain.
+pub fn name_of(chain: &dyn Chain, provider: Address, number: u32) -> Result<B256, ChainError> {
+    ask(chain, provider, function("nameOf(uint32)", 1).uint(U256::from(number)), |w| w.word(0))
+}
+
+/// The number of the account with this name; `None` if there is none.
+///
+/// # Errors
+/// Those of the chain.
+pub fn number_of(chain: &dyn Chain, provider: Address, name: B256) -> Result<Option<u32>, ChainError> {
+    let number: u32 = ask(chain, provider, function("numberOf(bytes32)", 1).word(name), |w| w.number(0))?;
+    Ok((number != 0).then_some(number))
+}

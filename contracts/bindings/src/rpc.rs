@@ -1,0 +1,255 @@
+//! A chain somewhere else: JSON-RPC 2.0 over HTTP, one request at a time.
+
+use crate::chain::{Chain, ChainError, Head, Log, LogFilter, Receipt, Refusal};
+use crate::json::{big_quantity, data, quantity, read_address, read_data, read_hash, read_u64, read_u128, read_u256};
+use crate::tx::{Call, Fees};
+use crate::{Address, B256, U256};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// No answer that the gateway asks for comes near this; a larger one would only fill the memory of a small computer.
+const MAX_ANSWER: u64 = 32 * 1024 * 1024;
+
+/// An Ethereum node behind a URL.
+pub struct JsonRpc {
+    agent: ureq::Agent,
+    url: String,
+    /// The URL without user, password, path and query, any of which may hold a provider's secret.
+    shown: String,
+    next_id: AtomicU64,
+}
+
+impl JsonRpc {
+    /// A client for `url`; nothing is sent yet. Every request ends within `timeout`.
+    ///
+    /// # Errors
+    /// [`ChainError::Nonsense`] if this is no `http` or `https` URL.
+    pub fn new(url: &str, timeout: Duration) -> Result<Self, ChainError> {
+        let shown = shown(url).ok_or_else(|| ChainError::nonsense("configuration", "the URL is not http(s)://host"))?;
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(timeout))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .user_agent(concat!("microgrid-gateway/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Ok(Self { agent, url: url.to_owned(), shown, next_id: AtomicU64::new(1) })
+    }
+
+    fn unreachable(&self, what: impl ToString) -> ChainError {
+        // An error of the HTTP library may repeat the URL; what stands in a log must not hold its secrets.
+        ChainError::Unreachable { url: self.shown.clone(), what: what.to_string().replace(&self.url, &self.shown) }
+    }
+
+    fn ask(&self, method: &'static str, params: Value) -> Result<Value, ChainError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string();
+        let request = self.agent.post(&self.url).header("content-type", "application/json");
+        let mut response = request.send(body.as_bytes()).map_err(|e| self.unreachable(e))?;
+        let status = response.status();
+        if status.as_u16() == 429 || status.is_server_error() {
+            return Err(self.unreachable(format!("HTTP status {}", status.as_u16())));
+        }
+        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(|e| match e {
+            ureq::Error::BodyExceedsLimit(_) => ChainError::nonsense(method, "an answer of more than 32 MiB"),
+            e => self.unreachable(e),
+        })?;
+        let answer: Value = serde_json::from_slice(&text)
+            .map_err(|_| ChainError::nonsense(method, format!("HTTP status {} and no JSON", status.as_u16())))?;
+        if let Some(error) = answer.get("error").filter(|e| !e.is_null()) {
+            return Err(classify(error, &self.shown));
+        }
+        if answer.get("id").and_then(Value::as_u64) != Some(id) {
+            return Err(ChainError::nonsense(method, "the answer to another request"));
+        }
+        answer.get("result").cloned().ok_or_else(|| ChainError::nonsense(method, "neither result nor error"))
+    }
+
+    fn get<T>(
+        &self,
+        method: &'static str,
+        params: Value,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<T, ChainError> {
+        let result = self.ask(method, params)?;
+        read(&result).ok_or_else(|| ChainError::nonsense(method, brief(&result)))
+    }
+}
+
+impl std::fmt::Debug for JsonRpc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JsonRpc").field("url", &self.shown).finish_non_exhaustive()
+    }
+}
+
+impl Chain for JsonRpc {
+    fn chain_id(&self) -> Result<u64, ChainError> {
+        self.get("eth_chainId", json!([]), read_u64)
+    }
+
+    fn head(&self) -> Result<Head, ChainError> {
+        self.get("eth_getBlockByNumber", json!(["latest", false]), |b| {
+            Some(Head {
+                number: read_u64(&b["number"])?,
+                hash: read_hash(&b["hash"])?,
+                timestamp: read_u64(&b["timestamp"])?,
+                // Chains without EIP-1559 state none.
+                base_fee: b.get("baseFeePerGas").map_or(Some(0), read_u128)?,
+            })
+        })
+    }
+
+    fn nonce(&self, of: Address) -> Result<u64, ChainError> {
+        self.get("eth_getTransactionCount", json!([data(of.as_slice()), "latest"]), read_u64)
+    }
+
+    fn balance(&self, of: Address) -> Result<U256, ChainError> {
+        self.get("eth_getBalance", json!([data(of.as_slice()), "latest"]), read_u256)
+    }
+
+    fn fees(&self) -> Result<Fees, ChainError> {
+        let max_priority = self.get("eth_maxPriorityFeePerGas", json!([]), read_u128)?;
+        let max_fee = self.head()?.base_fee.saturating_mul(2).saturating_add(max_priority);
+        Ok(Fees { max_fee, max_priority })
+    }
+
+    fn call(&self, from: Address, call: &Call) -> Result<Vec<u8>, ChainError> {
+        self.get("eth_call", json!([call_object(from, call), "latest"]), read_data)
+    }
+
+    fn estimate_gas(&self, from: Address, call: &Call) -> Result<u64, ChainError> {
+        self.get("eth_estimateGas", json!([call_object(from, call), "latest"]), read_u64)
+    }
+
+    fn send(&self, raw: &[u8]) -> Result<B256, ChainError> {
+        self.get("eth_sendRawTransaction", json!([data(raw)]), read_hash)
+    }
+
+    fn receipt(&self, transaction: B256) -> Result<Option<Receipt>, ChainError> {
+        self.get("eth_getTransactionReceipt", json!([data(transaction.as_slice())]), |r| {
+            // Some nodes answer with a receipt without block while the transaction waits.
+            if r.is_null() || r["blockNumber"].is_null() { Some(None) } else { receipt(r).map(Some) }
+        })
+    }
+
+    fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
+        self.get("eth_getBlockByNumber", json!([quantity(number), false]), |b| {
+            if b.is_null() { Some(None) } else { read_hash(&b["hash"]).map(Some) }
+        })
+    }
+
+    fn code(&self, at: Address) -> Result<Vec<u8>, ChainError> {
+        self.get("eth_getCode", json!([data(at.as_slice()), "latest"]), read_data)
+    }
+
+    fn logs(&self, filter: &LogFilter) -> Result<Vec<Log>, ChainError> {
+        let mut wanted = json!({
+            "address": data(filter.address.as_slice()),
+            "fromBlock": quantity(filter.from_block),
+            "toBlock": quantity(filter.to_block),
+        });
+        if let Some(topic) = filter.topic0 {
+            wanted["topics"] = json!([data(topic.as_slice())]);
+        }
+        self.get("eth_getLogs", json!([wanted]), |list| list.as_array()?.iter().map(log).collect())
+    }
+}
+
+fn call_object(from: Address, call: &Call) -> Value {
+    let mut object = json!({ "from": data(from.as_slice()), "data": data(&call.data) });
+    if let Some(to) = call.to {
+        object["to"] = data(to.as_slice());
+    }
+    if !call.value.is_zero() {
+        object["value"] = big_quantity(call.value);
+    }
+    object
+}
+
+fn receipt(r: &Value) -> Option<Receipt> {
+    let ok = read_u64(&r["status"])? == 1;
+    // Some nodes state the address also when nothing came to be there.
+    let contract = if r["contractAddress"].is_null() { None } else { Some(read_address(&r["contractAddress"])?) };
+    Some(Receipt {
+        transaction: read_hash(&r["transactionHash"])?,
+        block: read_u64(&r["blockNumber"])?,
+        block_hash: read_hash(&r["blockHash"])?,
+        ok,
+        gas_used: read_u64(&r["gasUsed"])?,
+        contract: contract.filter(|_| ok),
+        logs: r["logs"].as_array()?.iter().map(log).collect::<Option<_>>()?,
+    })
+}
+
+fn log(l: &Value) -> Option<Log> {
+    Some(Log {
+        address: read_address(&l["address"])?,
+        topics: l["topics"].as_array()?.iter().map(read_hash).collect::<Option<_>>()?,
+        data: read_data(&l["data"])?,
+        block: read_u64(&l["blockNumber"])?,
+        transaction: read_hash(&l["transactionHash"])?,
+        log_index: u32::try_from(read_u64(&l["logIndex"])?).ok()?,
+    })
+}
+
+/// What an error object means. Nodes agree on few codes, so the words decide; these are geth's, anvil's and our own.
+fn classify(error: &Value, url: &str) -> ChainError {
+    let message = error["message"].as_str().unwrap_or("an error without a message").to_owned();
+    let code = error["code"].as_i64().unwrap_or(0);
+    let words = message.to_lowercase();
+    let says = |any: &[&str]| any.iter().any(|w| words.contains(w));
+    let revert_data = revert_data(&error["data"]);
+    if code == 3 || says(&["execution reverted", "reverted"]) {
+        return match revert_data {
+            Some(data) => ChainError::reverted(&data),
+            None => ChainError::Reverted { reason: message, data: Vec::new() },
+        };
+    }
+    // -32005 is "limit exceeded" by EIP-1474; hosted nodes use it for rates.
+    if code == -32005 || says(&["too many requests", "rate limit", "try again", "timed out", "timeout"]) {
+        return ChainError::Unreachable { url: url.to_owned(), what: message };
+    }
+    let kind = if says(&["already known", "already imported", "known transaction", "already in pool"]) {
+        Refusal::AlreadyKnown
+    } else if says(&["nonce too low", "nonce is too low", "invalid nonce: too low"]) {
+        Refusal::NonceTooLow
+    } else if says(&["nonce too high", "nonce gap", "nonce is too high"]) {
+        Refusal::NonceTooHigh
+    } else if says(&["insufficient funds", "insufficient balance"]) {
+        Refusal::InsufficientFunds
+    } else if says(&["underpriced", "less than block base fee", "below base fee", "less than basefee", "fee too low"]) {
+        Refusal::Underpriced
+    } else if code == -32603 {
+        // An internal error says nothing about the request, so nothing may be given up for it.
+        return ChainError::Unreachable { url: url.to_owned(), what: message };
+    } else {
+        Refusal::Other
+    };
+    ChainError::Refused { kind, message }
+}
+
+/// Revert bytes, which some nodes state as `data` and some inside an object there.
+fn revert_data(value: &Value) -> Option<Vec<u8>> {
+    read_data(value).or_else(|| read_data(&value["data"])).or_else(|| read_data(&value["result"]))
+}
+
+/// Scheme and host of a URL.
+fn shown(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let known = scheme == "http" || scheme == "https";
+    (known && !host.is_empty() && !url.contains(char::is_whitespace)).then(|| format!("{scheme}://{host}"))
+}
+
+fn brief(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(120) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! The crate from the outside, in one binary.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod billing;
+mod foreign;
+mod persistence;
+mod server;
+mod street;
+mod vectors;

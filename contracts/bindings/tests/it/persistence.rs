@@ -1,0 +1,246 @@
+//! What was acknowledged is there after a restart, whatever the power did to the end of the file.
+
+use crate::street::{CHAIN_ID, Street, clock, genesis, item, open, owner};
+use contracts::chain::{Chain, ChainError, Head, LogFilter, Receipt, Refusal};
+use contracts::embedded::{EmbeddedChain, EmbeddedError, Genesis};
+use contracts::key::Signer;
+use contracts::provider::{self, AccountOnChain};
+use contracts::tx::{Call, Transaction};
+use contracts::{Address, B256, U256};
+use domain::{Clock, Money, Timestamp};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+const FILE: &str = "chain.log";
+
+/// All that can be asked of a chain, for comparison.
+#[derive(Debug, PartialEq)]
+struct Picture {
+    head: Head,
+    nonce: u64,
+    coin: U256,
+    accounts: Vec<AccountOnChain>,
+    receipts: Vec<Receipt>,
+    hashes: Vec<Option<B256>>,
+    logs: usize,
+    code: Vec<u8>,
+}
+
+fn picture(chain: &dyn Chain, at: Address, sent: &[B256]) -> Picture {
+    let head = chain.head().unwrap();
+    let filter = LogFilter { address: at, topic0: None, from_block: 0, to_block: head.number };
+    Picture {
+        head,
+        nonce: chain.nonce(owner().address()).unwrap(),
+        coin: chain.balance(owner().address()).unwrap(),
+        accounts: if chain.code(at).unwrap().is_empty() {
+            Vec::new()
+        } else {
+            provider::accounts(chain, at, &[1, 2, 3]).unwrap()
+        },
+        receipts: sent.iter().filter_map(|h| chain.receipt(*h).unwrap()).collect(),
+        hashes: (0..=head.number + 1).map(|n| chain.block_hash(n).unwrap()).collect(),
+        logs: chain.logs(&filter).unwrap().len(),
+        code: chain.code(at).unwrap(),
+    }
+}
+
+/// A short history: after each acknowledged block the length of the file and the picture.
+fn history(dir: &Path) -> (Address, Vec<B256>, Vec<(u64, Picture)>) {
+    let chain = open(dir);
+    let street = Street::deploy(&chain, Money(100));
+    let at = street.provider;
+    let mut sent = Vec::new();
+    let length = || std::fs::metadata(dir.join(FILE)).unwrap().len();
+    let mut points = vec![(length(), picture(&chain, at, &sent))];
+    let mut steps: Vec<Box<dyn Fn() -> Receipt>> = Vec::new();
+    steps.push(Box::new(|| {
+        street.open_accounts(3);
+        let head = chain.head().unwrap().number;
+        let filter = LogFilter { address: at, topic0: None, from_block: head, to_block: head };
+        chain.receipt(chain.logs(&filter).unwrap()[0].transaction).unwrap().unwrap()
+    }));
+    steps.push(Box::new(|| street.deposit(1, 5_000).unwrap()));
+    steps.push(Box::new(|| street.settle(1, 1, &[item(1, 10, 20, 0), item(2, 3, 4, 5)]).unwrap()));
+    steps.push(Box::new(|| street.deposit(2, 7_000).unwrap()));
+    for step in steps {
+        sent.push(step().transaction);
+        points.push((length(), picture(&chain, at, &sent)));
+    }
+    (at, sent, points)
+}
+
+#[test]
+fn a_chain_comes_back_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (at, sent, points) = history(dir.path());
+    for _ in 0..2 {
+        assert_eq!(picture(&open(dir.path()), at, &sent), points.last().unwrap().1);
+    }
+    let chain = open(dir.path());
+    let street = Street { chain: &chain, key: owner(), provider: at };
+    street.settle(2, 1, &[item(1, 11, 20, 0)]).unwrap();
+}
+
+#[test]
+fn a_file_cut_at_any_byte_opens_as_the_blocks_that_were_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (at, sent, points) = history(dir.path());
+    let bytes = std::fs::read(dir.path().join(FILE)).unwrap();
+    let from = usize::try_from(points[points.len() - 3].0).unwrap();
+    let try_at = |cut: usize| {
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::write(copy.path().join(FILE), &bytes[..cut]).unwrap();
+        let whole = points.iter().rev().find(|(length, _)| usize::try_from(*length).unwrap() <= cut).unwrap();
+        let chain = open(copy.path());
+        assert_eq!(picture(&chain, at, &sent), whole.1, "cut at byte {cut}");
+        drop(chain);
+        assert_eq!(std::fs::metadata(copy.path().join(FILE)).unwrap().len(), whole.0);
+    };
+    // Some two thousand chains are opened: all processors help.
+    let next = AtomicUsize::new(from);
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|s| {
+        for _ in 0..workers {
+            s.spawn(|| {
+                while let Some(cut) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|cut| *cut <= bytes.len()) {
+                    try_at(cut);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_chain_whose_tail_was_torn_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (at, ..) = history(dir.path());
+    let path = dir.path().join(FILE);
+    let length = std::fs::metadata(&path).unwrap().len();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
+    for units in [7_000, 1] {
+        let chain = open(dir.path());
+        Street { chain: &chain, key: owner(), provider: at }.deposit(2, units).unwrap();
+    }
+    let account = provider::account(&open(dir.path()), at, 2).unwrap();
+    assert_eq!(account.balance, Money(7_001 - 3 * 200 - 4 * 300 + 5 * 80));
+}
+
+#[test]
+fn a_bad_byte_in_the_last_record_costs_that_record_and_anywhere_else_it_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let (at, sent, points) = history(dir.path());
+    let bytes = std::fs::read(dir.path().join(FILE)).unwrap();
+    let last = usize::try_from(points[points.len() - 2].0).unwrap();
+    let try_with = |broken: usize| {
+        let copy = tempfile::tempdir().unwrap();
+        let mut bytes = bytes.clone();
+        bytes[broken] ^= 0x10;
+        std::fs::write(copy.path().join(FILE), &bytes).unwrap();
+        let opened = EmbeddedChain::open(copy.path(), genesis(), clock());
+        let length = std::fs::metadata(copy.path().join(FILE)).unwrap().len();
+        (opened.map(|c| picture(&c, at, &sent)), usize::try_from(length).unwrap())
+    };
+    for broken in (last..bytes.len()).step_by(7) {
+        assert_eq!(try_with(broken).0.unwrap(), points[points.len() - 2].1, "byte {broken}");
+    }
+    for broken in (0..last).step_by(211) {
+        let (opened, length) = try_with(broken);
+        let message = opened.expect_err("damage in the middle was not noticed").to_string();
+        assert!(message.contains(FILE), "{message}");
+        assert_eq!(length, bytes.len(), "a damaged file was cut");
+    }
+}
+
+#[test]
+fn a_chain_is_open_once_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    let second = EmbeddedChain::open(dir.path(), genesis(), clock());
+    assert!(matches!(&second, Err(EmbeddedError::InUse { .. })), "{second:?}");
+    drop(chain);
+    drop(open(dir.path()));
+}
+
+#[test]
+fn a_foreign_file_is_named_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    history(dir.path());
+    let path = dir.path().join(FILE);
+    let good = std::fs::read(&path).unwrap();
+    let other = |genesis: Genesis| EmbeddedChain::open(dir.path(), genesis, clock()).unwrap_err();
+    let error = other(Genesis { chain_id: CHAIN_ID + 1, ..genesis() });
+    assert!(matches!(error, EmbeddedError::OtherChainId { found: CHAIN_ID, .. }), "{error}");
+    let error = other(Genesis { alloc: vec![(owner().address(), U256::from(1))], ..genesis() });
+    assert!(matches!(error, EmbeddedError::OtherGenesis { .. }), "{error}");
+    let twice = vec![(owner().address(), U256::from(1)); 2];
+    assert!(matches!(other(Genesis { alloc: twice, ..genesis() }), EmbeddedError::AllocatedTwice(_)));
+    let mut newer = good.clone();
+    newer[11] = 2;
+    std::fs::write(&path, &newer).unwrap();
+    assert!(matches!(other(genesis()), EmbeddedError::UnknownVersion { found: 2, .. }));
+    for bytes in [
+        &b""[..],
+        b"MGCHAIN\n",
+        &good[..67],
+        b"something else altogether, and long enough to be read as one whole preamble",
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(other(genesis()), EmbeddedError::Damaged { at: 0, .. }));
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+    std::fs::write(&path, &good).unwrap();
+    drop(open(dir.path()));
+}
+
+#[test]
+fn time_on_the_chain_never_runs_backwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicI64::new(5_000_000));
+    let seen = Arc::clone(&now);
+    let clock = Clock::new(1, move || Timestamp(seen.load(Ordering::Relaxed)));
+    let chain = EmbeddedChain::open(dir.path(), genesis(), clock).unwrap();
+    let street = Street::deploy(&chain, Money(0));
+    street.open_accounts(1);
+    assert_eq!(chain.head().unwrap().timestamp, 5_000);
+    now.store(1_000_000, Ordering::Relaxed);
+    street.deposit(1, 1).unwrap();
+    assert_eq!(chain.head().unwrap().timestamp, 5_000);
+    now.store(9_000_000, Ordering::Relaxed);
+    street.deposit(1, 1).unwrap();
+    assert_eq!(chain.head().unwrap().timestamp, 9_000);
+}
+
+#[test]
+fn a_transaction_that_cannot_be_mined_is_refused_for_the_right_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    let street = Street::deploy(&chain, Money(0));
+    let good = Transaction {
+        chain_id: CHAIN_ID,
+        nonce: 1,
+        fees: chain.fees().unwrap(),
+        gas_limit: 21_000,
+        call: Call { to: Some(Address::repeat_byte(9)), value: U256::from(1), data: Vec::new() },
+    };
+    let kind = |tx: &Transaction| match chain.send(&tx.sign(&street.key).unwrap().raw) {
+        Err(ChainError::Refused { kind, .. }) => Some(kind),
+        Ok(_) => None,
+        Err(other) => panic!("{other}"),
+    };
+    let before = (chain.head().unwrap(), std::fs::metadata(dir.path().join(FILE)).unwrap().len());
+    assert_eq!(kind(&Transaction { nonce: 0, ..good.clone() }), Some(Refusal::NonceTooLow));
+    assert_eq!(kind(&Transaction { nonce: 2, ..good.clone() }), Some(Refusal::NonceTooHigh));
+    assert_eq!(kind(&Transaction { chain_id: 1, ..good.clone() }), Some(Refusal::Other));
+    assert_eq!(kind(&Transaction { gas_limit: (1 << 24) + 1, ..good.clone() }), Some(Refusal::Other));
+    assert_eq!(kind(&Transaction { gas_limit: 20_999, ..good.clone() }), Some(Refusal::Other));
+    let cheap = contracts::tx::Fees { max_fee: 6, max_priority: 0 };
+    assert_eq!(kind(&Transaction { fees: cheap, ..good.clone() }), Some(Refusal::Underpriced));
+    let rich = Call { value: U256::MAX, ..good.call.clone() };
+    assert_eq!(kind(&Transaction { call: rich, ..good.clone() }), Some(Refusal::InsufficientFunds));
+    assert_eq!(before, (chain.head().unwrap(), std::fs::metadata(dir.path().join(FILE)).unwrap().len()));
+    assert_eq!(kind(&good), None);
+    assert_eq!(kind(&good), Some(Refusal::AlreadyKnown));
+    assert!(matches!(chain.send(&[1, 2, 3]), Err(ChainError::Refused { kind: Refusal::Other, .. })));
+}

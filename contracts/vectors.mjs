@@ -1,0 +1,160 @@
+// Writes vectors/*.json with ethers, an implementation that shares nothing with the Rust one: what both produce from
+// the same values has to be the same to the byte. Without arguments the files are written, with `--check` compared.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { AbiCoder, Interface, Transaction, Wallet, concat, encodeBytes32String, keccak256, solidityPacked, toUtf8Bytes } from 'ethers';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const artifact = JSON.parse(readFileSync(here('artifacts/Provider.json'), 'utf8'));
+const abi = new Interface(artifact.abi);
+
+/** Values that look random and are the same on every run. */
+const draw = (label) => keccak256(toUtf8Bytes(label));
+const address = (label) => '0x' + draw(label).slice(26);
+
+function transactions() {
+  const to = address('callee');
+  const top = (bits) => 2n ** BigInt(bits) - 1n;
+  const cases = [
+    { name: 'a plain transfer', to, value: 10n ** 18n },
+    { name: 'a deployment', to: null, data: '0x6001600c60003960016000f300' },
+    { name: 'nothing at all', to, value: 0n, nonce: 0, maxFee: 0n, maxPriority: 0n, gasLimit: 0n },
+    { name: 'one byte below 128', to, data: '0x7f', nonce: 127, gasLimit: 127n },
+    { name: 'one byte from 128', to, data: '0x80', nonce: 128, gasLimit: 128n },
+    { name: 'one zero byte', to, data: '0x00' },
+    { name: '55 bytes of data', to, data: '0x' + 'ab'.repeat(55) },
+    { name: '56 bytes of data', to, data: '0x' + 'cd'.repeat(56) },
+    { name: 'ten thousand bytes of data', to, data: '0x' + '00ff10'.repeat(3333) + '07' },
+    { name: 'all values high', to: '0x' + 'ff'.repeat(20), value: top(256), nonce: Number.MAX_SAFE_INTEGER, maxFee: top(128), maxPriority: top(128), gasLimit: top(64), chainId: top(53) },
+    { name: 'chain id 1', to, chainId: 1n, nonce: 1 },
+  ];
+  for (let i = 0; i < 20; i++) {
+    const n = BigInt(draw(`numbers ${i}`));
+    cases.push({ name: `drawn ${i}`, to: address(`to ${i}`), value: n >> 190n, nonce: Number(n & 0xffffn), maxFee: (n >> 16n) & top(40), maxPriority: (n >> 56n) & top(30), gasLimit: (n >> 90n) & top(24), chainId: (n >> 120n) & top(31), data: draw(`data ${i}`).slice(0, 2 + 2 * i) });
+  }
+  return cases.map((c, i) => {
+    const t = { chainId: 31337n, nonce: 7, maxFee: 3n * 10n ** 9n, maxPriority: 1n, gasLimit: 21000n, value: 0n, data: '0x', ...c };
+    const wallet = new Wallet(draw(`key ${i}`));
+    const tx = Transaction.from({ type: 2, chainId: t.chainId, nonce: t.nonce, maxFeePerGas: t.maxFee, maxPriorityFeePerGas: t.maxPriority, gasLimit: t.gasLimit, to: t.to, value: t.value, data: t.data });
+    tx.signature = wallet.signingKey.sign(tx.unsignedHash);
+    return {
+      name: t.name, key: wallet.privateKey, address: wallet.address.toLowerCase(), chainId: String(t.chainId), nonce: String(t.nonce),
+      maxFee: String(t.maxFee), maxPriority: String(t.maxPriority), gasLimit: String(t.gasLimit), to: t.to, value: String(t.value), data: t.data,
+      digest: tx.unsignedHash, yParity: tx.signature.yParity, raw: tx.serialized, hash: tx.hash,
+    };
+  });
+}
+
+const MAX40 = 2n ** 40n - 1n;
+const ITEMS = [
+  { number: 1, offPeak: 0n, peak: 0n, feedIn: 0n },
+  { number: 2, offPeak: 1n, peak: 2n, feedIn: 3n },
+  { number: 65536, offPeak: 0x0102030405n, peak: 0x060708090an, feedIn: 0x0b0c0d0e0fn },
+  { number: 4294967295, offPeak: MAX40, peak: MAX40, feedIn: MAX40 },
+];
+const packItem = (i) => solidityPacked(['uint32', 'uint40', 'uint40', 'uint40'], [i.number, i.offPeak, i.peak, i.feedIn]);
+const text = (value) => {
+  if (Array.isArray(value)) return value.map(text);
+  return typeof value === 'bigint' || typeof value === 'number' ? String(value) : value;
+};
+
+function provider() {
+  const who = address('somebody');
+  const name = encodeBytes32String('flat-7');
+  const packed = concat(ITEMS.map(packItem));
+  const deployArgs = [10n ** 9n, 300000n, 400000n, 4294967295n, 5000000000n];
+  const calls = [
+    ['open', [7, name]],
+    ['openMany', [[1, 2, 4294967295], [name, draw('name 2'), draw('name 3')]]],
+    ['deposit', [4294967295]],
+    ['settle', [1, 1, packItem(ITEMS[1])]],
+    ['settle', [2n ** 64n - 1n, 4294967295, packed]],
+    ['setTariff', [1, 2, 4294967295]],
+    ['setLowAt', [2n ** 63n - 1n]],
+    ['setSettler', [who, true]],
+    ['setSettler', [who, false]],
+    ['withdraw', [who, 2n ** 63n - 1n]],
+    ['transferOwnership', [who]],
+    ['acceptOwnership', []],
+  ];
+  const account = [-5n, 1n, 2n, MAX40, 7];
+  const views = [
+    ['account', [7], account],
+    ['account', [8], [2n ** 63n - 1n, 0n, 0n, 0n, 1]],
+    ['account', [9], [-(2n ** 63n), 0n, 0n, 0n, 7]],
+    ['accounts', [[7, 8]], [[account, [4n, 5n, 6n, 7n, 1]]]],
+    ['nextSequence', [who], [42n]],
+    ['isSettler', [who], [true]],
+    ['tariff', [], [1, 2, 3, 9]],
+    ['totals', [], [100n, 10n, -30n, 130n]],
+    ['available', [], [77n]],
+    ['lowAt', [], [5000000000n]],
+    ['weiPerUnit', [], [2n ** 128n - 1n]],
+    ['owner', [], [who]],
+    ['pendingOwner', [], [who]],
+    ['nameOf', [7], [name]],
+    ['numberOf', [name], [7]],
+    ['OPEN', [], [1]],
+    ['LOW', [], [2]],
+    ['EXHAUSTED', [], [4]],
+  ];
+  const events = [
+    ['OwnershipOffered', [who, address('to')]],
+    ['OwnershipTaken', [who, address('to')]],
+    ['SettlerSet', [who, true]],
+    ['TariffSet', [3, 1, 2, 4294967295]],
+    ['LowAtSet', [17n]],
+    ['Opened', [7, name]],
+    ['Deposited', [4294967295, who, 2n ** 63n - 1n]],
+    ['Settled', [who, 2n ** 64n - 1n, 500, 1n, 2n, 3n, 2n ** 70n, 5n, draw('items')]],
+    ['CreditLow', [7, 99n]],
+    ['CreditExhausted', [7, -1n]],
+    ['CreditRestored', [7, 1n]],
+    ['Withdrawn', [who, 12n]],
+  ];
+  const errors = [
+    ['WrongSequence', [3n, 2n], 'WrongSequence(3, 2)'],
+    ['RegisterStepsBack', [7n], 'RegisterStepsBack(7)'],
+    ['NotOwner', [], 'NotOwner()'],
+    ['NameTaken', [name], `NameTaken(${name})`],
+  ];
+  const plain = new Interface(['error Error(string)', 'error Panic(uint256)']);
+  return {
+    deploy: { args: text(deployArgs), data: concat([artifact.bytecode, AbiCoder.defaultAbiCoder().encode(['uint256', 'uint32', 'uint32', 'uint32', 'uint64'], deployArgs)]) },
+    items: ITEMS.map((i) => ({ number: i.number, offPeak: String(i.offPeak), peak: String(i.peak), feedIn: String(i.feedIn), packed: packItem(i) })),
+    packed,
+    calls: calls.map(([name, args]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args) })),
+    views: views.map(([name, args, values]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args), result: abi.encodeFunctionResult(name, values), values: text(values) })),
+    events: events.map(([name, args]) => ({ name, args: text(args), ...abi.encodeEventLog(name, args) })),
+    errors: [
+      ...errors.map(([name, args, reason]) => ({ reason, data: abi.encodeErrorResult(name, args) })),
+      { reason: 'out of luck', data: plain.encodeErrorResult('Error', ['out of luck']) },
+      { reason: 'Panic(0x11): arithmetic overflow', data: plain.encodeErrorResult('Panic', [0x11]) },
+      { reason: 'no reason given', data: '0x' },
+      { reason: '0xdeadbeef', data: '0xdeadbeef' },
+    ],
+  };
+}
+
+export function files() {
+  const write = (value) => JSON.stringify(value, null, 1) + '\n';
+  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()) };
+}
+
+/** Names of ABI entries that no vector covers. */
+export function uncovered() {
+  const covered = new Set([...provider().calls, ...provider().views, ...provider().events].map((v) => v.name));
+  return artifact.abi.filter((e) => (e.type === 'function' || e.type === 'event') && !covered.has(e.name)).map((e) => e.name);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [path, content] of Object.entries(files())) {
+    if (!process.argv.includes('--check')) {
+      writeFileSync(here(path), content);
+      console.log(`${path} written`);
+    } else if (readFileSync(here(path), 'utf8') !== content) {
+      console.error(`${path} is not what ethers makes: run \`npm run vectors\``);
+      process.exitCode = 1;
+    }
+  }
+}
