@@ -1,0 +1,149 @@
+//! What is of the moment only: live values and health. Nothing here is a record; losing it loses nothing.
+
+use domain::{MeterId, Position, Reading, Reason, SwitchId, Timestamp};
+use drivers::Measured;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// A meter's newest recorded reading.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MeterLive {
+    /// The reading.
+    pub reading: Reading,
+    /// How many were recorded since the start.
+    pub count: u64,
+}
+
+/// How a device answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceHealth {
+    /// The bus it is on.
+    pub bus: String,
+    /// Whether it answers.
+    pub ok: bool,
+    /// What went wrong last, while it does not.
+    pub problem: Option<String>,
+    /// When that changed.
+    pub since: Timestamp,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Real milliseconds from one answer to the next, as achieved of late and not as configured.
+    pub period_ms: Option<u64>,
+    /// Real milliseconds that a reading takes, of late.
+    pub latency_ms: Option<u64>,
+}
+
+/// A switch as the Enforcer sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SwitchLive {
+    /// The contact, as last read.
+    pub position: Option<Position>,
+    /// Where it should be.
+    pub wanted: Option<Position>,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Until when that holds without news.
+    pub lease_until: Option<Timestamp>,
+    /// What went wrong, while something does.
+    pub problem: Option<String>,
+}
+
+/// The chain as the Settler sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ChainHealth {
+    /// `embedded`, or the URL of a node.
+    pub kind: String,
+    /// Chain id.
+    pub chain_id: u64,
+    /// The provider contract, once it is known.
+    pub provider: Option<String>,
+    /// Who signs.
+    pub settler: String,
+    /// Height.
+    pub block: u64,
+    /// What is waiting in the outbox.
+    pub waiting: Option<String>,
+    /// What is wrong, while something is.
+    pub problem: Option<String>,
+}
+
+/// Everything of the moment.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Live {
+    /// By meter.
+    pub meters: BTreeMap<MeterId, MeterLive>,
+    /// By name of meter or switch.
+    pub devices: BTreeMap<String, DeviceHealth>,
+    /// By switch.
+    pub switches: BTreeMap<SwitchId, SwitchLive>,
+    /// The chain.
+    pub chain: ChainHealth,
+    /// Whether the broker takes our messages; `None` without a broker.
+    pub broker: Option<bool>,
+    /// What keeps the ledger from being written, while something does.
+    pub ledger_problem: Option<String>,
+    #[serde(skip)]
+    pulses: BTreeMap<String, Instant>,
+}
+
+/// The shared board. Cheap to clone.
+#[derive(Clone)]
+pub struct Board {
+    live: Arc<RwLock<Live>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { live: Arc::default(), changed: watch::Sender::new(0) }
+    }
+}
+
+impl Board {
+    /// Looks at it.
+    pub fn look(&self) -> RwLockReadGuard<'_, Live> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts changes, and lets a reader wait for the next.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Live) -> T) -> T {
+        let result = change(&mut self.write());
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+        result
+    }
+
+    /// How a device keeps up. Too frequent to wake anybody: whoever looks next sees it.
+    pub(crate) fn measured(&self, device: &str, measured: Measured) {
+        let millis = |time: Option<Duration>| time.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX));
+        if let Some(health) = self.write().devices.get_mut(device) {
+            (health.period_ms, health.latency_ms) = (millis(measured.period), millis(measured.latency));
+        }
+    }
+
+    /// An agent's loop came round.
+    pub(crate) fn pulse(&self, agent: &str) {
+        let mut live = self.write();
+        match live.pulses.get_mut(agent) {
+            Some(at) => *at = Instant::now(),
+            None => drop(live.pulses.insert(agent.to_owned(), Instant::now())),
+        }
+    }
+
+    /// How long ago each agent's loop last came round.
+    #[must_use]
+    pub fn pulses(&self) -> BTreeMap<String, Duration> {
+        self.look().pulses.iter().map(|(agent, at)| (agent.clone(), at.elapsed())).collect()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Live> {
+        self.live.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

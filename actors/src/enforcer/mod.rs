@@ -1,0 +1,224 @@
+//! Opens and closes switches: the only agent that touches them.
+
+mod machine;
+
+pub use machine::Rule;
+
+use crate::{Board, Scribe, SwitchLive};
+use actix::prelude::*;
+use domain::{AccountId, Clock, Fact, Position, Reason, SwitchId, Timestamp};
+use drivers::{DeviceError, Switch};
+use machine::{Act, Machine};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Whether an account may have power.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose.
+    pub account: AccountId,
+    /// Whether it has credit.
+    pub granted: bool,
+    /// Whether its meters were heard of late.
+    pub fresh: bool,
+    /// How long that may be relied on, on the gateway's clock.
+    pub lasts: Duration,
+}
+
+/// Who may have power.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Leases(pub Vec<Lease>);
+
+/// One switch to look after.
+#[derive(Clone)]
+pub struct SwitchPlan {
+    /// Its name.
+    pub id: SwitchId,
+    /// Whose power it switches.
+    pub account: AccountId,
+    /// The device.
+    pub switch: Arc<dyn Switch>,
+    /// Its rules.
+    pub rule: Rule,
+}
+
+struct Kept {
+    plan: SwitchPlan,
+    machine: Machine,
+    problem: Option<String>,
+    /// Whether the failure that lasts was written down.
+    failure_noted: bool,
+}
+
+/// Looks after all switches.
+pub struct Enforcer {
+    kept: Vec<Kept>,
+    clock: Clock,
+    scribe: Scribe,
+    board: Board,
+    alarm: Option<SpawnHandle>,
+    begun: Instant,
+}
+
+/// In real time.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+impl Enforcer {
+    /// An enforcer whose switches hold still for `grace` after the start, unless a lease says otherwise.
+    #[must_use]
+    pub fn new(plans: Vec<SwitchPlan>, grace: Duration, clock: Clock, scribe: Scribe, board: Board) -> Self {
+        let keep = |plan: SwitchPlan| Kept {
+            machine: Machine::new(plan.rule, Timestamp(0), grace),
+            plan,
+            problem: None,
+            failure_noted: false,
+        };
+        let kept = plans.into_iter().map(keep).collect();
+        Self { kept, clock, scribe, board, alarm: None, begun: Instant::now() }
+    }
+
+    /// The time that has passed on the street since this enforcer began.
+    fn now(&self) -> Timestamp {
+        Timestamp(0) + self.begun.elapsed() * self.clock.speed()
+    }
+
+    fn act(&mut self, ctx: &mut Context<Self>) {
+        let now = self.now();
+        for index in 0..self.kept.len() {
+            let Some(act) = self.kept[index].machine.next(now) else { continue };
+            let plan = self.kept[index].plan.clone();
+            let scribe = self.scribe.clone();
+            let work = async move {
+                match act {
+                    Act::Look => Done::Looked(plan.switch.position().await),
+                    Act::Move(position, reason) => {
+                        Done::Moved(position, reason, order(&plan, &scribe, position, reason).await)
+                    }
+                }
+            };
+            ctx.spawn(work.into_actor(self).map(move |done, this, ctx| this.done(index, done, ctx)));
+        }
+        self.board.pulse("enforcer");
+        self.wake_when_due(now, ctx);
+    }
+
+    /// Sleeps until a machine may want something without being told anything.
+    fn wake_when_due(&mut self, now: Timestamp, ctx: &mut Context<Self>) {
+        if let Some(old) = self.alarm.take() {
+            ctx.cancel_future(old);
+        }
+        let due = self.kept.iter().filter_map(|k| k.machine.due(now)).min();
+        // Not too often if something is overdue, and now and then in any case, to show that we live.
+        let wait = due.map_or(LONGEST_SLEEP, |at| self.clock.real(at.since(now))).clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
+        self.alarm = Some(ctx.run_later(wait, |this, ctx| {
+            this.act(ctx);
+            for index in 0..this.kept.len() {
+                this.show(index);
+            }
+        }));
+    }
+
+    fn done(&mut self, index: usize, done: Done, ctx: &mut Context<Self>) {
+        let now = self.now();
+        let kept = &mut self.kept[index];
+        let fact = match done {
+            Done::Looked(Ok(position)) => {
+                kept.machine.found(position, now);
+                if kept.machine.failures() == 0 {
+                    kept.problem = None;
+                }
+                None
+            }
+            Done::Moved(position, reason, Ok(())) => {
+                kept.machine.obeyed(position, now);
+                kept.problem = None;
+                kept.failure_noted = false;
+                Some(Fact::SwitchConfirmed { switch: kept.plan.id.clone(), position, reason })
+            }
+            Done::Moved(wanted, _, Err(problem)) => {
+                kept.machine.failed(now);
+                kept.problem = Some(problem.clone());
+                let noted = std::mem::replace(&mut kept.failure_noted, true);
+                (!noted).then(|| Fact::SwitchFailed { switch: kept.plan.id.clone(), wanted, problem })
+            }
+            Done::Looked(Err(error)) => {
+                kept.machine.failed(now);
+                kept.problem = Some(error.to_string());
+                None
+            }
+        };
+        if let Some(fact) = fact {
+            let scribe = self.scribe.clone();
+            let record = async move {
+                if let Err(error) = scribe.fact(fact).await {
+                    tracing::error!(%error, "what a switch did was not recorded");
+                }
+            };
+            ctx.spawn(record.into_actor(self));
+        }
+        self.show(index);
+        self.act(ctx);
+    }
+
+    fn show(&self, index: usize) {
+        let kept = &self.kept[index];
+        let now = self.now();
+        let wanted = kept.machine.wanted(now);
+        // People read wall clocks.
+        let lease_until = kept.machine.lease_until().map(|at| self.clock.now() + at.since(now));
+        let live = SwitchLive {
+            position: kept.machine.contact(),
+            wanted: wanted.map(|(position, _)| position),
+            reason: wanted.map(|(_, reason)| reason),
+            lease_until,
+            problem: kept.problem.clone(),
+        };
+        let same = |old: &SwitchLive| SwitchLive { lease_until, ..old.clone() } == live;
+        let changed = !self.board.look().switches.get(&kept.plan.id).is_some_and(same);
+        if changed {
+            self.board.update(|board| board.switches.insert(kept.plan.id.clone(), live));
+        }
+    }
+}
+
+enum Done {
+    Looked(Result<Position, DeviceError>),
+    Moved(Position, Reason, Result<(), String>),
+}
+
+/// Writes the order down, gives it, and reads the contact back.
+async fn order(plan: &SwitchPlan, scribe: &Scribe, position: Position, reason: Reason) -> Result<(), String> {
+    let ordered = Fact::SwitchOrdered { switch: plan.id.clone(), position, reason };
+    scribe.fact(ordered).await.map_err(|e| format!("the order could not be recorded, so it was not given: {e}"))?;
+    plan.switch.set(position).await.map_err(|e| e.to_string())?;
+    match plan.switch.position().await {
+        Ok(found) if found == position => Ok(()),
+        Ok(found) => Err(format!("ordered {position}, but the contact is {found}")),
+        Err(error) => Err(format!("ordered {position}, but the contact could not be read: {error}")),
+    }
+}
+
+impl Actor for Enforcer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.act(ctx);
+    }
+}
+
+impl Handler<Leases> for Enforcer {
+    type Result = ();
+
+    fn handle(&mut self, Leases(leases): Leases, ctx: &mut Context<Self>) {
+        let now = self.now();
+        for lease in leases {
+            for kept in self.kept.iter_mut().filter(|k| k.plan.account == lease.account) {
+                kept.machine.lease(lease.granted, lease.fresh, now + lease.lasts);
+            }
+        }
+        self.act(ctx);
+    }
+}

@@ -1,0 +1,79 @@
+//! Home Assistant's device-based discovery: one retained message per device.
+//! <https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload>
+
+use super::HeraldPlan;
+use serde_json::{Value, json};
+
+/// The announcement of every device, by topic.
+pub(super) fn announcements(plan: &HeraldPlan) -> Vec<(String, String)> {
+    let mut out = Vec::with_capacity(plan.meters.len());
+    for (meter, model, account) in &plan.meters {
+        let id = format!("microgrid_{}_{}", plan.site, meter);
+        let state = plan.topic("meter", meter.as_str(), "state");
+        let mut components = serde_json::Map::new();
+        let sensors: [(&str, &str, &str, &str, &str); 6] = [
+            ("power_w", "Power", "power", "measurement", "W"),
+            ("import_kwh", "Energy from the grid", "energy", "total_increasing", "kWh"),
+            ("export_kwh", "Energy to the grid", "energy", "total_increasing", "kWh"),
+            ("voltage_v", "Voltage", "voltage", "measurement", "V"),
+            ("current_a", "Current", "current", "measurement", "A"),
+            ("frequency_hz", "Frequency", "frequency", "measurement", "Hz"),
+        ];
+        for (key, name, class, state_class, unit) in sensors {
+            components.insert(
+                key.into(),
+                json!({
+                    "platform": "sensor", "unique_id": format!("{id}_{key}"), "name": name,
+                    "device_class": class, "state_class": state_class, "unit_of_measurement": unit,
+                    "state_topic": state, "value_template": format!("{{{{ value_json.{key} | default(none) }}}}"),
+                }),
+            );
+        }
+        if let Some(account) = account {
+            let topic = plan.topic("account", account.as_str(), "state");
+            components.insert(
+                "balance".into(),
+                json!({
+                    "platform": "sensor", "unique_id": format!("{id}_balance"), "name": "Credit",
+                    "device_class": "monetary", "state_class": "total", "unit_of_measurement": plan.currency.code,
+                    "state_topic": topic, "value_template": "{{ value_json.balance }}",
+                }),
+            );
+            components.insert(
+                "credit".into(),
+                json!({
+                    "platform": "sensor", "unique_id": format!("{id}_credit"), "name": "Credit state",
+                    "device_class": "enum", "options": ["good", "low", "exhausted"],
+                    "state_topic": topic, "value_template": "{{ value_json.credit }}",
+                }),
+            );
+            for (switch, _) in plan.switches.iter().filter(|(_, owner)| owner == account) {
+                components.insert(
+                    format!("switch_{switch}"),
+                    // Read-only: who has power follows from credit, not from a tap on a dashboard.
+                    json!({
+                        "platform": "binary_sensor", "unique_id": format!("{id}_switch_{switch}"), "name": "Supply",
+                        "device_class": "power", "payload_on": "closed", "payload_off": "open",
+                        "state_topic": plan.topic("switch", switch.as_str(), "state"),
+                        "value_template": "{{ value_json.position }}",
+                    }),
+                );
+            }
+        }
+        let message: Value = json!({
+            "device": {
+                "identifiers": [id], "name": meter.to_string(), "model": model,
+                "manufacturer": "microgrid-gateway", "via_device": format!("microgrid_{}", plan.site),
+            },
+            "origin": { "name": "microgrid-gateway", "sw_version": plan.version },
+            "components": components,
+            "availability": [
+                { "topic": plan.status() },
+                { "topic": plan.topic("meter", meter.as_str(), "availability") },
+            ],
+            "availability_mode": "all",
+        });
+        out.push((format!("{}/device/{id}/config", plan.discovery), message.to_string()));
+    }
+    out
+}

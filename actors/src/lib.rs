@@ -1,0 +1,29 @@
+//! Who talks to whom. Each agent is a thin actix shell around plain decisions:
+//!
+//! ```text
+//! Poller ─▶ Recorder ══ ledger ─▶ Pricer ─▶ Enforcer ─▶ Switch
+//!                         │   └──▶ Settler ─▶ Chain
+//!                         └──────▶ Herald ─▶ broker
+//! ```
+//!
+//! Every fact passes the [`Recorder`] before anyone acts on it; [`Scribe`] is how one asks it. Readers keep cursors in
+//! the ledger and wait for [`Scribe::recorded`] to move, so no announcement can be lost. [`Board`] holds what is only
+//! of the moment: live values and health, for the page and the broker.
+
+mod board;
+mod enforcer;
+mod herald;
+mod poller;
+mod pricer;
+mod recorder;
+mod settler;
+mod warden;
+
+pub use board::{Board, ChainHealth, DeviceHealth, MeterLive, SwitchLive};
+pub use enforcer::{Enforcer, Lease, Leases, Rule, SwitchPlan};
+pub use herald::{Herald, HeraldPlan};
+pub use poller::{MeterPlan, Poller, StopReading};
+pub use pricer::{AccountPlan, Pricer, PricerPlan};
+pub use recorder::{RecordFailed, Recorder, Scribe};
+pub use settler::{SettleNow, Settler, SettlerPlan};
+pub use warden::Warden;

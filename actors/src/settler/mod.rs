@@ -1,0 +1,165 @@
+//! Sends transactions. What is to happen next is decided by [`step`] from what is durable; this shell only runs it.
+
+mod step;
+
+use crate::{Board, RecordFailed, Scribe};
+use actix::prelude::*;
+use contracts::chain::Chain;
+use contracts::key::Signer;
+use contracts::provider::Prices;
+use contracts::{Address, U256};
+use domain::{Clock, Money};
+use ledger::{Outcome, Write};
+use std::sync::Arc;
+use std::time::Duration;
+use step::Step;
+
+/// Everything the Settler needs to know.
+#[derive(Clone)]
+pub struct SettlerPlan {
+    /// `embedded`, or the URL of a node: for people.
+    pub kind: String,
+    /// The chain.
+    pub chain: Arc<dyn Chain>,
+    /// The id that it must answer.
+    pub chain_id: u64,
+    /// Who signs.
+    pub signer: Arc<dyn Signer>,
+    /// The provider contract; `None` deploys one, once.
+    pub provider: Option<Address>,
+    /// Wei in one minor unit, for a contract that is deployed; checked against one that exists.
+    pub wei_per_unit: U256,
+    /// Prices, for a contract that is deployed; checked against one that exists.
+    pub prices: Prices,
+    /// Threshold of the low-credit event, for a contract that is deployed.
+    pub low_at: Money,
+    /// Blocks that must be on top of a transaction, its own included.
+    pub confirmations: u64,
+    /// How often registers are settled, on the gateway's clock.
+    pub every: Duration,
+    /// How often the chain is asked for news, in real time.
+    pub poll: Duration,
+    /// At most this many accounts in a batch.
+    pub most: u32,
+}
+
+/// Settles.
+pub struct Settler {
+    plan: Arc<SettlerPlan>,
+    clock: Clock,
+    scribe: Scribe,
+    board: Board,
+    flush: Arc<tokio::sync::Notify>,
+}
+
+/// Asks for a batch of whatever has moved, without waiting for its time.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SettleNow;
+
+impl Settler {
+    /// A settler.
+    #[must_use]
+    pub fn new(plan: SettlerPlan, clock: Clock, scribe: Scribe, board: Board) -> Self {
+        Self { plan: Arc::new(plan), clock, scribe, board, flush: Arc::default() }
+    }
+}
+
+impl Actor for Settler {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let plan = Arc::clone(&self.plan);
+        self.board.update(|live| {
+            live.chain.kind.clone_from(&plan.kind);
+            live.chain.settler = plan.signer.address().to_string();
+        });
+        let work = work(plan, self.clock.clone(), self.scribe.clone(), self.board.clone(), Arc::clone(&self.flush));
+        ctx.spawn(work.into_actor(self));
+    }
+}
+
+impl Handler<SettleNow> for Settler {
+    type Result = ();
+    fn handle(&mut self, SettleNow: SettleNow, _: &mut Context<Self>) {
+        self.flush.notify_one();
+    }
+}
+
+async fn work(plan: Arc<SettlerPlan>, clock: Clock, scribe: Scribe, board: Board, flush: Arc<tokio::sync::Notify>) {
+    // From the last batch, not from the start: a gateway that restarts often settles all the same.
+    let last = scribe.read(|ledger| ledger.last_batch_at()).await.unwrap_or_default();
+    let mut due = last.unwrap_or_else(|| clock.now()) + plan.every;
+    let mut asked = false;
+    loop {
+        // A clock that was once ahead must not keep settlement waiting until then.
+        due = due.min(clock.now() + plan.every);
+        let settle = asked || clock.now() >= due;
+        match run(&plan, &scribe, &board, settle).await {
+            Ok(true) => {
+                due = clock.now() + plan.every;
+                asked = false;
+            }
+            Ok(false) => {}
+            Err(error) => board.update(|live| live.chain.problem = Some(error.to_string())),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(plan.poll) => {}
+            () = flush.notified() => asked = true,
+        }
+    }
+}
+
+/// Takes steps until nothing is left to do now. Says whether whatever was due to be settled is on its way.
+async fn run(plan: &Arc<SettlerPlan>, scribe: &Scribe, board: &Board, settle: bool) -> Result<bool, RecordFailed> {
+    let mut turn = Turn { settle, ..Turn::default() };
+    loop {
+        board.pulse("settler");
+        let (p, ledger) = (Arc::clone(plan), scribe.ledger());
+        let taken = tokio::task::spawn_blocking(move || step::next(&p, &ledger, turn));
+        let taken = taken.await.map_err(|_| RecordFailed::Stopped)?;
+        match taken.step {
+            Step::Write(writes) => {
+                turn.signed |= writes.iter().any(|w| matches!(w, Write::Attempt(_)));
+                turn.queued |= writes.iter().any(|w| matches!(w, Write::Queue(_)));
+                for outcome in scribe.write_all(writes).await? {
+                    if let Outcome::Batch(made) = outcome? {
+                        turn.settle = false;
+                        // A full batch leaves others waiting: the next turn makes another.
+                        turn.more =
+                            made.is_some_and(|b| b.items.len() >= usize::try_from(plan.most).unwrap_or(usize::MAX));
+                    }
+                }
+            }
+            Step::Rest { waiting, problem, nothing_due } => {
+                let fresh = board.update(|live| {
+                    let chain = &mut live.chain;
+                    chain.block = taken.block.unwrap_or(chain.block);
+                    chain.chain_id = taken.chain_id.unwrap_or(chain.chain_id);
+                    chain.provider = taken.provider.map(|p| p.to_string()).or(chain.provider.take());
+                    chain.waiting = waiting;
+                    let fresh = problem.is_some() && chain.problem != problem;
+                    chain.problem.clone_from(&problem);
+                    fresh
+                });
+                if let (true, Some(problem)) = (fresh, problem) {
+                    tracing::warn!(%problem, "settlement waits");
+                }
+                return Ok(settle && !turn.more && (nothing_due || !turn.settle));
+            }
+        }
+    }
+}
+
+/// What this turn has done so far: some things are done once a turn, and tried again in the next.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    /// A batch is due.
+    settle: bool,
+    /// A transaction was signed.
+    signed: bool,
+    /// Something other than a batch was queued.
+    queued: bool,
+    /// The batch that was made had no room for all.
+    more: bool,
+}

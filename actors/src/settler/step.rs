@@ -1,0 +1,329 @@
+//! The next step towards the chain, decided from the ledger and the chain alone: a restart at any instruction decides
+//! the same.
+//!
+//! A transaction is recorded before it is sent, with its bytes; sending again sends the same bytes. A nonce is what the
+//! chain says is next, one transaction is under way at a time, and a batch carries a sequence number that the contract
+//! takes once. So a crash can resend, and never pay twice.
+
+mod contract;
+
+use super::{SettlerPlan, Turn};
+use contracts::chain::{ChainError, Head, Receipt, Refusal};
+use contracts::key::KeyError;
+use contracts::provider::{self, BadValue};
+use contracts::tx::{self, Call, Fees, Transaction};
+use contracts::{Address, B256};
+use domain::Fact;
+use ledger::{Attempt, Intent, Ledger, LedgerError, Purpose, Write};
+use thiserror::Error;
+
+/// The settings that remember which contract on which chain this ledger belongs to.
+const PROVIDER: &str = "provider";
+const CHAIN_ID: &str = "chain_id";
+/// A fee is never raised beyond this many times what the chain suggests.
+const MOST_FEE: u128 = 10;
+
+pub(super) struct Taken {
+    pub step: Step,
+    pub block: Option<u64>,
+    pub chain_id: Option<u64>,
+    pub provider: Option<Address>,
+}
+
+pub(super) enum Step {
+    /// Record this, then ask again.
+    Write(Vec<Write>),
+    /// Nothing to do now. `nothing_due`: nothing waits to be settled either.
+    Rest { waiting: Option<String>, problem: Option<String>, nothing_due: bool },
+}
+
+#[derive(Debug, Error)]
+enum Trouble {
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("signing failed: {0}")]
+    Key(#[from] KeyError),
+    #[error("{0}")]
+    Value(#[from] BadValue),
+    #[error("{0}")]
+    Other(String),
+}
+
+struct Scene<'a> {
+    plan: &'a SettlerPlan,
+    ledger: &'a Ledger,
+    head: Head,
+    chain_id: u64,
+    provider: Option<Address>,
+}
+
+pub(super) fn next(plan: &SettlerPlan, ledger: &Ledger, turn: Turn) -> Taken {
+    let rest = |problem: String| Step::Rest { waiting: None, problem: Some(problem), nothing_due: false };
+    let scene = match look(plan, ledger) {
+        Ok(scene) => scene,
+        Err(trouble) => {
+            return Taken { step: rest(trouble.to_string()), block: None, chain_id: None, provider: None };
+        }
+    };
+    let step = scene.decide(turn).unwrap_or_else(|trouble| rest(trouble.to_string()));
+    Taken { step, block: Some(scene.head.number), chain_id: Some(scene.chain_id), provider: scene.provider }
+}
+
+fn look<'a>(plan: &'a SettlerPlan, ledger: &'a Ledger) -> Result<Scene<'a>, Trouble> {
+    let chain_id = plan.chain.chain_id()?;
+    let known: Option<u64> = ledger.meta(CHAIN_ID)?.and_then(|id| id.parse().ok());
+    let due = known.unwrap_or(plan.chain_id);
+    if due != chain_id {
+        return Err(Trouble::Other(format!(
+            "the chain answers as chain {chain_id}, but this ledger settles on chain {due}; nothing is sent"
+        )));
+    }
+    let head = plan.chain.head()?;
+    let remembered: Option<Address> = match ledger.meta(PROVIDER)? {
+        Some(text) => Some(text.parse().map_err(|e| Trouble::Other(format!("provider {text}: {e}")))?),
+        None => None,
+    };
+    if let (Some(wanted), Some(remembered)) = (plan.provider, remembered)
+        && wanted != remembered
+    {
+        return Err(Trouble::Other(format!(
+            "[chain] provider is {wanted}, but this ledger has settled on {remembered}: a new contract needs a new ledger"
+        )));
+    }
+    Ok(Scene { plan, ledger, head, chain_id, provider: plan.provider.or(remembered) })
+}
+
+impl Scene<'_> {
+    fn decide(&self, turn: Turn) -> Result<Step, Trouble> {
+        if self.ledger.meta(CHAIN_ID)?.is_none() {
+            let mut writes = vec![Write::Meta(CHAIN_ID.into(), self.chain_id.to_string())];
+            writes.extend(self.provider.map(|p| Write::Meta(PROVIDER.into(), p.to_string())));
+            return Ok(Step::Write(writes));
+        }
+        // Deposits first: somebody may be sitting in the dark. But a ledger that never read this contract's deposits
+        // makes sure first that both mean the same accounts.
+        let acquainted = self.ledger.deposits_block()? > 0;
+        if let Some(provider) = self.provider.filter(|_| acquainted)
+            && let Some(step) = self.deposits(provider)?
+        {
+            return Ok(step);
+        }
+        if let Some(intent) = self.ledger.open_intents()?.first() {
+            return self.advance(intent, turn);
+        }
+        // What the chain refused is tried again when the next settlement is due, not at once and for ever.
+        let refusal = self.ledger.last_refusal()?;
+        let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| !matches!(what, Purpose::Settle { .. }));
+        let may_queue = !set_up_refused || (turn.settle && !turn.queued);
+        let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
+        let Some(provider) = self.provider else {
+            return Ok(match may_queue {
+                true => Step::Write(vec![Write::Queue(Purpose::Deploy)]),
+                // As with a refused batch: again when the next settlement is due.
+                false => Step::Rest { waiting: None, problem, nothing_due: true },
+            });
+        };
+        if let Some(step) = self.accounts(provider, may_queue)? {
+            return Ok(step);
+        }
+        if let (false, Some(step)) = (acquainted, self.deposits(provider)?) {
+            return Ok(step);
+        }
+        let waits = self.ledger.accounts()?.iter().any(|a| a.opened && a.registers != a.settled);
+        if turn.settle && waits {
+            let tariff_version = self.same_prices(provider)?;
+            let sequence = provider::next_sequence(&*self.plan.chain, provider, self.me())?;
+            return Ok(Step::Write(vec![Write::MakeBatch { sequence, most: self.plan.most, tariff_version }]));
+        }
+        Ok(Step::Rest { waiting: None, problem, nothing_due: !waits })
+    }
+
+    fn me(&self) -> Address {
+        self.plan.signer.address()
+    }
+
+    /// The newest block that is deep enough to be relied on.
+    fn safe_block(&self) -> u64 {
+        self.head.number.saturating_add(1).saturating_sub(self.plan.confirmations.max(1))
+    }
+
+    fn advance(&self, intent: &Intent, turn: Turn) -> Result<Step, Trouble> {
+        if let Some(receipt) = self.receipt_of(intent)? {
+            return self.mined(intent, &receipt);
+        }
+        let Some(last) = intent.attempts.last() else { return self.sign(intent, None) };
+        if self.plan.chain.nonce(self.me())? > last.nonce {
+            // Used by one of ours whose block came in between, or by something else altogether.
+            return match self.receipt_of(intent)? {
+                Some(receipt) => self.mined(intent, &receipt),
+                None if turn.signed => Ok(waiting(intent, "its nonce was used by another transaction")),
+                None => self.sign(intent, None),
+            };
+        }
+        match self.plan.chain.send(&last.raw) {
+            // A chain that mines at once has the receipt already.
+            Ok(hash) => match self.plan.chain.receipt(hash)? {
+                Some(receipt) => self.mined(intent, &receipt),
+                None => Ok(waiting(intent, "sent, not in a block yet")),
+            },
+            Err(ChainError::Refused { kind: Refusal::AlreadyKnown, .. }) => {
+                Ok(waiting(intent, "known to the node, not in a block yet"))
+            }
+            Err(ChainError::Refused { kind: Refusal::NonceTooLow, .. }) => {
+                Ok(waiting(intent, "its nonce was just used; looking for the receipt"))
+            }
+            Err(ChainError::Refused { kind: Refusal::Underpriced, .. }) if turn.signed => {
+                Ok(waiting(intent, "underpriced; it will offer more"))
+            }
+            Err(ChainError::Refused { kind: Refusal::Underpriced, .. }) => self.sign(intent, Some(last)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn receipt_of(&self, intent: &Intent) -> Result<Option<Receipt>, Trouble> {
+        for attempt in &intent.attempts {
+            if let Some(receipt) = self.plan.chain.receipt(parse_hash(&attempt.hash)?)? {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
+    }
+
+    fn mined(&self, intent: &Intent, receipt: &Receipt) -> Result<Step, Trouble> {
+        let deep = receipt.block <= self.safe_block();
+        if !deep || self.plan.chain.block_hash(receipt.block)? != Some(receipt.block_hash) {
+            return Ok(waiting(intent, "in a block, not deep enough yet"));
+        }
+        if !receipt.ok {
+            // It passed when it was simulated and failed when it ran. For a batch that means: taken already.
+            return match self.settled_before(intent)? {
+                Some(step) => Ok(step),
+                None => Ok(refuse(intent, Some(receipt), "the transaction was mined and reverted".into())),
+            };
+        }
+        self.concluded(intent, receipt).map(Step::Write)
+    }
+
+    fn concluded(&self, intent: &Intent, receipt: &Receipt) -> Result<Vec<Write>, Trouble> {
+        let hash = receipt.transaction.to_string();
+        let mut writes = Vec::new();
+        let facts = match &intent.purpose {
+            Purpose::Deploy => {
+                let at = receipt.contract.ok_or_else(|| Trouble::Other("a deployment without an address".into()))?;
+                writes.push(Write::Meta(PROVIDER.into(), at.to_string()));
+                // Nobody can have paid into it before it was there.
+                let upto_block = receipt.block.saturating_sub(1);
+                writes.push(Write::Deposits { upto_block, deposits: Vec::new() });
+                Vec::new()
+            }
+            Purpose::OpenAccounts { numbers } => {
+                let accounts = self.ledger.accounts()?;
+                let opened = accounts.into_iter().filter(|a| numbers.contains(&a.number));
+                opened.map(|a| Fact::AccountOpened { account: a.name, number: a.number }).collect()
+            }
+            Purpose::Settle { sequence } => {
+                let batch = self.ledger.batch(*sequence)?;
+                let accounts = batch.map_or(0, |b| u32::try_from(b.items.len()).unwrap_or(u32::MAX));
+                vec![Fact::Settled { batch: *sequence, accounts, transaction: hash.clone(), gas: receipt.gas_used }]
+            }
+        };
+        writes.push(Write::Conclude { intent: intent.id, mined: Some((hash, receipt.block)), problem: None, facts });
+        Ok(writes)
+    }
+
+    /// Simulates, signs and records; `instead` is a transaction whose nonce is used again with a better fee.
+    fn sign(&self, intent: &Intent, instead: Option<&Attempt>) -> Result<Step, Trouble> {
+        let call = self.call(&intent.purpose)?;
+        let gas = match self.plan.chain.estimate_gas(self.me(), &call) {
+            Ok(gas) => gas,
+            Err(ChainError::Reverted { reason, .. }) => {
+                return match self.settled_before(intent)? {
+                    Some(step) => Ok(step),
+                    None => Ok(refuse(intent, None, reason)),
+                };
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut fees = self.plan.chain.fees()?;
+        let nonce = match instead {
+            Some(old) => {
+                fees = raised(fees, &old.raw)?;
+                old.nonce
+            }
+            None => self.plan.chain.nonce(self.me())?,
+        };
+        // A tenth more than estimated: balances move between the estimate and the block.
+        let transaction =
+            Transaction { chain_id: self.chain_id, nonce, fees, gas_limit: gas.saturating_add(gas / 10), call };
+        let signed = transaction.sign(&*self.plan.signer)?;
+        let attempt = Attempt { intent: intent.id, hash: signed.hash.to_string(), nonce, raw: signed.raw };
+        Ok(Step::Write(vec![Write::Attempt(attempt)]))
+    }
+
+    fn call(&self, purpose: &Purpose) -> Result<Call, Trouble> {
+        let provider = || self.provider.ok_or_else(|| Trouble::Other("no provider contract is known".into()));
+        match purpose {
+            Purpose::Deploy => Ok(provider::deploy_call(self.plan.wei_per_unit, self.plan.prices, self.plan.low_at)?),
+            Purpose::OpenAccounts { numbers } => {
+                let mut named = Vec::with_capacity(numbers.len());
+                for account in self.ledger.accounts()?.iter().filter(|a| numbers.contains(&a.number)) {
+                    named.push((account.number, name_word(account.name.as_str())?));
+                }
+                Ok(provider::open_many(provider()?, &named))
+            }
+            Purpose::Settle { sequence } => {
+                let version = self.ledger.batch(*sequence)?.map_or(1, |b| b.tariff_version);
+                Ok(provider::settle(provider()?, *sequence, version, &self.items(*sequence)?)?)
+            }
+        }
+    }
+}
+
+/// At least an eighth more than before on both fees: nodes ask for a tenth and round. Not without bound: a node that
+/// calls everything underpriced is not to empty the account.
+fn raised(suggested: Fees, raw: &[u8]) -> Result<Fees, Trouble> {
+    let (old, _) = tx::decode(raw).map_err(|e| Trouble::Other(format!("a recorded transaction: {e}")))?;
+    let up = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
+    if up(old.fees.max_fee) > suggested.max_fee.saturating_mul(MOST_FEE) {
+        return Err(Trouble::Other(format!(
+            "the node wants more than {MOST_FEE} times the fee that it suggests ({} wei per gas)",
+            suggested.max_fee
+        )));
+    }
+    Ok(Fees {
+        max_fee: suggested.max_fee.max(up(old.fees.max_fee)),
+        max_priority: suggested.max_priority.max(up(old.fees.max_priority)),
+    })
+}
+
+fn name(purpose: &Purpose) -> String {
+    match purpose {
+        Purpose::Deploy => "the contract".to_owned(),
+        Purpose::OpenAccounts { numbers } => format!("the opening of {} accounts", numbers.len()),
+        Purpose::Settle { sequence } => format!("batch {sequence}"),
+    }
+}
+
+fn waiting(intent: &Intent, why: &str) -> Step {
+    let waiting = Some(format!("{}: {why}", name(&intent.purpose)));
+    Step::Rest { waiting, problem: None, nothing_due: false }
+}
+
+fn refuse(intent: &Intent, receipt: Option<&Receipt>, problem: String) -> Step {
+    let facts = match intent.purpose {
+        Purpose::Settle { sequence } => vec![Fact::SettlementRefused { batch: sequence, problem: problem.clone() }],
+        _ => Vec::new(),
+    };
+    let mined = receipt.map(|r| (r.transaction.to_string(), r.block));
+    Step::Write(vec![Write::Conclude { intent: intent.id, mined, problem: Some(problem), facts }])
+}
+
+fn name_word(name: &str) -> Result<B256, Trouble> {
+    provider::name_word(name).ok_or_else(|| Trouble::Other(format!("{name} is too long for the contract")))
+}
+
+fn parse_hash(text: &str) -> Result<B256, Trouble> {
+    text.parse().map_err(|e| Trouble::Other(format!("a recorded hash {text}: {e}")))
+}

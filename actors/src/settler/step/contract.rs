@@ -1,0 +1,147 @@
+//! What the next step has to ask the contract: deposits, accounts, prices, and what became of a batch.
+
+use super::{Scene, Step, Trouble, name_word, refuse, waiting};
+use contracts::chain::LogFilter;
+use contracts::provider::{self, Item};
+use contracts::{Address, B256, keccak256};
+use domain::Fact;
+use ledger::{Deposit, Intent, Purpose, Write};
+
+/// Blocks whose logs are asked for at once: nodes limit this.
+const LOG_RANGE: u64 = 1_000;
+/// Blocks that are asked about again: a node behind a load balancer may not have had all of their logs the first time.
+const LOG_TAIL: u64 = 16;
+/// The deposit cursor is written at least once in so many blocks, and with every deposit.
+const CURSOR_STEP: u64 = 50;
+/// Ranges of blocks that are searched for a batch that somebody says is there.
+const SEARCH_RANGES: u32 = 50;
+/// Accounts opened by one transaction.
+const OPEN_AT_ONCE: usize = 50;
+
+impl Scene<'_> {
+    /// The contract's tariff version, if it prices as we do: otherwise customers would be told one balance and have
+    /// another.
+    pub(super) fn same_prices(&self, provider: Address) -> Result<u32, Trouble> {
+        let there = provider::tariff(&*self.plan.chain, provider)?;
+        let unit = provider::wei_per_unit(&*self.plan.chain, provider)?;
+        if there.prices == self.plan.prices && unit == self.plan.wei_per_unit {
+            return Ok(there.version);
+        }
+        Err(Trouble::Other(format!(
+            "contract {provider} has other prices than [tariff], or another unit of money; nothing is settled. \
+             There: {:?}, {unit} wei a unit; here: {:?}, {} wei",
+            there.prices, self.plan.prices, self.plan.wei_per_unit
+        )))
+    }
+
+    pub(super) fn deposits(&self, provider: Address) -> Result<Option<Step>, Trouble> {
+        let seen = self.ledger.deposits_block()?;
+        let safe = self.safe_block();
+        if safe <= seen {
+            return Ok(None);
+        }
+        let from_block = seen.saturating_sub(LOG_TAIL).max(1);
+        let upto_block = safe.min(seen.saturating_add(LOG_RANGE));
+        let topic0 = Some(provider::topic::deposited());
+        let logs = self.plan.chain.logs(&LogFilter { address: provider, topic0, from_block, to_block: upto_block })?;
+        let accounts = self.ledger.accounts()?;
+        let mut deposits: Vec<Deposit> = Vec::new();
+        let mut before: Option<(B256, u32)> = None;
+        for d in logs.iter().filter_map(provider::deposited) {
+            // A transaction's logs stand together, so counting them tells its deposits apart.
+            let ordinal = before.filter(|(same, _)| *same == d.transaction).map_or(0, |(_, last)| last + 1);
+            before = Some((d.transaction, ordinal));
+            let Some(account) = accounts.iter().find(|a| a.number == d.number) else {
+                if d.block > seen {
+                    tracing::warn!(number = d.number, "a deposit for an account that this gateway does not serve");
+                }
+                continue;
+            };
+            if !account.opened {
+                return Err(Trouble::Other(format!(
+                    "somebody paid into account {}, and it is not sure yet that it is {}'s",
+                    d.number, account.name
+                )));
+            }
+            let transaction = d.transaction.to_string();
+            if !self.ledger.has_deposit(&transaction, ordinal)? {
+                deposits.push(Deposit { account: account.name.clone(), amount: d.units, transaction, ordinal });
+            }
+        }
+        let write = !deposits.is_empty() || seen == 0 || upto_block >= seen.saturating_add(CURSOR_STEP);
+        Ok(write.then(|| Step::Write(vec![Write::Deposits { upto_block, deposits }])))
+    }
+
+    /// Opens on the chain what is enrolled here.
+    pub(super) fn accounts(&self, provider: Address, may_queue: bool) -> Result<Option<Step>, Trouble> {
+        let closed: Vec<_> = self.ledger.accounts()?.into_iter().filter(|a| !a.opened).take(OPEN_AT_ONCE).collect();
+        if closed.is_empty() {
+            return Ok(None);
+        }
+        let mut open_there = Vec::new();
+        for account in &closed {
+            let name = name_word(account.name.as_str())?;
+            match provider::number_of(&*self.plan.chain, provider, name)? {
+                Some(number) if number == account.number => {
+                    let account = account.name.clone();
+                    open_there.push(Write::Fact(Fact::AccountOpened { account, number }));
+                }
+                Some(number) => {
+                    return Err(Trouble::Other(format!(
+                        "account {} has number {number} on the chain and {} here: this ledger does not belong to \
+                         this contract",
+                        account.name, account.number
+                    )));
+                }
+                None => {}
+            }
+        }
+        if !open_there.is_empty() {
+            return Ok(Some(Step::Write(open_there)));
+        }
+        let numbers = closed.iter().map(|a| a.number).collect();
+        Ok(may_queue.then(|| Step::Write(vec![Write::Queue(Purpose::OpenAccounts { numbers })])))
+    }
+
+    /// If the contract has moved past this batch's number, the step that notes what became of it.
+    pub(super) fn settled_before(&self, intent: &Intent) -> Result<Option<Step>, Trouble> {
+        let (Purpose::Settle { sequence }, Some(provider)) = (&intent.purpose, self.provider) else { return Ok(None) };
+        if provider::next_sequence(&*self.plan.chain, provider, self.me())? <= *sequence {
+            return Ok(None);
+        }
+        let ours = keccak256(provider::pack(&self.items(*sequence)?)?);
+        let mut to_block = self.safe_block();
+        for _ in 0..SEARCH_RANGES {
+            let from_block = to_block.saturating_sub(LOG_RANGE - 1);
+            let topic0 = Some(provider::topic::settled());
+            let filter = LogFilter { address: provider, topic0, from_block, to_block };
+            for log in self.plan.chain.logs(&filter)? {
+                let found = provider::settled(&log).filter(|s| s.settler == self.me() && s.sequence == *sequence);
+                let Some(found) = found else { continue };
+                let Some(receipt) = self.plan.chain.receipt(found.transaction)? else { continue };
+                // The same number with other registers is another batch, settled by an older transaction of ours.
+                return Ok(Some(match found.items_hash == ours {
+                    true => Step::Write(self.concluded(intent, &receipt)?),
+                    false => refuse(intent, None, format!("another batch took number {sequence} before it")),
+                }));
+            }
+            if from_block == 0 {
+                break;
+            }
+            to_block = from_block - 1;
+        }
+        Ok(Some(waiting(intent, "its number is taken on the chain; looking for the transaction")))
+    }
+
+    pub(super) fn items(&self, sequence: u64) -> Result<Vec<Item>, Trouble> {
+        let batch = self.ledger.batch(sequence)?;
+        let batch = batch.ok_or_else(|| Trouble::Other(format!("batch {sequence} is not in the ledger")))?;
+        let item = |i: &ledger::BatchItem| Item {
+            number: i.number,
+            off_peak: i.registers.off_peak,
+            peak: i.registers.peak,
+            feed_in: i.registers.feed_in,
+        };
+        Ok(batch.items.iter().map(item).collect())
+    }
+}

@@ -1,0 +1,8 @@
+//! A whole street of agents with a clock of its own: in-process homes, a real ledger, a real chain.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a failure here should stop the test")]
+
+mod anvil;
+mod day;
+mod refused;
+mod silent;
+mod street;

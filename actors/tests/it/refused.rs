@@ -1,0 +1,75 @@
+//! What the chain refuses is said, tried again at a decent pace, and loses nothing.
+
+use crate::day::{embedded, keys};
+use crate::street::*;
+use contracts::U256;
+use contracts::key::Signer;
+use contracts::provider::{self, Prices};
+use domain::*;
+use ledger::Ledger;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    actix::System::with_tokio_rt(runtime).block_on(work)
+}
+
+async fn hours(n: u64) {
+    tokio::time::sleep(Duration::from_secs(n * 3600)).await;
+}
+
+fn refusals(facts: &[(Seq, Timestamp, Fact)]) -> usize {
+    facts.iter().filter(|(_, _, f)| matches!(f, Fact::SettlementRefused { .. })).count()
+}
+
+#[test]
+fn a_gateway_that_may_not_settle_for_a_while_settles_everything_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    in_virtual_time(async {
+        let (clock, (owner, _)) = (paused_clock(), keys());
+        let house = House::build(dir.path(), clock.clone(), embedded(dir.path(), &clock), Arc::clone(&owner));
+        hours(2).await;
+        let at = house.provider().await;
+        house.send(&owner, provider::set_settler(at, owner.address(), false)).await;
+        hours(4).await;
+        let problem = house.board.look().chain.problem.clone();
+        assert!(problem.as_deref().is_some_and(|p| p.contains("NotSettler")), "{problem:?}");
+        let facts = house.scribe.read(|l| l.facts_after(Seq(0), 10_000)).await.unwrap();
+        assert!((2..=6).contains(&refusals(&facts)), "{} refusals in four hours", refusals(&facts));
+
+        house.send(&owner, provider::set_settler(at, owner.address(), true)).await;
+        hours(2).await;
+        assert_eq!(house.board.look().chain.problem, None);
+        for poller in &house.pollers {
+            poller.send(actors::StopReading).await.unwrap();
+        }
+        hours(2).await;
+        let totals = house.scribe.read(Ledger::totals).await.unwrap();
+        assert!(totals.settled > WattHours::ZERO);
+        assert_eq!(totals.settled, totals.billed);
+        assert_eq!(house.scribe.read(|l| l.verify(|_| Watts(i64::MAX))).await.unwrap().findings, []);
+    });
+}
+
+#[test]
+fn a_contract_that_does_not_know_us_is_asked_again_now_and_then_and_not_in_a_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    in_virtual_time(async {
+        let (clock, (stranger, owner)) = (paused_clock(), keys());
+        let chain = embedded(dir.path(), &clock);
+        let t = tariff();
+        let prices = Prices { off_peak: t.off_peak, peak: t.peak, feed_in: t.feed_in };
+        let deploy = provider::deploy_call(U256::from(WEI_PER_UNIT), prices, Money(0)).unwrap();
+        let first = tempfile::tempdir().unwrap();
+        let elsewhere = House::build(first.path(), clock.clone(), Arc::clone(&chain), Arc::clone(&owner));
+        let at = elsewhere.send(&owner, deploy).await.contract.unwrap();
+
+        let house = House::build_on(dir.path(), clock, chain, stranger, Some(at));
+        hours(5).await;
+        let problem = house.board.look().chain.problem.clone();
+        assert!(problem.as_deref().is_some_and(|p| p.contains("NotSettler")), "{problem:?}");
+        let refused = house.scribe.read(Ledger::intents_refused).await.unwrap();
+        assert!((1..=7).contains(&refused), "{refused} tries in five hours");
+    });
+}
