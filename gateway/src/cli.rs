@@ -1,0 +1,218 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use domain::Position;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Reads every meter of a neighbourhood, bills energy as it is used, settles it on an Ethereum-style chain, and opens
+/// or closes each customer's switch.
+#[derive(Debug, Parser)]
+#[command(name = "microgrid-gateway", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the gateway (what systemd starts)
+    Run(ConfigFile),
+    /// Show a simulated street, end to end, with nothing to set up
+    Demo(Demo),
+    /// Check a configuration and name every mistake
+    Check {
+        /// The configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Also connect to every bus and read every device once
+        #[arg(long)]
+        devices: bool,
+    },
+    /// Print the annotated default configuration
+    Config,
+    /// List the device models that are known, or show one: its registers, or its topics and keys
+    Models {
+        /// The model to show
+        model: Option<String>,
+    },
+    /// Read one device, or move its switch, and show what it said
+    Probe {
+        /// The configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// A meter or switch of the configuration
+        device: String,
+        /// Move the switch there first
+        #[arg(long, value_name = "open|closed")]
+        set: Option<Position>,
+    },
+    /// Pay into a customer's account, from a wallet's key or the settler's own
+    Topup(Topup),
+    /// Find out who is on a bus, and print what to write into the configuration
+    Scan(Scan),
+    /// Serve only the simulated devices of a configuration, for other programs to read
+    Simulate(ConfigFile),
+    /// Look into the ledger
+    #[command(subcommand)]
+    Journal(Journal),
+    /// Make or look at keys
+    #[command(subcommand)]
+    Key(Key),
+    /// The embedded chain by itself
+    #[command(subcommand)]
+    Chain(Chain),
+    /// Measure this machine: recording with full sync, start to first reading
+    Bench {
+        /// How long to measure each
+        #[arg(long, value_parser = duration, default_value = "5s")]
+        r#for: Duration,
+        /// Write the figures there as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+/// Which configuration.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigFile {
+    /// Configuration file
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        default_value = "/etc/microgrid-gateway/microgrid-gateway.toml"
+    )]
+    pub path: PathBuf,
+}
+
+/// A deposit.
+#[derive(Clone, Debug, Args)]
+pub struct Topup {
+    /// The account
+    pub account: String,
+    /// How much, such as 10.00
+    pub amount: String,
+    /// Configuration of the running gateway
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Key file of the wallet that pays; the settler's key if left out
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+}
+
+/// A search on a bus.
+#[derive(Clone, Debug, Args)]
+pub struct Scan {
+    /// A serial port, or host:port for Modbus TCP; lists the serial ports if left out
+    pub place: Option<String>,
+    /// Speeds to try on a serial port
+    #[arg(long, value_delimiter = ',', default_value = "9600,19200,2400,4800,38400,57600,115200")]
+    pub baud: Vec<u32>,
+    /// Parities to try on a serial port
+    #[arg(long, value_delimiter = ',', default_value = "none,even", value_parser = ["none", "even", "odd"])]
+    pub parity: Vec<String>,
+    /// Units to ask
+    #[arg(long, default_value = "1-247", value_parser = unit_range, value_name = "FIRST-LAST")]
+    pub units: (u8, u8),
+    /// How long a unit may take to answer
+    #[arg(long, default_value = "150ms", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// The demonstration.
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// Stop after this much real time, such as 60s; runs until Ctrl-C otherwise
+    #[arg(long = "for", value_parser = duration, value_name = "DURATION")]
+    pub length: Option<Duration>,
+    /// How many times faster than real time the street lives
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub speed: u32,
+    /// Seed of the street: the same seed gives the same homes
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Homes on the street: two on Modbus TCP, two on MQTT, the others on one RTU bus
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(5..=60))]
+    pub homes: u8,
+    /// Where the page is served
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub http: SocketAddr,
+    /// At the end, write a report there as one JSON object
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Keep the ledger, chain and keys there, and go on from them the next time
+    #[arg(long, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+}
+
+/// The ledger.
+#[derive(Debug, Subcommand)]
+pub enum Journal {
+    /// Bill every recorded reading again, and compare
+    Verify(JournalFile),
+    /// Print the newest facts
+    Tail {
+        /// Where
+        #[command(flatten)]
+        file: JournalFile,
+        /// How many
+        #[arg(short, default_value_t = 20)]
+        n: u32,
+    },
+    /// Print all readings and facts as JSON lines, in the order in which they were recorded
+    Export(JournalFile),
+}
+
+/// Which ledger.
+#[derive(Clone, Debug, Args)]
+pub struct JournalFile {
+    /// Configuration file
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// Keys.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make a new key and print its address
+    New {
+        /// The file to make
+        file: PathBuf,
+    },
+    /// Read a key as hex from standard input, store it, and print its address
+    Import {
+        /// The file to make
+        file: PathBuf,
+    },
+    /// Print a key's address
+    Address {
+        /// The key file
+        file: PathBuf,
+    },
+}
+
+/// The chain.
+#[derive(Debug, Subcommand)]
+pub enum Chain {
+    /// Serve the embedded chain's JSON-RPC, without a gateway
+    Serve(ConfigFile),
+    /// Deploy the Provider contract on the configured chain and print its address
+    Deploy(ConfigFile),
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::config::span(text).ok_or_else(|| format!("{text:?} is no duration: write 500ms, 10s, 15m or 1h"))
+}
+
+fn unit_range(text: &str) -> Result<(u8, u8), String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let unit = |s: &str| s.parse::<u8>().ok().filter(|u| (1..=247).contains(u));
+    match (unit(first), unit(last)) {
+        (Some(first), Some(last)) if first <= last => Ok((first, last)),
+        _ => Err(format!("{text:?} is no range of units: write 1-247, or one number")),
+    }
+}

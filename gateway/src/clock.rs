@@ -1,0 +1,69 @@
+//! Which clock the gateway lives by.
+
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use domain::{Clock, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The wall clock.
+#[must_use]
+pub fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Where a hurried clock was tied to the wall clock. Kept on disk, so that a restart finds the street where it would
+/// have been.
+#[derive(Serialize, Deserialize)]
+struct Tie {
+    street: i64,
+    wall: i64,
+    speed: u32,
+}
+
+/// The wall clock, or for a wholly simulated street that lives faster, a clock of its own.
+pub fn open(config: &Config) -> Result<Clock, Failure> {
+    let speed = config.simulator.speed;
+    if speed == 1 && config.simulator.anchor.is_none() {
+        return Ok(Clock::new(1, wall));
+    }
+    let path = config.state.join("simulated-clock.json");
+    std::fs::create_dir_all(&config.state)
+        .map_err(|e| Failure::new(Code::Unavailable, format!("cannot create {}: {e}", config.state.display())))?;
+    let failed = |what: String| Failure::new(Code::Data, format!("{}: {what}", path.display()));
+    let tie = match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let tie: Tie = serde_json::from_str(&text)
+                .map_err(|e| failed(format!("{e}; delete the file to start the simulated street anew")))?;
+            if tie.speed == speed { tie } else { retie(&tie, speed) }
+        }
+        Err(_) => Tie { street: config.simulator.anchor.unwrap_or_else(wall).0, wall: wall().0, speed },
+    };
+    let text = serde_json::to_vec(&tie).map_err(|e| failed(e.to_string()))?;
+    write_durably(&path, &text).map_err(|e| failed(e.to_string()))?;
+    Ok(Clock::new(speed, move || {
+        let passed = wall().0.saturating_sub(tie.wall).max(0);
+        Timestamp(tie.street.saturating_add(passed.saturating_mul(i64::from(tie.speed))))
+    }))
+}
+
+/// The same street at another speed, from now on.
+fn retie(old: &Tie, speed: u32) -> Tie {
+    let now = wall().0;
+    let passed = now.saturating_sub(old.wall).max(0).saturating_mul(i64::from(old.speed));
+    Tie { street: old.street.saturating_add(passed), wall: now, speed }
+}
+
+/// Writes beside, syncs, then renames: after a power cut there is the old file or the new one.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, bytes)?;
+    std::fs::File::open(&beside)?.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    match path.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}

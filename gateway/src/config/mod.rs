@@ -1,0 +1,220 @@
+//! The configuration, as a type that cannot be wrong: whoever holds a [`Config`] needs to check nothing again.
+
+mod parse;
+mod problems;
+
+pub(crate) use parse::span;
+pub use problems::Problems;
+
+use contracts::Address;
+use domain::{AccountId, BusId, CreditRule, Currency, MeterId, OnSilence, SwitchId, Tariff, Timestamp, Watts};
+use drivers::{BusSpec, Credentials, DeviceAddress, Template};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The annotated default: what `microgrid-gateway config` prints.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+/// Everything.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The site's name: a level of every topic.
+    pub site: String,
+    /// Where the ledger, the chain and the keys live.
+    pub state: PathBuf,
+    /// The currency of the site.
+    pub currency: Currency,
+    /// The tariff.
+    pub tariff: Tariff,
+    /// Length of a billing interval.
+    pub interval: Duration,
+    /// How long a lease lasts without news.
+    pub lease: Duration,
+    /// How old a meter's last word may be to count as news.
+    pub stale_after: Duration,
+    /// Field buses.
+    pub buses: Vec<Bus>,
+    /// Customers.
+    pub accounts: Vec<Account>,
+    /// Meters.
+    pub meters: Vec<Meter>,
+    /// Switches.
+    pub switches: Vec<Switch>,
+    /// The embedded broker, if there is one.
+    pub broker: Option<Broker>,
+    /// The chain.
+    pub chain: Chain,
+    /// Where the page is served.
+    pub web: Option<SocketAddr>,
+    /// Home Assistant's discovery prefix.
+    pub discovery: String,
+    /// The simulated part of the street, if any.
+    pub simulator: Simulator,
+}
+
+/// A field bus.
+#[derive(Clone, Debug)]
+pub struct Bus {
+    /// How to reach it.
+    pub spec: BusSpec,
+    /// Whether its devices are served by the built-in simulator.
+    pub simulate: bool,
+}
+
+impl Bus {
+    /// Whether it goes through this broker.
+    #[must_use]
+    pub fn uses(&self, broker: &Broker) -> bool {
+        matches!(&self.spec.kind, drivers::BusKind::Mqtt(m) if m.broker == broker.listen.to_string())
+    }
+}
+
+/// A customer.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Name.
+    pub id: AccountId,
+    /// Thresholds.
+    pub rule: CreditRule,
+    /// Never disconnected.
+    pub protected: bool,
+}
+
+/// A meter.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    /// Name.
+    pub id: MeterId,
+    /// Its bus.
+    pub bus: BusId,
+    /// Where on the bus.
+    pub address: DeviceAddress,
+    /// Its model.
+    pub template: Arc<Template>,
+    /// Who pays; `None` for a feeder meter.
+    pub account: Option<AccountId>,
+    /// How often it is read.
+    pub period: Duration,
+    /// The most its connection can carry.
+    pub max_power: Watts,
+    /// What the simulator puts behind it.
+    pub home: SimulatedHome,
+}
+
+/// A simulated home.
+#[derive(Clone, Copy, Debug)]
+pub struct SimulatedHome {
+    /// Peak power of its roof.
+    pub pv_peak: Watts,
+    /// Size of its load in thousandths of a typical home.
+    pub scale_permille: u32,
+}
+
+/// A switch.
+#[derive(Clone, Debug)]
+pub struct Switch {
+    /// Name.
+    pub id: SwitchId,
+    /// Its bus.
+    pub bus: BusId,
+    /// Where on the bus.
+    pub address: DeviceAddress,
+    /// Its model.
+    pub template: Arc<Template>,
+    /// Whose supply it switches.
+    pub account: AccountId,
+    /// Where it goes when nobody knows.
+    pub on_silence: OnSilence,
+}
+
+/// The embedded broker.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Who may connect; everybody on loopback if empty.
+    pub users: Vec<Credentials>,
+}
+
+/// The chain.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// Which.
+    pub kind: ChainKind,
+    /// Chain id: of the embedded chain, or the one that the node must answer.
+    pub chain_id: u64,
+    /// The settler's key.
+    pub key_file: PathBuf,
+    /// The provider contract, if it exists already.
+    pub provider: Option<Address>,
+    /// How often registers are settled.
+    pub settle_every: Duration,
+    /// Blocks on top of a transaction.
+    pub confirmations: u64,
+}
+
+/// Which chain.
+#[derive(Clone, Debug)]
+pub enum ChainKind {
+    /// In this process.
+    Embedded {
+        /// Where it answers JSON-RPC.
+        rpc: Option<SocketAddr>,
+        /// Addresses that have coin from the start, besides the settler's.
+        fund: Vec<Address>,
+    },
+    /// A node.
+    Rpc {
+        /// Its URL.
+        url: String,
+    },
+}
+
+/// The simulator.
+#[derive(Clone, Copy, Debug)]
+pub struct Simulator {
+    /// Seed of the street.
+    pub seed: u64,
+    /// How much faster than real time it lives.
+    pub speed: u32,
+    /// When the street began; the present if not given.
+    pub anchor: Option<Timestamp>,
+}
+
+impl Config {
+    /// Reads a file.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| Problems::one(&file, format!("cannot be read: {e}")))?;
+        // Relative paths are meant from where the file is.
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self::parse(&file, &text, &base)
+    }
+
+    /// Reads a text; `base` is where relative paths begin.
+    pub fn parse(file: &str, text: &str, base: &Path) -> Result<Self, Problems> {
+        parse::parse(file, text, base)
+    }
+
+    /// The same for a verb that runs beside the service: a broker throws out the older of two clients with one name.
+    #[must_use]
+    pub fn beside_the_service(mut self) -> Self {
+        for bus in &mut self.buses {
+            if let drivers::BusKind::Mqtt(mqtt) = &mut bus.spec.kind {
+                mqtt.client_id += &format!("-{}", std::process::id());
+            }
+        }
+        self
+    }
+
+    /// Whether any part of it is simulated.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.buses.iter().any(|b| b.simulate)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,378 @@
+//! From TOML text to a [`Config`], or to every problem at once.
+
+mod devices;
+mod fields;
+
+pub(crate) use fields::span;
+
+use super::{Broker, Bus, Chain, ChainKind, Config, Problems, Simulator};
+use contracts::Address;
+use devices::{accounts, meters, rare_meters, shared_units, switches};
+use domain::{BusId, Currency, Price, Tariff, TimeZone, Timestamp};
+use drivers::document::{Notes, Section};
+use drivers::{BusKind, BusSpec, Credentials, Library, MqttSpec, Parity};
+use fields::{DAY, address, close, default, duration, is_host_port, loopback_only, money, need, parsed};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+use toml::de::DeTable;
+
+pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Problems> {
+    let notes = Notes::new(file, text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        notes.add(&error.span().unwrap_or(0..0), "", format!("this is no TOML: {}", error.message().trim()));
+    }
+    if errors.is_empty() {
+        let reader = Reader { base, has_broker: table.get_ref().contains_key("broker") };
+        let found = reader.config(&Section::root(&notes, table.get_ref(), 0..0));
+        if let (Some(config), 0) = (found, notes.count()) {
+            return Ok(config);
+        }
+    }
+    Err(Problems(notes.finish()))
+}
+
+struct Reader<'b> {
+    base: &'b Path,
+    has_broker: bool,
+}
+
+type Table<'a, 't> = Section<'a, 't>;
+
+impl Reader<'_> {
+    fn config(&self, root: &Table<'_, '_>) -> Option<Config> {
+        let site = need(root, "site");
+        let name = site.as_ref().and_then(|s| parsed::<BusId>(s, "name", true)).map(|n| n.to_string());
+        let zone = site.as_ref().and_then(zone);
+        let state = site.as_ref().and_then(|s| s.required_text("state")).map(|p| self.base.join(p));
+        let currency = site.as_ref().map(currency);
+        close(site);
+        let unit = currency.clone().unwrap_or(Currency { code: "EUR".into(), decimals: 9 });
+        let tariff_table = need(root, "tariff");
+        let tariff = tariff_table.as_ref().and_then(|t| tariff(t, &unit, zone.clone()));
+        let interval = tariff_table.as_ref().and_then(|t| duration(t, "interval", "15m", Duration::from_secs(1)..=DAY));
+        close(tariff_table);
+
+        let enforce = root.section("enforce");
+        let lease = default(enforce.as_ref(), "lease", "15m");
+        let stale_after = default(enforce.as_ref(), "stale_after", "5m");
+        close(enforce);
+
+        let simulator = simulator(root);
+        let broker = root.section("broker").and_then(|b| {
+            let broker = self.broker(&b);
+            b.close();
+            broker
+        });
+        let buses = self.buses(root, broker.as_ref(), name.as_deref().unwrap_or("site"));
+        let accounts = accounts(root, &unit);
+        let library = self.library(root);
+        let meters = meters(root, &buses, &accounts, &library);
+        let switches = switches(root, &buses, &accounts, &library);
+        shared_units(root, &meters, &switches);
+        if let (Some(lease), Some(stale_after)) = (lease, stale_after) {
+            rare_meters(root, &meters, &switches, lease + stale_after);
+        }
+        if let Some(s) = &simulator
+            && s.speed != 1
+            && buses.iter().any(|b| !b.simulate)
+        {
+            let table = root.section("simulator");
+            if let Some(t) = table {
+                t.problem("speed", "must be 1 while a bus is not simulated: a real meter cannot be hurried");
+            }
+        }
+        let home_assistant = root.section("home_assistant");
+        let discovery = home_assistant.as_ref().and_then(|h| h.text("discovery_prefix"));
+        close(home_assistant);
+        let web = root.section("web");
+        let page = web.as_ref().map(|w| address(w, "listen", true));
+        if let Some(w) = &web {
+            loopback_only(w, "listen", page.flatten(), "the page has no log-in yet");
+        }
+        close(web);
+        let chain = root.section("chain");
+        let chain_settings = chain.as_ref().and_then(|c| self.chain(c, state.as_deref()));
+        if chain.is_none() {
+            root.problem("chain", "is missing");
+        }
+        close(chain);
+        root.close();
+        Some(Config {
+            site: name?,
+            state: state?,
+            currency: currency?,
+            tariff: tariff?,
+            interval: interval?,
+            lease: lease?,
+            stale_after: stale_after?,
+            buses,
+            accounts,
+            meters,
+            switches,
+            broker,
+            chain: chain_settings?,
+            web: page.flatten(),
+            discovery: discovery.unwrap_or_else(|| "homeassistant".into()),
+            simulator: simulator?,
+        })
+    }
+
+    fn library(&self, root: &Table<'_, '_>) -> Library {
+        let Some(folder) = root.text("templates") else { return Library::builtin() };
+        match Library::with_folder(&self.base.join(folder)) {
+            Ok(library) => library,
+            Err(problems) => {
+                for problem in problems {
+                    root.problem("templates", format!("holds a mistake: {problem}"));
+                }
+                Library::builtin()
+            }
+        }
+    }
+
+    fn users(&self, table: &Table<'_, '_>) -> Vec<Credentials> {
+        let Some(file) = table.text("users_file") else { return Vec::new() };
+        match crate::secrets::read_users(&self.base.join(file)) {
+            Ok(users) => users,
+            Err(problem) => {
+                table.problem("users_file", problem);
+                Vec::new()
+            }
+        }
+    }
+
+    fn broker(&self, table: &Table<'_, '_>) -> Option<Broker> {
+        let (listen, users) = (address(table, "listen", true), self.users(table));
+        let listen = listen?;
+        if listen.port() == 0 {
+            table.problem("listen", "must name a port: clients have to know it");
+            return None;
+        }
+        if !listen.ip().is_loopback() && users.is_empty() {
+            table.problem("listen", "is not on loopback, so users_file must say who may connect");
+        }
+        Some(Broker { listen, users })
+    }
+
+    fn buses(&self, root: &Table<'_, '_>, broker: Option<&Broker>, site: &str) -> Vec<Bus> {
+        let mut seen: BTreeMap<BusId, ()> = BTreeMap::new();
+        let mut ports: Vec<(String, String)> = Vec::new();
+        let mut buses = Vec::new();
+        for table in root.sections("bus") {
+            let id = parsed::<BusId>(&table, "id", true);
+            if let Some(id) = &id
+                && seen.insert(id.clone(), ()).is_some()
+            {
+                table.problem("id", format!("is {id}, and so is another bus"));
+            }
+            let simulate = table.flag("simulate").unwrap_or(false);
+            let client_id = format!("microgrid-gateway-{site}-{}", id.as_ref().map_or("bus", |i| i.as_str()));
+            let kind = self.bus_kind(&table, client_id, broker);
+            if let Some((_, Some(port))) = &kind {
+                // Two names of one serial port are one port.
+                let real = std::fs::canonicalize(port).map_or_else(|_| port.clone(), |p| p.display().to_string());
+                let name = id.as_ref().map_or("another", BusId::as_str).to_owned();
+                if let Some((_, other)) = ports.iter().find(|(p, _)| *p == real) {
+                    table.problem("id", format!("uses {port}, and so does bus {other}: one port has one owner"));
+                }
+                ports.push((real, name));
+            }
+            // Some gateways and old meters want more silence before a question than the specification asks for.
+            let serial = |(kind, _): &(BusKind, _)| !kind.turnaround().is_zero();
+            let turnaround = (kind.as_ref().is_some_and(serial) && table.get("turnaround").is_some())
+                .then(|| duration(&table, "turnaround", "0ms", Duration::ZERO..=Duration::from_secs(5)))
+                .flatten();
+            table.close();
+            if let (Some(id), Some((kind, _))) = (id, kind) {
+                let mut spec = BusSpec::new(id, kind);
+                spec.turnaround = turnaround.unwrap_or(spec.turnaround);
+                buses.push(Bus { spec, simulate });
+            }
+        }
+        buses
+    }
+
+    /// The kind, and the port that nobody else may own.
+    fn bus_kind(
+        &self,
+        table: &Table<'_, '_>,
+        client_id: String,
+        broker: Option<&Broker>,
+    ) -> Option<(BusKind, Option<String>)> {
+        let kinds = [("modbus-rtu", 0), ("modbus-tcp", 1), ("modbus-rtu-over-tcp", 2), ("mqtt", 3)];
+        let patience = Duration::from_millis(10)..=Duration::from_secs(60);
+        let Some(kind) = table.required_choice("kind", &kinds) else {
+            // Which keys belong here follows from the kind, so none of them is called unknown.
+            for key in
+                ["port", "baud", "parity", "stop_bits", "timeout", "address", "broker", "users_file", "turnaround"]
+            {
+                table.get(key);
+            }
+            return None;
+        };
+        match kind {
+            0 => {
+                let port = table.required_text("port").map(|p| self.base.join(p));
+                let baud = table.number("baud", 300..4_000_001).unwrap_or(9600);
+                let parities = [("none", Parity::None), ("even", Parity::Even), ("odd", Parity::Odd)];
+                let parity = table.choice("parity", &parities).unwrap_or_default();
+                let stop_bits = table.number("stop_bits", 1..3).unwrap_or(1);
+                let timeout = duration(table, "timeout", "500ms", patience);
+                let port = port?;
+                let owner = port.display().to_string();
+                Some((BusKind::ModbusRtu { port, baud, parity, stop_bits, timeout: timeout? }, Some(owner)))
+            }
+            tcp @ (1 | 2) => {
+                let address = table.required_text("address");
+                let timeout = duration(table, "timeout", "1s", patience);
+                let address = address?;
+                if !is_host_port(&address) {
+                    table.problem("address", format!("is {address:?}, must be host:port"));
+                    return None;
+                }
+                let (owner, timeout) = (address.clone(), timeout?);
+                let kind = match tcp {
+                    1 => BusKind::ModbusTcp { address, timeout },
+                    _ => BusKind::RtuOverTcp { address, timeout },
+                };
+                Some((kind, Some(owner)))
+            }
+            _ => {
+                let text = table.required_text("broker")?;
+                let users = self.users(table);
+                let (address, credentials) = if text == "embedded" {
+                    let Some(broker) = broker else {
+                        // A section that is there and wrong has been complained about already.
+                        if !self.has_broker {
+                            table.problem("broker", "is \"embedded\", but there is no [broker] section");
+                        }
+                        return None;
+                    };
+                    (broker.listen.to_string(), broker.users.first().cloned())
+                } else {
+                    (text, users.first().cloned())
+                };
+                if !is_host_port(&address) {
+                    table.problem("broker", format!("is {address:?}, must be \"embedded\" or host:port"));
+                    return None;
+                }
+                Some((BusKind::Mqtt(MqttSpec { broker: address, client_id, credentials }), None))
+            }
+        }
+    }
+
+    fn chain(&self, table: &Table<'_, '_>, state: Option<&Path>) -> Option<Chain> {
+        let embedded = table.required_choice("kind", &[("embedded", true), ("rpc", false)]);
+        let chain_id: Option<u64> = table.required_number("chain_id", 1..i128::from(u64::MAX / 4));
+        let key_file = match table.text("key_file") {
+            Some(path) => Some(self.base.join(path)),
+            None => state.map(|s| s.join("keys/settler.key")),
+        };
+        let provider = parsed::<Address>(table, "provider", false);
+        let settle_every = duration(table, "settle_every", "15m", Duration::from_secs(1)..=DAY * 7);
+        let usual = if embedded == Some(true) { 1 } else { REMOTE_CONFIRMATIONS };
+        let confirmations = table.number("confirmations", 1..1001).unwrap_or(usual);
+        let (rpc, url, fund) = (address(table, "rpc_listen", false), table.text("url"), table.texts("fund"));
+        let kind = match embedded? {
+            true => {
+                if url.is_some() {
+                    table.problem("url", "does not belong to an embedded chain; set kind = \"rpc\" to use a node");
+                }
+                loopback_only(table, "rpc_listen", rpc, "JSON-RPC has no log-in");
+                let mut funded = Vec::new();
+                for text in fund.unwrap_or_default() {
+                    match Address::from_str(&text) {
+                        Ok(address) => funded.push(address),
+                        Err(_) => table.problem("fund", format!("holds {text:?}, which is no address")),
+                    }
+                }
+                ChainKind::Embedded { rpc, fund: funded }
+            }
+            false => {
+                let url = url.filter(|u| !u.is_empty());
+                if url.is_none() {
+                    table.problem("url", "is missing: where does the node answer?");
+                }
+                for key in ["rpc_listen", "fund"] {
+                    if table.get(key).is_some() {
+                        table.problem(key, "belongs to an embedded chain only");
+                    }
+                }
+                ChainKind::Rpc { url: url? }
+            }
+        };
+        Some(Chain {
+            kind,
+            chain_id: chain_id?,
+            key_file: key_file?,
+            provider,
+            settle_every: settle_every?,
+            confirmations,
+        })
+    }
+}
+
+/// Blocks on top of a transaction before it counts, on a chain that may reorganise.
+const REMOTE_CONFIRMATIONS: u64 = 6;
+
+fn zone(site: &Table<'_, '_>) -> Option<TimeZone> {
+    let name = site.text("timezone").unwrap_or_else(|| "UTC".into());
+    TimeZone::try_from(name).map_err(|e| site.problem("timezone", e.to_string())).ok()
+}
+
+fn currency(site: &Table<'_, '_>) -> Currency {
+    let code = site.text("currency").unwrap_or_else(|| "EUR".into());
+    if code.len() != 3 || !code.bytes().all(|b| b.is_ascii_uppercase()) {
+        site.problem("currency", "must be an ISO 4217 code of three capital letters");
+    }
+    Currency { code, decimals: site.number("decimals", 3..10).unwrap_or(9) }
+}
+
+/// A price per kWh, as whole minor units per Wh.
+fn price(table: &Table<'_, '_>, key: &'static str, unit: &Currency) -> Option<Price> {
+    if table.get(key).is_none() {
+        table.problem(key, "is missing: a price per kWh, such as \"0.32\"");
+        return None;
+    }
+    let per_kwh = money(table, key, unit)?;
+    if per_kwh.0 % 1000 != 0 {
+        table.problem(key, format!("is finer than {} decimals can price a Wh: use fewer decimals", unit.decimals));
+        return None;
+    }
+    let found = u32::try_from(per_kwh.0 / 1000).ok();
+    if found.is_none() {
+        table.problem(key, "is too high for a contract that prices a Wh in 32 bits; set fewer [site] decimals");
+    }
+    found.map(Price)
+}
+
+fn tariff(table: &Table<'_, '_>, unit: &Currency, zone: Option<TimeZone>) -> Option<Tariff> {
+    let (off_peak, peak) = (price(table, "off_peak", unit), price(table, "peak", unit));
+    let feed_in = price(table, "feed_in", unit);
+    let mut peak_hours = Vec::new();
+    for text in table.texts("peak_hours").unwrap_or_default() {
+        match text.parse() {
+            Ok(range) => peak_hours.push(range),
+            Err(e) => table.problem("peak_hours", domain::TariffProblem::to_string(&e)),
+        }
+    }
+    let tariff = Tariff { version: 1, off_peak: off_peak?, peak: peak?, feed_in: feed_in?, peak_hours, zone: zone? };
+    for problem in tariff.problems() {
+        table.problem("peak_hours", problem.to_string());
+    }
+    Some(tariff)
+}
+
+fn simulator(root: &Table<'_, '_>) -> Option<Simulator> {
+    let Some(table) = root.section("simulator") else {
+        return Some(Simulator { seed: 1, speed: 1, anchor: None });
+    };
+    let seed = table.number("seed", 0..i128::from(i64::MAX)).unwrap_or(1);
+    let speed = table.number("speed", 1..100_001).unwrap_or(1);
+    let anchor = table.number("anchor_ms", 0..i128::from(i64::MAX)).map(Timestamp);
+    table.close();
+    Some(Simulator { seed, speed, anchor })
+}

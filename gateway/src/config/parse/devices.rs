@@ -1,0 +1,213 @@
+//! Accounts, meters and switches.
+
+use super::Table;
+use super::fields::{DAY, duration, money, parsed};
+use crate::config::{Account, Bus, Meter, SimulatedHome, Switch};
+use domain::{AccountId, BusId, CreditRule, Currency, MeterId, Money, OnSilence, SwitchId, Watts};
+use drivers::document::did_you_mean;
+use drivers::{BusKind, DeviceAddress, Library};
+use std::time::Duration;
+
+pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency) -> Vec<Account> {
+    let mut accounts: Vec<Account> = Vec::new();
+    for table in root.sections("account") {
+        let id = parsed::<AccountId>(&table, "id", true);
+        if let Some(id) = &id
+            && accounts.iter().any(|a| a.id == *id)
+        {
+            table.problem("id", format!("is {id}, and so is another account"));
+        }
+        let low_at = money(&table, "low_at", unit).unwrap_or(Money(unit.scale().saturating_mul(2)));
+        let restore_at = money(&table, "restore_at", unit).unwrap_or(Money(unit.scale() / 2)).max(Money(1));
+        let protected = table.flag("protected").unwrap_or(false);
+        table.close();
+        if let Some(id) = id {
+            accounts.push(Account { id, rule: CreditRule { low_at, restore_at }, protected });
+        }
+    }
+    accounts
+}
+
+/// The ids of an array of tables, whatever else is wrong with them.
+fn named<'a>(root: &Table<'a, '_>, key: &'static str) -> impl Iterator<Item = &'a str> {
+    let tables = root.get(key).and_then(|v| v.get_ref().as_array()).into_iter().flatten();
+    tables.filter_map(|t| t.get_ref().as_table()?.get("id")?.get_ref().as_str())
+}
+
+/// What meters and switches have in common: bus, address and model.
+pub(super) fn device(
+    root: &Table<'_, '_>,
+    table: &Table<'_, '_>,
+    buses: &[Bus],
+    library: &Library,
+) -> Option<(BusId, DeviceAddress, std::sync::Arc<drivers::Template>)> {
+    let bus = table.required_text("bus");
+    let model = table.required_text("model");
+    let unit: Option<u8> = table.number("unit", 0..256);
+    let topic = table.text("topic");
+    let template = model.as_ref().and_then(|model| {
+        let found = library.get(model);
+        if found.is_none() {
+            let hint = library.nearest(model).map_or_else(String::new, |n| format!("; did you mean {n:?}?"));
+            table.problem("model", format!("is {model:?}, which no template describes{hint}"));
+        }
+        found
+    });
+    let bus = bus.and_then(|name| {
+        let found = buses.iter().find(|b| b.spec.id.as_str() == name);
+        // A bus that is there and wrong was complained about already.
+        if found.is_none() && !named(root, "bus").any(|id| id == name) {
+            let hint = did_you_mean(&name, buses.iter().map(|b| b.spec.id.as_str()));
+            table.problem("bus", format!("is {name:?}, but there is no such [[bus]]{hint}"));
+        }
+        found
+    })?;
+    let address = match (&bus.spec.kind, unit, topic) {
+        (BusKind::Mqtt(_), None, Some(topic)) => DeviceAddress::Topic(topic),
+        (BusKind::Mqtt(_), ..) => {
+            table.problem("topic", "is required on an MQTT bus, and unit is not used there");
+            return None;
+        }
+        (BusKind::ModbusRtu { .. } | BusKind::RtuOverTcp { .. }, Some(unit), None) if !(1..=247).contains(&unit) => {
+            table.problem("unit", format!("is {unit}, must be 1 to 247 on a serial bus"));
+            return None;
+        }
+        (_, Some(unit), None) => DeviceAddress::Unit(unit),
+        (_, _, _) => {
+            table.problem("unit", "is required on a Modbus bus, and topic is not used there");
+            return None;
+        }
+    };
+    let template = template?;
+    let mqtt = matches!(bus.spec.kind, BusKind::Mqtt(_));
+    if mqtt != (template.speaks() == "MQTT") {
+        table.problem("model", format!("speaks {}, bus {} does not", template.speaks(), bus.spec.id));
+        return None;
+    }
+    Some((bus.spec.id.clone(), address, template))
+}
+
+pub(super) fn meters(root: &Table<'_, '_>, buses: &[Bus], accounts: &[Account], library: &Library) -> Vec<Meter> {
+    let mut meters: Vec<Meter> = Vec::new();
+    for table in root.sections("meter") {
+        let id = parsed::<MeterId>(&table, "id", true);
+        if let Some(id) = &id
+            && meters.iter().any(|m| m.id == *id)
+        {
+            table.problem("id", format!("is {id}, and so is another meter"));
+        }
+        let place = device(root, &table, buses, library);
+        if let Some((_, _, template)) = &place
+            && !template.is_meter()
+        {
+            table.problem("model", format!("is {}, which measures nothing", template.model));
+        }
+        let account = owner(&table, accounts, false);
+        let period = duration(&table, "period", "10s", Duration::from_millis(100)..=DAY);
+        let max_power = Watts(table.number("max_power", 1..10_000_001).unwrap_or(50_000));
+        let pv_peak = Watts(table.number("simulated_pv", 0..1_000_001).unwrap_or(0));
+        let scale_permille = table.number("simulated_scale", 1..100_001).unwrap_or(1000);
+        table.close();
+        if let (Some(id), Some((bus, address, template)), Some(period)) = (id, place, period) {
+            let home = SimulatedHome { pv_peak, scale_permille };
+            meters.push(Meter { id, bus, address, template, account, period, max_power, home });
+        }
+    }
+    meters
+}
+
+pub(super) fn switches(root: &Table<'_, '_>, buses: &[Bus], accounts: &[Account], library: &Library) -> Vec<Switch> {
+    let mut switches: Vec<Switch> = Vec::new();
+    for table in root.sections("switch") {
+        let id = parsed::<SwitchId>(&table, "id", true);
+        if let Some(id) = &id
+            && switches.iter().any(|s| s.id == *id)
+        {
+            table.problem("id", format!("is {id}, and so is another switch"));
+        }
+        let place = device(root, &table, buses, library);
+        if let Some((_, _, template)) = &place
+            && !template.is_switch()
+        {
+            table.problem("model", format!("is {}, which has no switch", template.model));
+        }
+        let account = owner(&table, accounts, true);
+        let choices = [("open", OnSilence::Open), ("closed", OnSilence::Closed), ("hold", OnSilence::Hold)];
+        let on_silence = table.required_choice("on_silence", &choices);
+        if on_silence == Some(OnSilence::Open)
+            && account.as_ref().is_some_and(|id| accounts.iter().any(|a| a.id == *id && a.protected))
+        {
+            table.problem("on_silence", "is \"open\", but this customer is protected and never disconnected");
+        }
+        table.close();
+        if let (Some(id), Some((bus, address, template)), Some(account), Some(on_silence)) =
+            (id, place, account, on_silence)
+        {
+            switches.push(Switch { id, bus, address, template, account, on_silence });
+        }
+    }
+    switches
+}
+
+pub(super) fn owner(table: &Table<'_, '_>, accounts: &[Account], required: bool) -> Option<AccountId> {
+    let name = if required { table.required_text("account")? } else { table.text("account")? };
+    let found = accounts.iter().find(|a| a.id.as_str() == name);
+    if found.is_none() {
+        let hint = did_you_mean(&name, accounts.iter().map(|a| a.id.as_str()));
+        table.problem("account", format!("is {name:?}, but there is no such [[account]]{hint}"));
+    }
+    found.map(|a| a.id.clone())
+}
+
+/// Two devices of different models at one address, or two meters there: one of them is a mistake.
+pub(super) fn shared_units(root: &Table<'_, '_>, meters: &[Meter], switches: &[Switch]) {
+    for (index, table) in root.sections("meter").iter().enumerate() {
+        let Some(this) = meters.iter().find(|m| Some(m.id.as_str()) == table.text("id").as_deref()) else { continue };
+        let twin =
+            meters.iter().take(index).find(|m| m.bus == this.bus && m.address == this.address && m.id != this.id);
+        if let Some(twin) = twin {
+            let key = if matches!(this.address, DeviceAddress::Unit(_)) { "unit" } else { "topic" };
+            table.problem(key, format!("is {} on bus {}, where meter {} is already", this.address, this.bus, twin.id));
+        }
+    }
+    for (index, table) in root.sections("switch").iter().enumerate() {
+        let Some(this) = switches.iter().find(|s| Some(s.id.as_str()) == table.text("id").as_deref()) else { continue };
+        let same = |s: &&Switch| {
+            s.id != this.id
+                && s.bus == this.bus
+                && s.address == this.address
+                && s.template.contact() == this.template.contact()
+        };
+        if let Some(twin) = switches.iter().take(index).find(same) {
+            table.problem("id", format!("is {}, but moves the same contact as switch {}", this.id, twin.id));
+        }
+        let twin = meters
+            .iter()
+            .find(|m| m.bus == this.bus && m.address == this.address && m.template.model != this.template.model);
+        if let Some(twin) = twin {
+            table.problem(
+                "model",
+                format!(
+                    "is {}, but at {} on bus {} meter {} has model {}",
+                    this.template.model, this.address, this.bus, twin.id, twin.template.model
+                ),
+            );
+        }
+    }
+}
+
+/// A customer's meter that is read so rarely that the lease runs out between two readings would have its switch follow
+/// `on_silence` all the time.
+pub(super) fn rare_meters(root: &Table<'_, '_>, meters: &[Meter], switches: &[Switch], lasts: Duration) {
+    for table in root.sections("meter") {
+        let Some(this) = meters.iter().find(|m| Some(m.id.as_str()) == table.text("id").as_deref()) else { continue };
+        let switched = this.account.as_ref().is_some_and(|a| switches.iter().any(|s| s.account == *a));
+        if switched && this.period * 2 > lasts {
+            let most = lasts.as_secs() / 2;
+            table.problem(
+                "period",
+                format!("is too long for a customer with a switch: with this [enforce] lease and stale_after, at most {most}s"),
+            );
+        }
+    }
+}

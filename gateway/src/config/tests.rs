@@ -1,0 +1,418 @@
+use super::*;
+use domain::OnSilence;
+use drivers::{BusKind, Parity};
+use proptest::prelude::*;
+
+/// A street that uses every key there is.
+const FULL: &str = r#"
+[site]
+name = "lane"
+timezone = "Europe/Madrid"
+state = "state"
+currency = "CHF"
+decimals = 6
+
+[tariff]
+off_peak = "0.18"
+peak = "0.32"
+feed_in = "0.08"
+peak_hours = ["17:00-22:00", "07:00-09:00"]
+interval = "30m"
+
+[enforce]
+lease = "20m"
+stale_after = "90s"
+
+[broker]
+listen = "127.0.0.1:1883"
+
+[home_assistant]
+discovery_prefix = "ha"
+
+[web]
+listen = "127.0.0.1:8080"
+
+[chain]
+kind = "embedded"
+chain_id = 31337
+rpc_listen = "127.0.0.1:8545"
+settle_every = "5m"
+confirmations = 3
+key_file = "keys/mine.key"
+provider = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
+fund = ["0x70997970c51812dc3a010c7d01b50e0d17dc79c8"]
+
+[[bus]]
+id = "rtu0"
+kind = "modbus-rtu"
+port = "/dev/ttyUSB7"
+baud = 19200
+parity = "even"
+stop_bits = 2
+timeout = "300ms"
+
+[[bus]]
+id = "lan"
+kind = "modbus-tcp"
+address = "meter.lan:502"
+timeout = "2s"
+
+[[bus]]
+id = "air"
+kind = "mqtt"
+broker = "embedded"
+
+[[bus]]
+id = "elsewhere"
+kind = "mqtt"
+broker = "broker.lan:1883"
+
+[[account]]
+id = "hall"
+low_at = "2.50"
+restore_at = "0.75"
+
+[[account]]
+id = "barn"
+protected = true
+
+[[meter]]
+id = "hall"
+bus = "rtu0"
+unit = 1
+model = "eastron-sdm230"
+account = "hall"
+period = "15s"
+max_power = 9000
+
+[[meter]]
+id = "barn"
+bus = "air"
+topic = "barn/plug"
+model = "shelly-plus-1pm"
+account = "barn"
+
+[[meter]]
+id = "feeder"
+bus = "lan"
+unit = 255
+model = "eastron-sdm630"
+
+[[switch]]
+id = "hall"
+account = "hall"
+bus = "rtu0"
+unit = 101
+model = "modbus-relay-coil:2"
+on_silence = "open"
+"#;
+
+fn parse(text: &str) -> Result<Config, Problems> {
+    Config::parse("gateway.toml", text, Path::new("/etc/lane"))
+}
+
+#[track_caller]
+fn sound(text: &str) -> Config {
+    parse(text).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+#[test]
+fn every_key_arrives_where_it_belongs() {
+    let config = sound(FULL);
+    assert_eq!((config.site.as_str(), config.discovery.as_str()), ("lane", "ha"));
+    assert_eq!((config.currency.code.as_str(), config.currency.decimals), ("CHF", 6));
+    // 0.32 per kWh is 320 millionths per Wh.
+    assert_eq!((config.tariff.off_peak.0, config.tariff.peak.0, config.tariff.feed_in.0), (180, 320, 80));
+    assert_eq!(config.tariff.peak_hours.len(), 2);
+    assert_eq!((config.interval, config.lease), (Duration::from_secs(1800), Duration::from_secs(1200)));
+    assert_eq!(config.stale_after, Duration::from_secs(90));
+    assert_eq!(config.web, Some("127.0.0.1:8080".parse().unwrap()));
+
+    let ChainKind::Embedded { rpc, fund } = &config.chain.kind else { panic!("{:?}", config.chain) };
+    assert_eq!((*rpc, fund.len()), (Some("127.0.0.1:8545".parse().unwrap()), 1));
+    assert_eq!((config.chain.chain_id, config.chain.confirmations), (31337, 3));
+    assert_eq!(config.chain.settle_every, Duration::from_secs(300));
+    assert!(config.chain.provider.is_some());
+
+    let BusKind::ModbusRtu { port, baud, parity, stop_bits, timeout } = &config.buses[0].spec.kind else {
+        panic!("{:?}", config.buses[0])
+    };
+    assert_eq!((port.as_path(), *baud, *parity), (Path::new("/dev/ttyUSB7"), 19_200, Parity::Even));
+    assert_eq!((*stop_bits, *timeout), (2, Duration::from_millis(300)));
+    let broker = config.broker.as_ref().unwrap();
+    assert_eq!(config.buses.iter().map(|b| b.uses(broker)).collect::<Vec<_>>(), [false, false, true, false]);
+
+    assert_eq!(
+        config.accounts[0].rule,
+        CreditRule { low_at: domain::Money(2_500_000), restore_at: domain::Money(750_000) }
+    );
+    assert!(!config.accounts[0].protected && config.accounts[1].protected);
+    let hall = &config.meters[0];
+    assert_eq!((&hall.address, hall.max_power), (&DeviceAddress::Unit(1), Watts(9000)));
+    assert_eq!(hall.period, Duration::from_secs(15));
+    assert_eq!(config.meters[1].address, DeviceAddress::Topic("barn/plug".into()));
+    assert_eq!(config.meters[2].account, None);
+    assert_eq!(config.switches[0].on_silence, OnSilence::Open);
+    assert_eq!(config.switches[0].template.model, "modbus-relay-coil:2");
+    assert!(!config.is_simulated());
+}
+
+#[test]
+fn relative_paths_are_meant_from_where_the_file_is() {
+    let config = sound(FULL);
+    assert_eq!(config.state, Path::new("/etc/lane/state"));
+    assert_eq!(config.chain.key_file, Path::new("/etc/lane/keys/mine.key"));
+    let config = sound(&FULL.replace("key_file = \"keys/mine.key\"\n", "").replace("\"state\"", "\"/var/lib/lane\""));
+    assert_eq!(config.chain.key_file, Path::new("/var/lib/lane/keys/settler.key"));
+}
+
+#[test]
+fn the_printed_default_is_sound_and_says_what_is_the_default() {
+    let printed = sound(DEFAULT);
+    // The same without everything that has a default.
+    let bare = sound(
+        "[site]\nname = \"my-street\"\nstate = \"/var/lib/microgrid-gateway\"\n\
+         [tariff]\noff_peak = \"0.18\"\npeak = \"0.32\"\nfeed_in = \"0.08\"\npeak_hours = [\"17:00-22:00\"]\n\
+         [broker]\nlisten = \"127.0.0.1:1883\"\n[web]\nlisten = \"127.0.0.1:8080\"\n\
+         [chain]\nkind = \"embedded\"\nchain_id = 31337\nrpc_listen = \"127.0.0.1:8545\"\n",
+    );
+    assert_eq!(format!("{printed:?}"), format!("{bare:?}"));
+}
+
+#[test]
+fn durations_are_a_number_and_a_unit() {
+    for (text, ms) in [("500ms", 500), ("10s", 10_000), ("15m", 900_000), ("1h", 3_600_000), ("0s", 0)] {
+        assert_eq!(span(text), Some(Duration::from_millis(ms)), "{text}");
+    }
+    for text in
+        ["", "10", "s", "-1s", "1.5s", "1 s", "1d", "10S", "99999999999999999999s", "18446744073709551615h", "١s"]
+    {
+        assert_eq!(span(text), None, "{text}");
+    }
+}
+
+/// What is changed, what it becomes, what is complained about, and a part of the complaint.
+const MISTAKES: &[(&str, &str, &str, &str)] = &[
+    ("name = \"lane\"", "name = \"my lane\"", "site.name", "my lane"),
+    ("name = \"lane\"", "name = 5", "site.name", "must be a text"),
+    ("state = \"state\"", "state = \"\"", "site.state", "is empty"),
+    ("\"Europe/Madrid\"", "\"Europe/Madird\"", "site.timezone", "Madird"),
+    ("\"CHF\"", "\"Fr.\"", "site.currency", "ISO 4217"),
+    ("decimals = 6", "decimals = 12", "site.decimals", "from 3 to 9"),
+    ("off_peak = \"0.18\"", "off_peak = 0.18", "tariff.off_peak", "must be a text"),
+    ("off_peak = \"0.18\"", "off_peak = \"-0.18\"", "tariff.off_peak", "must not be negative"),
+    ("off_peak = \"0.18\"", "off_peak = \"0.1801\"", "tariff.off_peak", "finer than 6 decimals"),
+    ("peak = \"0.32\"\n", "", "tariff.peak", "is missing"),
+    ("\"07:00-09:00\"", "\"07:00-18:00\"", "tariff.peak_hours", ""),
+    ("\"07:00-09:00\"", "\"7 to 9\"", "tariff.peak_hours", "7 to 9"),
+    ("\"30m\"", "\"25h\"", "tariff.interval", "25h"),
+    ("\"20m\"", "\"20 minutes\"", "enforce.lease", "must be a duration"),
+    ("stale_after", "stale-after", "enforce.stale-after", "did you mean \"stale_after\"?"),
+    ("\"127.0.0.1:8080\"", "\"localhost:8080\"", "web.listen", "IP address"),
+    ("\"127.0.0.1:8080\"", "\"0.0.0.0:8080\"", "web.listen", "loopback"),
+    ("\"127.0.0.1:8545\"", "\"[::]:8545\"", "chain.rpc_listen", "loopback"),
+    ("chain_id = 31337\n", "", "chain.chain_id", "is missing"),
+    ("chain_id = 31337", "chain_id = 0", "chain.chain_id", "from 1"),
+    ("chain_id = 31337", "chain_id = 31337\nurl = \"http://node:8545\"", "chain.url", "embedded"),
+    ("confirmations = 3", "confirmations = 0", "chain.confirmations", "from 1 to 1000"),
+    ("\"0x5fbdb2315678afecb367f032d93f642f64180aa3\"", "\"0x5fbd\"", "chain.provider", "0x5fbd"),
+    ("\"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\"", "\"nobody\"", "chain.fund", "nobody"),
+    ("id = \"elsewhere\"", "id = \"lan\"", "bus[4].id", "another bus"),
+    ("\"broker.lan:1883\"", "\"broker.lan\"", "bus[4].broker", "host:port"),
+    ("\"broker.lan:1883\"", "\"broker.lan:0\"", "bus[4].broker", "host:port"),
+    ("\"meter.lan:502\"", "\"meter.lan\"", "bus[2].address", "host:port"),
+    ("baud = 19200", "baud = 19200000", "bus[1].baud", "from 300 to 4000000"),
+    ("\"even\"", "\"evn\"", "bus[1].parity", "did you mean \"even\"?"),
+    ("\"300ms\"", "\"300us\"", "bus[1].timeout", "must be a duration"),
+    ("protected = true", "protected = \"yes\"", "account[2].protected", "true or false"),
+    ("restore_at = \"0.75\"", "restore_at = \"much\"", "account[1].restore_at", "much"),
+    ("unit = 1\n", "unit = 0\n", "meter[1].unit", "must be 1 to 247"),
+    ("unit = 1\n", "", "meter[1].unit", "is required on a Modbus bus"),
+    ("unit = 1\n", "topic = \"hall\"\n", "meter[1].unit", "is required on a Modbus bus"),
+    ("topic = \"barn/plug\"", "unit = 7", "meter[2].topic", "is required on an MQTT bus"),
+    ("\"shelly-plus-1pm\"", "\"eastron-sdm120\"", "meter[2].model", "speaks Modbus"),
+    ("\"eastron-sdm230\"", "\"modbus-relay-coil\"", "meter[1].model", "measures nothing"),
+    ("\"eastron-sdm230\"", "\"eastron-sdm23O\"", "meter[1].model", "did you mean \"eastron-sdm230\"?"),
+    ("\"modbus-relay-coil:2\"", "\"modbus-relay-coil:9\"", "switch[1].model", "modbus-relay-coil:9"),
+    ("\"modbus-relay-coil:2\"", "\"eastron-sdm120\"", "switch[1].model", "has no switch"),
+    ("unit = 101", "unit = 1", "switch[1].model", "hall has model eastron-sdm230"),
+    ("unit = 255", "unit = 1\nbus = 'rtu0'", "", "no TOML"),
+    ("account = \"hall\"\nperiod", "account = \"hal\"\nperiod", "meter[1].account", "did you mean \"hall\"?"),
+    ("period = \"15s\"", "period = \"10ms\"", "meter[1].period", "from 100ms"),
+    ("max_power = 9000", "max_power = 0", "meter[1].max_power", "from 1"),
+    ("on_silence = \"open\"\n", "", "switch[1].on_silence", "is missing"),
+    ("on_silence = \"open\"", "on_silence = \"Open\"", "switch[1].on_silence", "open, closed, hold"),
+    ("[home_assistant]", "[simulator]\nspeed = 60\n\n[home_assistant]", "simulator.speed", "must be 1"),
+    ("[home_assistant]", "[homeassistant]", "homeassistant", "did you mean \"home_assistant\"?"),
+];
+
+#[test]
+fn one_mistake_is_one_complaint_about_the_right_key() {
+    for (old, new, field, part) in MISTAKES {
+        assert_eq!(FULL.matches(old).count(), 1, "{old:?} is not once in the street");
+        let text = FULL.replace(old, new);
+        let Err(Problems(found)) = parse(&text) else { panic!("{new:?} instead of {old:?} was taken") };
+        let [problem] = found.as_slice() else { panic!("{new:?} instead of {old:?}: {found:#?}") };
+        assert_eq!(problem.field, *field, "{new:?}: {problem}");
+        assert!(problem.what.contains(part), "{new:?}: {problem}");
+        // On the line that was changed, or where what is missing should be.
+        let changed = FULL.find(old).map(|at| FULL[..at].matches('\n').count() + 1).unwrap();
+        let until = changed + new.matches('\n').count();
+        let missing = problem.what.contains("is missing") || problem.what.contains("is required");
+        let there = (changed..=until.max(changed)).contains(&problem.line);
+        let reaches = problem.line <= changed && missing;
+        let value_of_same_table = ["unit = 101", "[home_assistant]"].contains(old);
+        assert!(there || reaches || value_of_same_table, "line {changed} was changed, not {}: {problem}", problem.line);
+    }
+}
+
+#[test]
+fn a_misspelt_kind_is_not_answered_with_a_row_of_unknown_keys() {
+    let text = FULL
+        .replace("\"modbus-tcp\"", "\"modbus-tpc\"")
+        .replace("bus = \"lan\"\nunit = 255", "bus = \"rtu0\"\nunit = 9");
+    let Err(Problems(found)) = parse(&text) else { panic!("taken") };
+    assert_eq!(found.iter().map(|p| p.field.as_str()).collect::<Vec<_>>(), ["bus[2].kind"]);
+    let text = "[broker]\nlisten = \"localhost\"\nusers_file = \"nowhere\"\n";
+    let Err(Problems(found)) = parse(text) else { panic!("taken") };
+    assert!(!found.iter().any(|p| p.what.contains("no key that is known")), "{found:#?}");
+}
+
+#[test]
+fn a_node_needs_a_url_and_takes_nothing_that_belongs_to_the_embedded_chain() {
+    let text = FULL.replace("kind = \"embedded\"\n", "kind = \"rpc\"\n");
+    let Err(Problems(found)) = parse(&text) else { panic!("taken") };
+    let mut fields: Vec<&str> = found.iter().map(|p| p.field.as_str()).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["chain.fund", "chain.rpc_listen", "chain.url"]);
+}
+
+#[test]
+fn restoring_at_nothing_still_needs_a_positive_balance() {
+    let config = sound(&FULL.replace("restore_at = \"0.75\"", "restore_at = \"0\""));
+    assert_eq!(config.accounts[0].rule.restore_at, domain::Money(1));
+}
+
+/// Whatever comes of it: no panic, and if it is refused then with at least one complaint, each at a place that an
+/// editor can jump to.
+fn holds_up(text: &str) -> Result<(), TestCaseError> {
+    let Err(Problems(found)) = parse(text) else { return Ok(()) };
+    prop_assert!(!found.is_empty(), "refused without a reason");
+    let lines: Vec<&str> = text.split('\n').collect();
+    for problem in &found {
+        prop_assert!((1..=lines.len()).contains(&problem.line), "line {} of {}: {problem}", problem.line, lines.len());
+        let width = lines[problem.line - 1].chars().count();
+        prop_assert!((1..=width + 1).contains(&problem.column), "column {} of {width}: {problem}", problem.column);
+        let place = format!("gateway.toml:{}:", problem.line);
+        prop_assert!(problem.to_string().starts_with(&place), "no place: {problem}");
+        prop_assert!(!problem.what.is_empty());
+    }
+    Ok(())
+}
+
+/// Values that fit somewhere, or nowhere.
+fn value() -> impl Strategy<Value = String> {
+    let odd = [
+        "0",
+        "-1",
+        "1e400",
+        "nan",
+        "inf",
+        "9223372036854775808",
+        "0x1F",
+        "true",
+        "[]",
+        "[[]]",
+        "{}",
+        "{ a = 1 }",
+        "\"\"",
+        "'\\'",
+        "\"\\u0000\"",
+        "\"é\"",
+        "\"embedded\"",
+        "\"mqtt\"",
+        "\"hold\"",
+        "\"hall\"",
+        "\"rtu0\"",
+        "\"25:00-26:00\"",
+        "\"99999999999999999999s\"",
+        "\"0.0000000001\"",
+        "\"99999999999999999999\"",
+        "[1, \"a\"]",
+        "1979-05-27",
+        "\"\"\"",
+        "\"eastron-sdm230:2\"",
+        "\"modbus-relay-coil:65535\"",
+        "\"[::1]:0\"",
+        "\"::\"",
+        "\"0x\"",
+    ];
+    prop_oneof![proptest::sample::select(odd.to_vec()).prop_map(str::to_owned), "\\PC{0,12}"]
+}
+
+/// One clumsy hand on the keyboard. Numbers are places, reduced to what the text has.
+#[derive(Clone, Debug)]
+enum Slip {
+    Delete(usize),
+    Repeat(usize, usize),
+    Value(usize, String),
+    Key(usize, String),
+    Cut(usize),
+    Insert(usize, String),
+}
+
+fn slip() -> impl Strategy<Value = Slip> {
+    let at = 0..4096_usize;
+    prop_oneof![
+        at.clone().prop_map(Slip::Delete),
+        (at.clone(), at.clone()).prop_map(|(from, to)| Slip::Repeat(from, to)),
+        (at.clone(), value()).prop_map(|(line, value)| Slip::Value(line, value)),
+        (at.clone(), "[a-z_]{1,10}").prop_map(|(line, key)| Slip::Key(line, key)),
+        at.clone().prop_map(Slip::Cut),
+        (at, "\\PC{1,4}|\n|\r\n|\t|\"|\\[\\[|\\]").prop_map(|(place, text)| Slip::Insert(place, text)),
+    ]
+}
+
+fn spoil(text: &str, slip: &Slip) -> String {
+    let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    let count = lines.len();
+    let boundary = |at: usize| (0..=at % (text.len() + 1)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    match slip {
+        Slip::Delete(line) => drop(lines.remove(line % count)),
+        Slip::Repeat(from, to) => lines.insert(to % count, lines[from % count].clone()),
+        Slip::Value(line, value) => {
+            if let Some((key, _)) = lines[line % count].split_once(" = ") {
+                lines[line % count] = format!("{key} = {value}");
+            }
+        }
+        Slip::Key(line, key) => {
+            if let Some((_, value)) = lines[line % count].split_once(" = ") {
+                lines[line % count] = format!("{key} = {value}");
+            }
+        }
+        Slip::Cut(at) => return text[..boundary(*at)].to_owned(),
+        Slip::Insert(at, what) => {
+            let (before, after) = text.split_at(boundary(*at));
+            return format!("{before}{what}{after}");
+        }
+    }
+    lines.join("\n")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_at_all_is_read_or_refused_with_places(text in "(\\PC|\n|\t|\"|=|\\[|\\]){0,200}") {
+        holds_up(&text)?;
+    }
+
+    #[test]
+    fn a_street_with_slips_in_it_is_read_or_refused_with_places(slips in proptest::collection::vec(slip(), 1..6)) {
+        let mut text = FULL.to_owned();
+        for slip in &slips {
+            text = spoil(&text, slip);
+        }
+        holds_up(&text)?;
+    }
+}

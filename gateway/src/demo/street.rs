@@ -1,0 +1,127 @@
+//! The demonstration's configuration, written as a person would write it.
+
+use crate::cli::Demo;
+use crate::failure::{Code, Failure};
+use contracts::key::{LocalKey, Signer};
+use std::fmt::Write;
+use std::net::TcpListener;
+use std::path::Path;
+
+/// 2026-03-02 16:40 in Madrid: twenty minutes before the dear hours, with some sun left.
+const BEGINS: i64 = 1_772_466_000_000;
+/// Homes on Modbus TCP and on MQTT; all others share the serial line.
+const ON_TCP: u8 = 2;
+const ON_MQTT: u8 = 2;
+
+/// The configuration; ports that were chosen before are kept, so that a second start finds the same street.
+pub fn config(options: &Demo, state: &Path, path: &Path, wallet: &LocalKey) -> Result<String, Failure> {
+    if path.exists() {
+        return again(options, path);
+    }
+    let Demo { speed, seed, homes, http, .. } = options;
+    let port = free_port()?;
+    let mut text = format!(
+        "# Written by `microgrid-gateway demo`: a street that does not exist, on transports that do.\n\
+         [site]\nname = \"demo-street\"\ntimezone = \"Europe/Madrid\"\nstate = {state:?}\n\n\
+         [tariff]\noff_peak = \"0.18\"\npeak = \"0.32\"\nfeed_in = \"0.08\"\npeak_hours = [\"17:00-22:00\"]\n\n\
+         [enforce]\nlease = \"{}s\"\nstale_after = \"{}s\"\n\n\
+         [broker]\nlisten = \"127.0.0.1:{port}\"\n\n[web]\nlisten = \"{http}\"\n\n\
+         [chain]\nkind = \"embedded\"\nchain_id = 31337\nrpc_listen = \"127.0.0.1:0\"\nsettle_every = \"{}s\"\n\
+         fund = [\"{}\"] # the customers' wallet\n\n\
+         [simulator]\nseed = {seed}\nspeed = {speed}\nanchor_ms = {BEGINS}\n",
+        speed * 30,
+        speed * 20,
+        speed * 8,
+        wallet.address()
+    );
+    let add = |text: &mut String, what: std::fmt::Arguments<'_>| {
+        // Writing to a String does not fail.
+        let _ = text.write_fmt(what);
+    };
+    add(
+        &mut text,
+        format_args!(
+            "\n[[bus]]\nid = \"rtu0\"\nkind = \"modbus-rtu\"\nport = {:?}\nbaud = 115200\nsimulate = true\n",
+            state.join("rtu0")
+        ),
+    );
+    for i in 1..=ON_TCP {
+        let port = free_port()?;
+        add(
+            &mut text,
+            format_args!(
+                "\n[[bus]]\nid = \"tcp{i}\"\nkind = \"modbus-tcp\"\naddress = \"127.0.0.1:{port}\"\nsimulate = true\n"
+            ),
+        );
+    }
+    let port = free_port()?;
+    add(
+        &mut text,
+        format_args!(
+            "\n[[bus]]\nid = \"substation\"\nkind = \"modbus-tcp\"\naddress = \"127.0.0.1:{port}\"\nsimulate = true\n"
+        ),
+    );
+    add(&mut text, format_args!("\n[[bus]]\nid = \"mqtt\"\nkind = \"mqtt\"\nbroker = \"embedded\"\nsimulate = true\n"));
+    // Half a second of real time.
+    let period = speed * 500;
+    add(
+        &mut text,
+        format_args!(
+            "\n[[meter]]\nid = \"feeder\"\nbus = \"substation\"\nunit = 1\nmodel = \"sim-feeder\"\nperiod = \"{period}ms\"\nmax_power = 1000000\n"
+        ),
+    );
+    for home in 1..=*homes {
+        let id = format!("home-{home}");
+        let on_bus = homes - ON_TCP - ON_MQTT;
+        let (place, model) = if home <= on_bus {
+            (format!("bus = \"rtu0\"\nunit = {home}"), "sim-home")
+        } else if home <= on_bus + ON_TCP {
+            (format!("bus = \"tcp{}\"\nunit = 1", home - on_bus), "sim-home")
+        } else {
+            (format!("bus = \"mqtt\"\ntopic = \"street/{id}\""), "shelly-plus-1pm")
+        };
+        // Two of them have a roof; one customer is never to be disconnected.
+        let roof = if home == 2 || home == on_bus + 1 { "simulated_pv = 6000\n" } else { "" };
+        let protected = if home == 3 { "protected = true\n" } else { "" };
+        let scale = 600 + u32::from(home) * 137 % 1100;
+        add(&mut text, format_args!("\n[[account]]\nid = \"{id}\"\n{protected}"));
+        add(
+            &mut text,
+            format_args!(
+                "\n[[meter]]\nid = \"{id}\"\n{place}\nmodel = \"{model}\"\naccount = \"{id}\"\nperiod = \"{period}ms\"\nsimulated_scale = {scale}\n{roof}"
+            ),
+        );
+        add(
+            &mut text,
+            format_args!(
+                "\n[[switch]]\nid = \"{id}\"\naccount = \"{id}\"\n{place}\nmodel = \"{model}\"\non_silence = \"hold\"\n"
+            ),
+        );
+    }
+    Ok(text)
+}
+
+/// The street of an earlier start, with this start's speed and page.
+fn again(options: &Demo, path: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::new(Code::Unavailable, format!("{}: {e}", path.display())))?;
+    let mut section = String::new();
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        if line.starts_with('[') {
+            section = line.to_owned();
+        }
+        match section.as_str() {
+            "[web]" if line.starts_with("listen") => out += &format!("listen = \"{}\"", options.http),
+            _ => out += line,
+        }
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> Result<u16, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+    listener.map(|a| a.port()).map_err(|e| Failure::new(Code::Unavailable, format!("no free port: {e}")))
+}

@@ -1,0 +1,364 @@
+//! Builds the whole gateway from a configuration, leaf first, and takes it down again.
+
+use crate::config::{ChainKind, Config};
+use crate::failure::{Code, Failure};
+use crate::{broker, simulate, web};
+use actix::{Actor, Addr};
+use actors::{
+    AccountPlan, Board, Enforcer, Herald, HeraldPlan, MeterPlan, Poller, Pricer, PricerPlan, Recorder, Rule, Scribe,
+    SettleNow, Settler, SettlerPlan, SwitchPlan, Warden,
+};
+use contracts::chain::Chain;
+use contracts::embedded::{EmbeddedChain, Genesis};
+use contracts::key::{LocalKey, Signer};
+use contracts::provider::Prices;
+use contracts::rpc::JsonRpc;
+use contracts::{Address, U256};
+use domain::{BusId, Clock, Fact, MeterId, Money, Tariff};
+use drivers::{Bus, Switch};
+use ledger::{Enrolment, Ledger};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Program version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Coin that the embedded chain gives to those who have any at its start.
+const GENESIS_COINS: u64 = 1_000_000_000;
+
+/// A running gateway.
+pub struct House {
+    /// What it was built from.
+    pub config: Arc<Config>,
+    /// Its clock.
+    pub clock: Clock,
+    /// Its ledger, and the way to write it.
+    pub scribe: Scribe,
+    /// What is of the moment.
+    pub board: Board,
+    /// The chain it settles on.
+    pub chain: Arc<dyn Chain>,
+    /// Where it listens, by name.
+    pub listening: BTreeMap<String, String>,
+    pollers: Vec<Addr<Poller>>,
+    settler: Addr<Settler>,
+    servers: Vec<actix_web::dev::ServerHandle>,
+    _simulated: Vec<drivers::simulator::Running>,
+    /// Held for as long as the gateway runs.
+    _lock: std::fs::File,
+}
+
+/// Opens the settler's key. The embedded chain is ours alone, so its key may be made on the spot.
+pub fn settler_key(config: &Config) -> Result<LocalKey, Failure> {
+    let config_error = |e: contracts::key::KeyError| Failure::new(Code::Config, e);
+    let path = &config.chain.key_file;
+    // systemd's LoadCredential= wins over a file: it is what a packaged unit uses.
+    if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") {
+        let credential = std::path::Path::new(&folder).join("settler.key");
+        if credential.exists() {
+            return LocalKey::load_credential(&credential).map_err(config_error);
+        }
+    }
+    if !path.exists() && matches!(config.chain.kind, ChainKind::Embedded { .. }) {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| Failure::new(Code::Unavailable, format!("cannot create {}: {e}", folder.display())))?;
+        }
+        let key = LocalKey::generate().map_err(config_error)?;
+        key.save_new(path).map_err(config_error)?;
+        return Ok(key);
+    }
+    if !path.exists() {
+        let make = format!("{}: there is no key yet; make one with: microgrid-gateway key new {0}", path.display());
+        return Err(Failure::new(Code::Config, make));
+    }
+    LocalKey::load(path).map_err(config_error)
+}
+
+/// The embedded chain of this configuration.
+pub fn embedded_chain(
+    config: &Config,
+    fund: &[Address],
+    settler: Address,
+    clock: &Clock,
+) -> Result<EmbeddedChain, Failure> {
+    let coins = U256::from(GENESIS_COINS) * U256::from(10).pow(U256::from(18));
+    let mut alloc = vec![(settler, coins)];
+    alloc.extend(fund.iter().filter(|a| **a != settler).map(|a| (*a, coins)));
+    alloc.dedup();
+    let genesis = Genesis { chain_id: config.chain.chain_id, alloc };
+    Ok(EmbeddedChain::open(&config.state.join("chain"), genesis, clock.clone())?)
+}
+
+/// Wei in one minor unit: a coin of the chain stands for one unit of the currency.
+#[must_use]
+pub fn wei_per_unit(config: &Config) -> U256 {
+    U256::from(10).pow(U256::from(18 - u32::from(config.currency.decimals.min(18))))
+}
+
+impl House {
+    /// Builds it. Afterwards everything runs.
+    pub async fn build(config: Config, clock: Clock) -> Result<Self, Failure> {
+        let config = Arc::new(config);
+        std::fs::create_dir_all(&config.state)
+            .map_err(|e| Failure::new(Code::Unavailable, format!("cannot create {}: {e}", config.state.display())))?;
+        let mut listening = BTreeMap::new();
+        let mut servers = Vec::new();
+
+        let lock = lock(&config.state)?;
+        let ledger = Arc::new(Ledger::open(&config.state.join("ledger.db"))?);
+        let tariff = enrol(&config, &ledger, &clock)?;
+        let scribe = Recorder::launch(Arc::clone(&ledger), clock.clone())?;
+        let board = Board::default();
+        scribe.fact(Fact::Started { version: VERSION.into() }).await?;
+
+        if let Some(b) = &config.broker {
+            broker::start(b)?;
+            listening.insert("mqtt".into(), b.listen.to_string());
+        }
+        let (plan, rpc) = settler_plan(&config, &clock, &tariff)?;
+        if let Some((at, server)) = rpc {
+            listening.insert("json_rpc".into(), at);
+            servers.push(server);
+        }
+        let chain = Arc::clone(&plan.chain);
+        let simulated = simulate::serve(&config, &clock).await?;
+
+        let (mut meters, switches) = devices(&config, &clock)?;
+        let enforcer = (!switches.is_empty())
+            .then(|| Enforcer::new(switches, config.lease, clock.clone(), scribe.clone(), board.clone()).start());
+        let pricer = pricer_plan(&config, &clock, tariff);
+        Pricer::new(pricer, clock.clone(), scribe.clone(), board.clone(), enforcer).start();
+        let settler = Settler::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
+        let pollers = meters
+            .iter_mut()
+            .map(|(bus, plans)| {
+                let plans = std::mem::take(plans);
+                Poller::new(bus.clone(), plans, clock.clone(), scribe.clone(), board.clone()).start()
+            })
+            .collect();
+        if let Some(plan) = herald_plan(&config) {
+            Herald::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
+        }
+        if let Some(listen) = config.web {
+            let shared = web::Shared::new(Arc::clone(&config), clock.clone(), scribe.clone(), board.clone());
+            let (at, server) = web::serve(listen, shared)?;
+            listening.insert("http".into(), at);
+            servers.push(server);
+        }
+        warden(&board);
+        Ok(Self {
+            config,
+            clock,
+            scribe,
+            board,
+            chain,
+            listening,
+            pollers,
+            settler,
+            servers,
+            _simulated: simulated,
+            _lock: lock,
+        })
+    }
+
+    /// Stops reading meters. What was read is still recorded, priced and settled.
+    pub fn stop_reading(&mut self) {
+        for poller in self.pollers.drain(..) {
+            if let Err(error) = poller.try_send(actors::StopReading) {
+                tracing::warn!(%error, "a poller did not hear that it should stop");
+            }
+        }
+    }
+
+    /// Asks for a batch of whatever has moved.
+    pub fn settle_now(&self) {
+        if let Err(error) = self.settler.try_send(SettleNow) {
+            tracing::warn!(%error, "the settler did not hear that it should settle");
+        }
+    }
+
+    /// Stops reading and serving; what is recorded stays recorded, and the next start goes on from there.
+    pub async fn drain(mut self) {
+        self.stop_reading();
+        for server in self.servers.drain(..) {
+            server.stop(false).await;
+        }
+        let ledger = self.scribe.ledger();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || ledger.checkpoint()).await {
+            // Nothing is lost by it: the next start reads the log.
+            tracing::warn!(%error, "the ledger's log stays beside it");
+        }
+    }
+}
+
+/// Two gateways on one state folder would order the same switches about.
+fn lock(state: &std::path::Path) -> Result<std::fs::File, Failure> {
+    let path = state.join("lock");
+    let failed = |what: String| Failure::new(Code::Unavailable, format!("{}: {what}", path.display()));
+    let file = std::fs::File::create(&path).map_err(|e| failed(e.to_string()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(failed("another gateway runs on this state folder; stop it first".into()))
+        }
+        Err(std::fs::TryLockError::Error(e)) => Err(failed(e.to_string())),
+    }
+}
+
+/// Whether a gateway runs on this configuration's state folder now.
+pub fn runs(config: &Config) -> bool {
+    config.state.join("lock").exists() && lock(&config.state).is_err()
+}
+
+/// Makes sure that the ledger knows everybody, and settles which tariff is in force.
+fn enrol(config: &Config, ledger: &Ledger, clock: &Clock) -> Result<Tariff, Failure> {
+    ledger.enrol(&Enrolment {
+        accounts: config.accounts.iter().map(|a| a.id.clone()).collect(),
+        meters: config.meters.iter().map(|m| (m.id.clone(), m.account.clone())).collect(),
+    })?;
+    let tariff = ledger.tariff(clock.now(), &config.tariff)?;
+    if tariff != config.tariff {
+        return Err(Failure::new(
+            Code::Config,
+            "[tariff] differs from the one that this ledger began with. Customers are billed by the tariff on the \
+             chain, and this version cannot change it while it runs: put the old prices, hours and time zone back, or \
+             begin with a new state folder",
+        ));
+    }
+    Ok(tariff)
+}
+
+type RpcServer = Option<(String, actix_web::dev::ServerHandle)>;
+
+fn settler_plan(config: &Config, clock: &Clock, tariff: &Tariff) -> Result<(SettlerPlan, RpcServer), Failure> {
+    let signer = Arc::new(settler_key(config)?);
+    let mut server = None;
+    let (kind, chain): (String, Arc<dyn Chain>) = match &config.chain.kind {
+        ChainKind::Embedded { rpc, fund } => {
+            let chain = Arc::new(embedded_chain(config, fund, signer.address(), clock)?);
+            if let Some(listen) = rpc {
+                server = Some(web::serve_rpc(*listen, Arc::clone(&chain))?);
+            }
+            ("embedded".into(), chain)
+        }
+        ChainKind::Rpc { url } => {
+            let chain = JsonRpc::new(url, Duration::from_secs(10)).map_err(|e| Failure::new(Code::Config, e))?;
+            match chain.chain_id() {
+                Ok(id) if id != config.chain.chain_id => {
+                    return Err(Failure::new(
+                        Code::Config,
+                        format!("{url} answers as chain {id}, but [chain] chain_id is {}", config.chain.chain_id),
+                    ));
+                }
+                Ok(_) => {}
+                // Nobody's light depends on the chain: start, and settle when it is back.
+                Err(error) => tracing::warn!(%error, "settlement waits"),
+            }
+            (url.clone(), Arc::new(chain))
+        }
+    };
+    let low_at = config.accounts.iter().map(|a| a.rule.low_at).max().unwrap_or(Money::ZERO);
+    let plan = SettlerPlan {
+        kind,
+        chain,
+        chain_id: config.chain.chain_id,
+        signer,
+        provider: config.chain.provider,
+        wei_per_unit: wei_per_unit(config),
+        prices: Prices { off_peak: tariff.off_peak, peak: tariff.peak, feed_in: tariff.feed_in },
+        low_at,
+        confirmations: config.chain.confirmations,
+        every: config.chain.settle_every,
+        // Asking our own chain costs nothing; a hosted node counts every question.
+        poll: match config.chain.kind {
+            ChainKind::Embedded { .. } => Duration::from_millis(500),
+            ChainKind::Rpc { .. } => Duration::from_secs(3),
+        },
+        most: 250,
+    };
+    Ok((plan, server))
+}
+
+type Meters = BTreeMap<BusId, Vec<MeterPlan>>;
+
+fn devices(config: &Config, clock: &Clock) -> Result<(Meters, Vec<SwitchPlan>), Failure> {
+    let wrong = |e: drivers::SpecError| Failure::new(Code::Config, e);
+    let mut buses = BTreeMap::new();
+    for bus in &config.buses {
+        buses.insert(bus.spec.id.clone(), Bus::open(bus.spec.clone(), clock.clone()).map_err(wrong)?);
+    }
+    let mut meters = Meters::new();
+    for m in &config.meters {
+        let Some(bus) = buses.get(&m.bus) else { continue };
+        let meter = bus.meter(m.id.clone(), Arc::clone(&m.template), m.address.clone()).map_err(wrong)?;
+        let quiet = m.template.quiet().unwrap_or_default();
+        let patience = quiet.max(m.period * 3);
+        meters.entry(m.bus.clone()).or_default().push(MeterPlan {
+            id: m.id.clone(),
+            meter,
+            period: m.period,
+            patience,
+            billed: m.account.is_some(),
+        });
+    }
+    let mut switches = Vec::new();
+    for s in &config.switches {
+        let Some(bus) = buses.get(&s.bus) else { continue };
+        let switch: Arc<dyn Switch> =
+            bus.switch(s.id.clone(), Arc::clone(&s.template), s.address.clone()).map_err(wrong)?;
+        let protected = config.accounts.iter().any(|a| a.id == s.account && a.protected);
+        let rule = Rule { on_silence: s.on_silence, protected };
+        switches.push(SwitchPlan { id: s.id.clone(), account: s.account.clone(), switch, rule });
+    }
+    Ok((meters, switches))
+}
+
+fn pricer_plan(config: &Config, clock: &Clock, tariff: Tariff) -> PricerPlan {
+    let meters_of = |account: &domain::AccountId| -> Vec<MeterId> {
+        config.meters.iter().filter(|m| m.account.as_ref() == Some(account)).map(|m| m.id.clone()).collect()
+    };
+    PricerPlan {
+        tariff,
+        accounts: config
+            .accounts
+            .iter()
+            .map(|a| AccountPlan { id: a.id.clone(), meters: meters_of(&a.id), rule: a.rule })
+            .collect(),
+        limits: config.meters.iter().map(|m| (m.id.clone(), m.max_power)).collect(),
+        interval: config.interval,
+        lease: config.lease,
+        stale_after: config.stale_after,
+        pause: clock.real(Duration::from_secs(6)).clamp(Duration::from_millis(100), Duration::from_secs(1)),
+    }
+}
+
+fn herald_plan(config: &Config) -> Option<HeraldPlan> {
+    let broker = config.broker.as_ref()?;
+    Some(HeraldPlan {
+        broker: drivers::MqttSpec {
+            broker: broker.listen.to_string(),
+            client_id: format!("microgrid-gateway-{}-herald", config.site),
+            credentials: broker.users.first().cloned(),
+        },
+        site: config.site.clone(),
+        discovery: config.discovery.clone(),
+        meters: config.meters.iter().map(|m| (m.id.clone(), m.template.model.clone(), m.account.clone())).collect(),
+        switches: config.switches.iter().map(|s| (s.id.clone(), s.account.clone())).collect(),
+        currency: config.currency.clone(),
+        version: VERSION.into(),
+        pause: Duration::from_secs(1),
+    })
+}
+
+/// Feeds systemd's watchdog, if there is one.
+fn warden(board: &Board) {
+    let mut microseconds = 0;
+    let watched = sd_notify::watchdog_enabled(false, &mut microseconds);
+    let every = if watched { Duration::from_micros(microseconds / 2) } else { Duration::from_secs(30) };
+    let feed = || {
+        // Without systemd there is nobody to tell, which is no error.
+        let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
+    };
+    Warden::new(board.clone(), every.max(Duration::from_secs(1)), feed).start();
+}

@@ -1,0 +1,81 @@
+//! `microgrid-gateway`: see the README for what it does and where things live.
+
+mod bench;
+mod broker;
+mod cli;
+mod clock;
+mod config;
+mod demo;
+mod deposit;
+mod failure;
+mod house;
+mod narrate;
+mod scan;
+mod secrets;
+mod simulate;
+mod verbs;
+mod web;
+
+use clap::Parser;
+use cli::{Chain, Cli, Journal, Key, Verb};
+use failure::{Code, Failure};
+use std::process::ExitCode;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+fn main() -> ExitCode {
+    let cli = Cli::try_parse().unwrap_or_else(|e| {
+        // Help and version are no errors.
+        let code = if e.use_stderr() { Code::Usage.number() } else { 0 };
+        let _ = e.print();
+        std::process::exit(i32::from(code));
+    });
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("microgrid-gateway: {failure}");
+            ExitCode::from(failure.code.number())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let quiet = matches!(cli.verb, Verb::Demo(_) | Verb::Bench { .. });
+    log_to_stderr(if quiet { tracing::Level::ERROR } else { tracing::Level::INFO });
+    match cli.verb {
+        Verb::Run(file) => verbs::run(&file),
+        Verb::Demo(options) => demo::run(&options),
+        Verb::Check { config, devices } => verbs::check(&config, devices),
+        Verb::Config => verbs::print(config::DEFAULT),
+        Verb::Models { model } => verbs::models(model.as_deref()),
+        Verb::Probe { config, device, set } => verbs::probe(&config, &device, set),
+        Verb::Topup(options) => deposit::run(&options),
+        Verb::Scan(options) => scan::run(&options),
+        Verb::Simulate(file) => verbs::simulate(&file),
+        Verb::Journal(Journal::Verify(file)) => verbs::verify(&file.config),
+        Verb::Journal(Journal::Tail { file, n }) => verbs::tail(&file.config, n),
+        Verb::Journal(Journal::Export(file)) => verbs::export(&file.config),
+        Verb::Key(Key::New { file }) => verbs::key_new(&file),
+        Verb::Key(Key::Import { file }) => verbs::key_import(&file),
+        Verb::Key(Key::Address { file }) => verbs::key_address(&file),
+        Verb::Chain(Chain::Serve(file)) => verbs::chain_serve(&file),
+        Verb::Chain(Chain::Deploy(file)) => verbs::chain_deploy(&file),
+        Verb::Bench { r#for, json } => bench::run(r#for, json.as_deref()),
+    }
+}
+
+/// Plain lines without colours or times when a journal collects them, colours on a terminal.
+fn log_to_stderr(level: tracing::Level) {
+    use std::io::IsTerminal;
+    let terminal = std::io::stderr().is_terminal();
+    // Our own words; of the libraries only what is wrong, and nothing of the broker, which calls it an error when a
+    // client leaves.
+    let ours = ["microgrid_gateway", "actors", "drivers", "contracts", "ledger"].map(|name| (name, level));
+    let only = Targets::new().with_default(tracing::Level::WARN).with_targets(ours);
+    let only = only.with_target("rumqttd", LevelFilter::OFF);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(terminal);
+    let log = tracing_subscriber::registry().with(only);
+    // Fails only if a log is set already, which nobody does before this.
+    let _ = if terminal { log.with(lines).try_init() } else { log.with(lines.without_time()).try_init() };
+}

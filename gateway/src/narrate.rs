@@ -1,0 +1,84 @@
+//! Facts as sentences, for the page and the terminal.
+
+use crate::config::Config;
+use actors::Scribe;
+use domain::{Currency, Fact, Position, Seq, Timestamp};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// How much a person should care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Keep an eye on it.
+    Warn,
+    /// Do something.
+    Alarm,
+}
+
+/// Tells every fact after `from`, as it is recorded.
+pub async fn follow(scribe: Scribe, config: Arc<Config>, from: Seq, mut tell: impl FnMut(Timestamp, Level, &str)) {
+    let mut recorded = scribe.recorded();
+    let mut cursor = from;
+    loop {
+        recorded.borrow_and_update();
+        let after = cursor;
+        match scribe.read(move |ledger| ledger.facts_after(after, 500)).await {
+            Ok(facts) => {
+                for (seq, at, fact) in facts {
+                    cursor = seq;
+                    let (level, text) = sentence(&fact, &config.currency);
+                    tell(at, level, &text);
+                }
+            }
+            Err(error) => tracing::error!(%error, "the story is interrupted"),
+        }
+        if recorded.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// One sentence about one fact.
+#[must_use]
+pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
+    let info = |text: String| (Level::Info, text);
+    match fact {
+        Fact::Started { version } => info(format!("the gateway started (version {version})")),
+        Fact::AccountOpened { account, number } => {
+            info(format!("{account} was opened on the chain as account {number}"))
+        }
+        Fact::ToppedUp { account, amount, .. } => info(format!("{account} topped up {}", currency.show(*amount))),
+        Fact::CreditChanged { account, credit, balance } => {
+            let level = if *credit == domain::Credit::Good { Level::Info } else { Level::Warn };
+            (level, format!("{account}: credit is {credit}, balance {}", currency.show(*balance)))
+        }
+        Fact::SwitchOrdered { switch, position, reason } => {
+            info(format!("switch {switch} was ordered to {position}: {reason}"))
+        }
+        Fact::SwitchConfirmed { switch, position: Position::Open, reason } => {
+            (Level::Warn, format!("{switch} was disconnected: {reason}"))
+        }
+        Fact::SwitchConfirmed { switch, position: Position::Closed, reason } => {
+            info(format!("{switch} is connected: {reason}"))
+        }
+        Fact::SwitchFailed { switch, wanted, problem } => {
+            (Level::Alarm, format!("switch {switch} should be {wanted} and is not: {problem}"))
+        }
+        Fact::DeviceDegraded { device, problem } => (Level::Warn, format!("{device} has a problem: {problem}")),
+        Fact::DeviceRecovered { device } => info(format!("{device} is well again")),
+        Fact::MeterHeld { meter, doubt } => {
+            (Level::Alarm, format!("{meter} is held and not billed: {doubt}. Look at the meter, then release it"))
+        }
+        Fact::MeterReleased { meter, by, .. } => info(format!("{by} released {meter}; it is billed again")),
+        Fact::Settled { batch, accounts, gas, .. } => info(format!(
+            "batch {batch} settled {accounts} account{} on the chain ({gas} gas)",
+            if *accounts == 1 { "" } else { "s" }
+        )),
+        Fact::SettlementRefused { batch, problem } => {
+            (Level::Alarm, format!("the chain refused batch {batch}: {problem}"))
+        }
+    }
+}

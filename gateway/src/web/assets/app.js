@@ -1,0 +1,461 @@
+// One snapshot in, the existing nodes patched. Data only ever becomes text, never markup.
+
+const $ = (id) => document.getElementById(id);
+const buttons = document.querySelectorAll('[data-show]');
+const SAMPLES = 60;
+const QUIET_MS = 15000;
+
+// -- patching: touch the document only where something changed
+
+const said = new WeakMap();
+function memo(node, key, value) {
+	let seen = said.get(node);
+	if (!seen) said.set(node, (seen = {}));
+	if (seen[key] === value) return false;
+	seen[key] = value;
+	return true;
+}
+function text(node, value) {
+	value = value ?? '';
+	if (memo(node, 'text', value)) node.textContent = value;
+}
+function attr(node, name, value) {
+	if (!memo(node, '@' + name, value)) return;
+	if (value == null) node.removeAttribute(name);
+	else node.setAttribute(name, value);
+}
+const put = (id, value) => text($(id), value);
+const show = (node, on) => attr(node, 'hidden', on ? null : '');
+const icon = (use, name) => attr(use, 'href', '#i-' + name);
+
+function stamp(id) {
+	const root = $(id).content.firstElementChild.cloneNode(true);
+	const refs = { root };
+	for (const node of root.querySelectorAll('[data-f]')) refs[node.dataset.f] = node;
+	if (root.dataset.f) refs[root.dataset.f] = root;
+	return refs;
+}
+
+/** Keeps `parent`'s children one to one with `items`, by key, moving only what is out of place. */
+function keyed(parent, pool, template, items, keyOf, fill) {
+	const gone = new Set(pool.keys());
+	let place = parent.firstElementChild;
+	for (const item of items) {
+		const key = keyOf(item);
+		gone.delete(key);
+		let refs = pool.get(key);
+		if (!refs) pool.set(key, (refs = stamp(template)));
+		fill(refs, item);
+		if (refs.root === place) place = place.nextElementSibling;
+		else parent.insertBefore(refs.root, place);
+	}
+	for (const key of gone) {
+		pool.get(key).root.remove();
+		pool.delete(key);
+	}
+}
+
+// -- words and numbers
+
+const NB = '\u00a0';
+const num = (value, digits = 0) =>
+	Number(value).toLocaleString('en-GB', { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace('-', '\u2212');
+function watts(w) {
+	if (w == null) return ['–', ''];
+	return Math.abs(w) < 10000 ? [num(w), 'W'] : [num(w / 1000, Math.abs(w) < 1e5 ? 2 : 1), 'kW'];
+}
+const energy = (wh) => (wh == null ? '–' : num(wh / 1000, 2) + NB + 'kWh');
+function age(at, now) {
+	const ms = now - Date.parse(at);
+	if (!at || Number.isNaN(ms)) return 'never';
+	const s = Math.max(0, Math.round(ms / 1000));
+	if (s < 100) return s + NB + 's ago';
+	if (s < 6000) return Math.round(s / 60) + NB + 'min ago';
+	if (s < 172800) return Math.round(s / 3600) + NB + 'h ago';
+	return Math.round(s / 86400) + NB + 'days ago';
+}
+const some = (names) => (names.length > 8 ? names.slice(0, 8).join(', ') + ' and ' + (names.length - 8) + ' more' : names.join(', '));
+const stop = (t) => (t ? (/[.!?]$/.test(t) ? t : t + '.') : '');
+const cap = (t) => (t ? t[0].toUpperCase() + t.slice(1) : '');
+const sum = (list) => list.reduce((a, b) => a + b, 0);
+
+// -- what the snapshot means
+
+const list = (x) => (Array.isArray(x) ? x : []);
+const live = (m) => m.ok && m.power_w != null;
+
+/** A home's power; null while any of its meters does not answer, for half a sum would be a wrong number. */
+function powerOf(home) {
+	const meters = list(home.meters);
+	return meters.length && meters.every(live) ? sum(meters.map((m) => m.power_w)) : null;
+}
+function supplyOf(home) {
+	const switches = list(home.switches);
+	if (!switches.length) return { state: 'closed', word: 'Connected', why: 'no switch' };
+	const off = switches.find((s) => s.position === 'open');
+	const lost = switches.find((s) => s.position == null);
+	const one = off || lost || switches[0], why = one.reason || '';
+	if (one.wanted && one.position && one.wanted !== one.position) {
+		return one.wanted === 'open'
+			? { state: off ? 'open' : 'closed', word: 'Still connected', why: 'is to be disconnected', moving: true }
+			: { state: 'open', word: 'Still disconnected', why: 'is to be connected', moving: true };
+	}
+	if (off) return { state: 'open', word: 'Disconnected', why };
+	if (lost) return { state: 'unknown', word: 'Position unknown', why: lost.wanted ? 'should be ' + (lost.wanted === 'open' ? 'disconnected' : 'connected') : '' };
+	return { state: 'closed', word: 'Connected', why };
+}
+const ailing = (home) => list(home.meters).some((m) => !m.ok || m.held) || list(home.switches).some((s) => s.problem);
+const needsLook = (home) => ailing(home) || home.credit !== 'good';
+
+function alarmsOf(s) {
+	const out = [];
+	const meters = [...s.homes.flatMap((h) => list(h.meters)), ...s.others];
+	const add = (key, level, title, what, todo) => out.push({ key, level, title, what: stop(cap(what)), todo });
+	if (s.ledger.problem) {
+		add('ledger', 'alarm', 'The ledger cannot be written', s.ledger.problem,
+			'Nothing new is billed while this lasts. Check that the disk/SD card is not full or read-only.');
+	}
+	if (s.chain.problem) {
+		add('chain', 'warn', 'The chain does not take settlements', s.chain.problem,
+			'Metering, billing and switching go on; settlements wait in the outbox and follow when the chain is back. Check the chain node and the network to it.');
+	}
+	const silent = new Map();
+	for (const m of meters) if (!m.ok) silent.set(m.bus, [...(silent.get(m.bus) || []), m]);
+	for (const [bus, down] of silent) {
+		const whole = down.length > 1 && down.length === meters.filter((m) => m.bus === bus).length;
+		add('bus:' + bus, 'alarm',
+			whole ? `No meter on bus ${bus} answers` : down.length === 1 ? `Meter ${down[0].id} does not answer` : `${down.length} meters on bus ${bus} do not answer`,
+			(down.length > 1 ? some(down.map((m) => m.id)) + ': ' : '') + ([...new Set(down.map((m) => m.problem).filter(Boolean))].slice(0, 3).join('; ') || 'no answer'),
+			whole ? `Check the adapter or gateway of bus ${bus} and its cable: everything on it is silent.`
+				: `Check that ${down.length === 1 ? 'the meter has' : 'the meters have'} power and that the cable and the address on bus ${bus} are right. The last values stay shown.`);
+	}
+	for (const m of meters) {
+		if (!m.held) continue;
+		add('held:' + m.id, 'alarm', `Billing of meter ${m.id} is held`, m.held,
+			'Nothing is billed for it until somebody has looked. Compare with the meter’s own display, then release it: curl -X POST -H "X-Operator: your-name" ' + location.origin + '/api/v1/meters/' + m.id + '/release');
+	}
+	for (const h of s.homes) {
+		for (const w of list(h.switches)) {
+			if (!w.problem) continue;
+			const should = w.wanted ? `It should be ${w.wanted} and is ${w.position || 'in an unknown position'}. ` : '';
+			add('switch:' + w.id, 'alarm', `The switch of ${h.account} does not follow`, w.problem,
+				should + 'The gateway keeps trying. Check the switch’s power and wiring; tell the customer before moving it by hand.');
+		}
+	}
+	if (s.broker?.connected === false) {
+		add('broker', 'warn', 'The message broker is not reachable', 'Others get no messages',
+			'Metering and billing are not affected. Check the broker, its address and password.');
+	}
+	return out;
+}
+
+// -- the last samples, kept here only
+
+const history = new Map();
+function sample(s) {
+	const known = new Set();
+	for (const h of s.homes) {
+		known.add(h.account);
+		let past = history.get(h.account);
+		if (!past) history.set(h.account, (past = { at: null, w: [] }));
+		const w = powerOf(h);
+		const at = w == null ? s.now : list(h.meters).map((m) => m.at).join();
+		if (at === past.at) continue;
+		past.at = at;
+		past.w.push(w);
+		if (past.w.length > SAMPLES) past.w.shift();
+	}
+	for (const key of history.keys()) if (!known.has(key)) history.delete(key);
+}
+function spark(r, w) {
+	const values = w.filter((v) => v != null);
+	if (!values.length) return ['trace', 'area', 'zero'].forEach((k) => attr(r[k], 'd', ''));
+	let lo = Math.min(0, ...values), hi = Math.max(0, ...values);
+	if (hi - lo < 100) lo < 0 && hi <= 0 ? (lo = -100) : (hi = lo + 100);
+	const y = (v) => (34 - ((v - lo) / (hi - lo)) * 32).toFixed(1);
+	const x = (i) => (120 - ((w.length - 1 - i) * 120) / (SAMPLES - 1)).toFixed(1);
+	const base = y(0);
+	let trace = '', area = '', from = null;
+	w.forEach((v, i) => {
+		if (v == null) return;
+		const open = i === 0 || w[i - 1] == null;
+		if (open) { trace += `M${x(i)} ${y(v)}`; area += `M${x(i)} ${base}`; from = i; }
+		// Power is read, not interpolated: steps, as a recorder draws them.
+		else { trace += `H${x(i)}V${y(v)}`; area += `H${x(i)}`; }
+		area += `V${y(v)}`;
+		if (i === w.length - 1 || w[i + 1] == null) {
+			if (from === i) trace += 'h.1';
+			area += `V${base}Z`;
+		}
+	});
+	attr(r.trace, 'd', trace);
+	attr(r.area, 'd', area);
+	attr(r.zero, 'd', `M0 ${base}H120`);
+}
+
+// -- drawing
+
+const pools = { homes: new Map(), alarms: new Map(), events: new Map(), devices: new Map() };
+const CREDIT = { good: 'credit good', low: 'credit low', exhausted: 'used up' };
+const LEVEL = { warn: 'low', alarm: 'exhausted' };
+let filter = 'all', needle = '';
+
+function drawHome(r, h, now) {
+	const supply = supplyOf(h), w = powerOf(h), meters = list(h.meters), sick = meters.find((m) => !m.ok) || meters.find((m) => m.held);
+	text(r.number, String(h.number ?? '·'));
+	text(r.account, h.account);
+	show(r.sun, h.prosumer);
+	show(r.prot, h.protected);
+	const [value, unit] = watts(w == null ? null : Math.abs(w));
+	text(r.power, value);
+	text(r.unit, unit);
+	text(r.dir, w == null ? 'no live value' : w < 0 ? 'feeding in' : supply.state === 'open' && w < 5 ? 'no supply' : 'drawing');
+	attr(r.root, 'data-flow', w == null ? 'none' : w < 0 ? 'feed' : 'use');
+	attr(r.root, 'data-supply', supply.state);
+	attr(r.root, 'data-ill', sick ? 'meter' : ailing(h) ? 'switch' : null);
+	attr(r.root, 'data-credit', h.credit);
+	spark(r, history.get(h.account)?.w || []);
+	text(r.balance, h.balance);
+	icon(r.cicon, CREDIT[h.credit] ? h.credit : 'unknown');
+	text(r.cword, h.prepaid === false ? 'nothing paid in yet' : CREDIT[h.credit] || h.credit);
+	icon(r.sicon, supply.state);
+	text(r.sword, supply.word);
+	text(r.swhy, supply.why && '· ' + supply.why);
+	const volts = meters.map((m) => m.voltage_v).filter((v) => v != null);
+	text(r.volt, (volts.length ? volts.map((v) => num(v, 1)).join(' / ') + NB + 'V · ' : '') + num(h.used_kwh ?? 0, 2) + NB + 'kWh' +
+		(h.prosumer ? ' · fed in ' + num(h.fed_in_kwh ?? 0, 2) : ''));
+	const oldest = meters.map((m) => m.at).sort()[0];
+	text(r.age, !meters.length ? 'no meter' : sick && !sick.ok ? 'silent, ' + age(sick.at, now) : sick ? 'billing held' : age(oldest, now));
+	const visible = (filter === 'all' || (filter === 'look' && needsLook(h)) || (filter === 'off' && supply.state === 'open') || (filter === 'feed' && h.prosumer)) &&
+		(!needle || `${h.account} ${h.number}`.toLowerCase().includes(needle));
+	show(r.root, visible);
+	return visible;
+}
+
+/** The street as one line: a busbar with a bar per home, up for drawing and down for feeding in. */
+function drawLine(homes) {
+	const n = homes.length || 1, powers = homes.map(powerOf), known = powers.filter((p) => p != null);
+	const up = Math.max(500, ...known), down = Math.max(0, ...known.map((p) => -p));
+	const H = 56, bus = down ? 34 : 48, gap = n > 100 ? 0.15 : 0.3;
+	const scale = Math.min((bus - 2) / up, down ? (H - bus - 2) / down : Infinity);
+	let use = '', feed = '', off = '';
+	homes.forEach((h, i) => {
+		const a = ((i + gap / 2) * 1000) / n, b = ((i + 1 - gap / 2) * 1000) / n, p = powers[i];
+		const box = (y0, y1) => `M${a.toFixed(1)} ${y0.toFixed(1)}H${b.toFixed(1)}V${y1.toFixed(1)}H${a.toFixed(1)}Z`;
+		if (supplyOf(h).state === 'open') off += box(bus - 5, bus + 5);
+		else if (p > 0) use += box(bus - 1, bus - 1 - Math.max(1, p * scale));
+		else if (p < 0) feed += box(bus + 1, bus + 1 + Math.max(1, -p * scale));
+	});
+	const svg = $('line');
+	attr(svg, 'viewBox', `0 0 1000 ${H}`);
+	attr($('l-bus'), 'd', `M0 ${bus}H1000`);
+	attr($('l-use'), 'd', use);
+	attr($('l-feed'), 'd', feed);
+	attr($('l-off'), 'd', off);
+	put('l-scale', homes.length ? `${homes.length} homes · highest ${watts(Math.max(0, ...known)).join(NB)}` : '');
+}
+
+function cell(id, value, note, level) {
+	text($(id), value);
+	text($(id + '-m'), note);
+	attr($(id).parentNode, 'data-level', level || null);
+}
+
+let drawnSeq = -1;
+function draw(s) {
+	const now = Date.parse(s.now), homes = s.homes, meters = [...homes.flatMap((h) => list(h.meters)), ...s.others];
+
+	// Header.
+	if (memo(document, 'title', s.site)) document.title = s.site + ' – microgrid gateway';
+	put('site', s.site);
+	put('version', s.version);
+	put('clock', s.local);
+	put('secs', s.speed > 5 ? '' : ':' + s.now.slice(17, 19));
+	put('date', s.now.slice(0, 10));
+	show($('b-sim'), s.simulated);
+	show($('b-speed'), s.speed !== 1 && s.speed != null);
+	put('b-speed', 'Time runs ×' + s.speed);
+	const t = s.tariff || {};
+	put('t-range', t.range ? cap(t.range.replace('_', '-')) + ' price now' : 'Price now');
+	put('t-price', t.price || '–');
+	put('t-more', [list(t.peak_hours).length && 'peak ' + t.peak_hours.join(', ').replaceAll('-', '–') + (t.range === 'peak' || !t.peak ? '' : ' at ' + t.peak), t.range === 'peak' && t.off_peak && 'else ' + t.off_peak, t.feed_in && 'feed-in ' + t.feed_in].filter(Boolean).join(' · '));
+
+	// Strip.
+	const feeder = s.others.filter(live), known = homes.map(powerOf).filter((p) => p != null);
+	const total = feeder.length ? sum(feeder.map((m) => m.power_w)) : known.length ? sum(known) : null;
+	const missing = homes.length - known.length;
+	cell('s-power', watts(total == null ? null : Math.abs(total)).join(NB),
+		total == null ? 'no live value' : (total < 0 ? 'to the grid' : 'from the grid') + (feeder.length ? ', at the feeder' : missing ? `, ${missing} homes missing` : ', sum of homes'));
+	const states = homes.map((h) => supplyOf(h).state), off = states.filter((x) => x === 'open').length, dim = states.filter((x) => x === 'unknown').length;
+	cell('s-homes', `${homes.length - off - dim} / ${homes.length}`, [off && off + ' disconnected', dim && dim + ' unknown'].filter(Boolean).join(', ') || 'all connected', off + dim ? 'warn' : null);
+	const l = s.ledger, c = s.chain;
+	cell('s-met', energy(l.metered_wh), `${energy(l.settled_wh)} settled, ${energy(l.pending_wh)} pending`);
+	cell('s-block', num(c.block ?? 0), c.problem ? 'problem, see above' : c.waiting ? 'healthy, one on its way' : 'healthy', c.problem ? 'alarm' : null);
+	const b = s.broker?.connected;
+	cell('s-broker', b ? 'Connected' : b === false ? 'Away' : 'None', b ? 'messages flow' : b === false ? 'trying again' : 'not configured', b === false ? 'alarm' : null);
+	const behind = Math.max(0, (l.last_seq ?? 0) - (l.priced_seq ?? 0));
+	cell('s-ledger', l.problem ? 'Not writing' : 'Writing', l.problem ? 'problem, see above' : `entry ${num(l.last_seq ?? 0)}${behind ? `, ${num(behind)} to price` : ', all priced'}`, l.problem ? 'alarm' : null);
+	drawLine(homes);
+
+	// Alarms.
+	const alarms = alarmsOf(s);
+	keyed($('alarms'), pools.alarms, 't-alarm', alarms, (a) => a.key, (r, a) => {
+		attr(r.root, 'data-level', a.level);
+		icon(r.icon, LEVEL[a.level]);
+		text(r.title, a.title);
+		text(r.what, a.what);
+		text(r.todo, a.todo);
+	});
+	attr($('alarm-area'), 'data-on', alarms.length ? '1' : null);
+
+	// Homes.
+	let visible = 0;
+	keyed($('grid'), pools.homes, 't-home', homes, (h) => h.account, (r, h) => { if (drawHome(r, h, now)) visible++; });
+	show($('none'), homes.length && !visible);
+	const counts = { all: homes.length, look: homes.filter(needsLook).length, off, feed: homes.filter((h) => h.prosumer).length };
+	for (const button of buttons) text(button.lastElementChild, String(counts[button.dataset.show]));
+
+	// Devices.
+	keyed($('devices'), pools.devices, 't-dev', meters, (m) => m.id, (r, m) => {
+		text(r.id, m.id);
+		text(r.model, m.model);
+		text(r.bus, m.bus);
+		text(r.health, !m.ok ? 'Silent' : m.held ? 'Billing held' : 'Answers');
+		attr(r.health, 'data-level', m.ok && !m.held ? 'good' : 'alarm');
+		text(r.age, age(m.at, now));
+		text(r.imp, energy(m.import_kwh && m.import_kwh * 1000));
+		text(r.exp, energy(m.export_kwh && m.export_kwh * 1000));
+	});
+
+	// Chain and outbox.
+	const share = l.metered_wh > 0 ? Math.min(100, (100 * l.settled_wh) / l.metered_wh) : 0;
+	attr($('c-bar'), 'width', share.toFixed(1));
+	put('c-sum', `${energy(l.settled_wh)} of ${energy(l.metered_wh)} settled, ${energy(l.pending_wh)} pending`);
+	put('c-health', c.problem || 'Healthy');
+	attr($('c-health'), 'data-level', c.problem ? 'alarm' : 'good');
+	put('c-wait', c.waiting == null ? 'Nothing' : String(c.waiting));
+	put('c-kind', `${c.kind}, id ${c.chain_id}, block ${num(c.block ?? 0)}`);
+	put('c-batches', num(l.settled_batches ?? 0));
+	put('c-seq', `${num(l.last_seq ?? 0)}, priced to ${num(l.priced_seq ?? 0)}`);
+	put('c-read', num(l.readings ?? 0));
+	put('c-prov', c.provider || 'not deployed yet');
+	put('c-sett', c.settler || '–');
+
+	// Events, newest first.
+	const events = [...s.events].sort((x, y) => y.seq - x.seq);
+	const newest = events.length ? events[0].seq : 0;
+	if (newest !== drawnSeq || events.length !== pools.events.size) {
+		drawnSeq = newest;
+		keyed($('events'), pools.events, 't-event', events, (e) => e.seq, (r, e) => {
+			attr(r.root, 'data-level', e.level);
+			text(r.time, e.local);
+			attr(r.time, 'datetime', e.at);
+			icon(r.icon, LEVEL[e.level] || 'info');
+			attr(r.icon.parentNode, 'aria-label', e.level);
+			text(r.text, e.text);
+		});
+		show($('no-events'), !events.length);
+	}
+	// What was there at the start is not news; only what comes later is announced.
+	setTimeout(() => attr($('events'), 'aria-busy', 'false'), 500);
+}
+
+// -- the link to the gateway
+
+let state = null, queued = false, source = null, retry = 0, timer = 0, watchdog = 0, linked = null;
+
+function take(snapshot) {
+	for (const key of ['homes', 'others', 'events']) snapshot[key] = list(snapshot[key]);
+	snapshot.ledger ??= {};
+	snapshot.chain ??= {};
+	state = snapshot;
+	sample(state);
+	link(true);
+	later();
+}
+function later() {
+	if (queued) return;
+	queued = true;
+	requestAnimationFrame(() => {
+		queued = false;
+		if (state) draw(state);
+	});
+}
+function link(up) {
+	clearTimeout(watchdog);
+	if (up) watchdog = setTimeout(check, QUIET_MS);
+	if (up === linked) return;
+	linked = up;
+	put('b-link', up ? 'Live' : 'Not live');
+	attr($('b-link'), 'data-up', up ? '1' : '0');
+	attr(document.body, 'class', up ? null : 'stale');
+	show($('lost'), !up);
+	put('lost', up ? '' : state
+		? `Connection lost – showing the state of ${state.local}:${state.now.slice(17, 19)}. Trying to reconnect.`
+		: 'The gateway does not answer. Trying to reconnect.');
+}
+/** A stream that says nothing may be quiet or dead: ask once, and open a new one. */
+async function check() {
+	try {
+		const reply = await fetch('api/v1/state', { cache: 'no-store', signal: AbortSignal.timeout(8000) });
+		if (!reply.ok) throw new Error(reply.status);
+		take(await reply.json());
+		if (!source || source.readyState !== EventSource.OPEN || Date.now() - heard > QUIET_MS) open();
+	} catch {
+		lost();
+	}
+}
+let heard = 0;
+function open() {
+	clearTimeout(timer);
+	source?.close();
+	source = new EventSource('api/v1/events');
+	const mine = source;
+	const got = (event) => {
+		if (mine !== source) return;
+		let snapshot;
+		try { snapshot = JSON.parse(event.data); } catch { return; }
+		retry = 0;
+		heard = Date.now();
+		take(snapshot);
+	};
+	source.addEventListener('state', got);
+	source.addEventListener('message', got);
+	source.onerror = () => { if (mine === source) lost(); };
+}
+function lost() {
+	source?.close();
+	source = null;
+	link(false);
+	clearTimeout(timer);
+	timer = setTimeout(check, Math.min(15000, 1000 * 2 ** retry++));
+}
+addEventListener('online', check);
+document.addEventListener('visibilitychange', () => {
+	if (!document.hidden && (!linked || Date.now() - heard > QUIET_MS)) check();
+});
+addEventListener('pageshow', (event) => { if (event.persisted) check(); });
+
+// -- what the operator can do
+
+for (const button of buttons) {
+	button.addEventListener('click', () => {
+		filter = button.dataset.show;
+		for (const other of buttons) other.setAttribute('aria-pressed', String(other === button));
+		later();
+	});
+}
+$('find').addEventListener('input', (event) => {
+	needle = event.target.value.trim().toLowerCase();
+	later();
+});
+$('line').addEventListener('click', (event) => {
+	if (!state?.homes.length) return;
+	const box = $('line').getBoundingClientRect();
+	const home = state.homes[Math.min(state.homes.length - 1, Math.floor(((event.clientX - box.left) / box.width) * state.homes.length))];
+	const card = pools.homes.get(home.account)?.root;
+	card?.scrollIntoView({ block: 'center' });
+	card?.focus({ preventScroll: true });
+});
+
+check();

@@ -1,0 +1,257 @@
+//! One picture of the whole street, as JSON: what the page shows, and what it is sent again when something changes.
+
+use crate::config::{self, Config};
+use crate::house::VERSION;
+use crate::narrate;
+use actors::{Board, RecordFailed, Scribe};
+use domain::{AccountId, Clock, Fact, Range, Seq, SwitchId, Timestamp};
+use ledger::{AccountRow, MeterRow, Totals};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Events on the page.
+const EVENTS: usize = 40;
+/// The least real time between two pictures.
+const PAUSE: Duration = Duration::from_millis(900);
+
+/// What the page's handlers share.
+pub struct Shared {
+    config: Arc<Config>,
+    clock: Clock,
+    scribe: Scribe,
+    board: Board,
+    updates: watch::Receiver<Arc<str>>,
+    latest: Arc<Mutex<Latest>>,
+}
+
+/// The newest facts, and how far they were read.
+#[derive(Default)]
+struct Latest {
+    cursor: Seq,
+    facts: VecDeque<(Seq, Timestamp, Fact)>,
+}
+
+struct Parts {
+    accounts: Vec<AccountRow>,
+    meters: Vec<MeterRow>,
+    totals: Totals,
+    facts: Vec<(Seq, Timestamp, Fact)>,
+}
+
+impl Shared {
+    /// Starts the painter: a new picture whenever something changed, and none while nobody looks.
+    pub fn new(config: Arc<Config>, clock: Clock, scribe: Scribe, board: Board) -> Self {
+        let (send, updates) = watch::channel(Arc::from(""));
+        let latest = Arc::default();
+        let shared = Self { config, clock, scribe, board, updates, latest };
+        let painter = shared.clone_for_painter();
+        actix_web::rt::spawn(async move {
+            let mut changes = painter.board.changes();
+            let mut recorded = painter.scribe.recorded();
+            loop {
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() { return },
+                    changed = recorded.changed() => if changed.is_err() { return },
+                }
+                // One receiver is the template that new pages clone; more means that somebody looks.
+                if send.receiver_count() > 2 {
+                    match painter.snapshot().await {
+                        Ok(json) => drop(send.send_replace(json)),
+                        Err(error) => tracing::warn!(%error, "the page is not updated"),
+                    }
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        shared
+    }
+
+    fn clone_for_painter(&self) -> Self {
+        Self {
+            config: Arc::clone(&self.config),
+            clock: self.clock.clone(),
+            scribe: self.scribe.clone(),
+            board: self.board.clone(),
+            updates: self.updates.clone(),
+            latest: Arc::clone(&self.latest),
+        }
+    }
+
+    /// Pictures from now on.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<str>> {
+        let mut updates = self.updates.clone();
+        updates.borrow_and_update();
+        updates
+    }
+
+    /// The way to the Recorder.
+    pub fn scribe(&self) -> &Scribe {
+        &self.scribe
+    }
+
+    /// What keeps the gateway from doing its work, in words.
+    pub fn problems(&self) -> Vec<String> {
+        let live = self.board.look();
+        let devices = live.devices.iter().filter(|(_, d)| !d.ok);
+        let mut found: Vec<String> =
+            devices.map(|(name, d)| format!("{name}: {}", d.problem.as_deref().unwrap_or("does not answer"))).collect();
+        let switches = live.switches.iter().filter_map(|(id, s)| Some((id, s.problem.as_ref()?)));
+        found.extend(switches.map(|(id, problem)| format!("switch {id}: {problem}")));
+        found.extend(live.ledger_problem.clone().map(|p| format!("ledger: {p}")));
+        found.extend(live.chain.problem.clone().map(|p| format!("chain: {p}")));
+        found.extend((live.broker == Some(false)).then(|| "broker: does not take our messages".to_owned()));
+        found
+    }
+
+    /// The picture now.
+    pub async fn snapshot(&self) -> Result<Arc<str>, RecordFailed> {
+        let cursor = self.latest.lock().unwrap_or_else(PoisonError::into_inner).cursor;
+        let parts = self
+            .scribe
+            .read(move |ledger| {
+                let mut from = cursor;
+                let mut facts = Vec::new();
+                loop {
+                    let more = ledger.facts_after(from, 1_000)?;
+                    let Some((last, _, _)) = more.last() else { break };
+                    from = *last;
+                    facts.extend(more);
+                    let extra = facts.len().saturating_sub(EVENTS);
+                    facts.drain(..extra);
+                }
+                Ok(Parts { accounts: ledger.accounts()?, meters: ledger.meters()?, totals: ledger.totals()?, facts })
+            })
+            .await?;
+        Ok(Arc::from(self.paint(parts).to_string()))
+    }
+
+    fn paint(&self, parts: Parts) -> Value {
+        let (config, now) = (&self.config, self.clock.now());
+        let held: BTreeMap<_, _> =
+            parts.meters.iter().filter_map(|m| Some((m.name.clone(), m.book.as_ref()?.held?.to_string()))).collect();
+        let meter = |m: &config::Meter| self.meter(m, held.get(&m.id));
+        let live_switches: BTreeMap<SwitchId, Value> = {
+            let live = self.board.look();
+            live.switches
+                .iter()
+                .map(|(id, s)| {
+                    let value = json!({
+                        "id": id, "position": s.position, "wanted": s.wanted,
+                        "reason": s.reason.map(|r| r.to_string()), "problem": s.problem,
+                    });
+                    (id.clone(), value)
+                })
+                .collect()
+        };
+        let homes: Vec<Value> = parts.accounts.iter().filter_map(|a| self.home(a, &meter, &live_switches)).collect();
+        let others: Vec<Value> = config.meters.iter().filter(|m| m.account.is_none()).map(meter).collect();
+        let totals = &parts.totals;
+        let range = config.tariff.range_at(now);
+        let per_kwh = |price: domain::Price| {
+            let amount = domain::Money(i64::from(price.0).saturating_mul(1000));
+            format!("{}/kWh", config.currency.show(amount))
+        };
+        let live = self.board.look();
+        json!({
+            "site": config.site,
+            "version": VERSION,
+            "now": now.to_string(),
+            "local": config.tariff.zone.hh_mm(now),
+            "speed": self.clock.speed(),
+            "simulated": config.is_simulated(),
+            "tariff": {
+                "range": match range { Range::OffPeak => "off-peak", Range::Peak => "peak" },
+                "price": per_kwh(config.tariff.price(range)),
+                "off_peak": per_kwh(config.tariff.off_peak),
+                "peak": per_kwh(config.tariff.peak),
+                "feed_in": per_kwh(config.tariff.feed_in),
+                "peak_hours": config.tariff.peak_hours,
+            },
+            "homes": homes,
+            "others": others,
+            "chain": live.chain,
+            "broker": { "connected": live.broker },
+            "ledger": {
+                "last_seq": totals.last_seq, "priced_seq": totals.priced_seq, "readings": totals.readings,
+                "settled_batches": totals.settled_batches, "metered_wh": totals.metered,
+                "settled_wh": totals.settled, "pending_wh": (totals.billed - totals.settled),
+                "problem": live.ledger_problem,
+            },
+            "events": self.events(parts.facts),
+        })
+    }
+
+    fn meter(&self, m: &config::Meter, held: Option<&String>) -> Value {
+        let live = self.board.look();
+        let health = live.devices.get(m.id.as_str());
+        let r = live.meters.get(&m.id).map(|l| &l.reading);
+        json!({
+            "id": m.id, "model": m.template.model, "bus": m.bus,
+            "ok": health.is_none_or(|h| h.ok),
+            "problem": health.and_then(|h| h.problem.clone()),
+            "held": held,
+            "at": r.map(|r| r.at.to_string()),
+            "power_w": r.and_then(|r| r.power),
+            "import_kwh": r.and_then(|r| r.import).map(kilo),
+            "export_kwh": r.and_then(|r| r.export).map(kilo),
+            "voltage_v": r.and_then(|r| r.voltage),
+            "current_a": r.and_then(|r| r.current),
+            "frequency_hz": r.and_then(|r| r.frequency),
+        })
+    }
+
+    /// One customer; `None` for an account that the configuration no longer names.
+    fn home(
+        &self,
+        row: &AccountRow,
+        meter: &impl Fn(&config::Meter) -> Value,
+        switches: &BTreeMap<SwitchId, Value>,
+    ) -> Option<Value> {
+        let config = &self.config;
+        let account = config.accounts.iter().find(|a| a.id == row.name)?;
+        let owned = |id: &AccountId| *id == row.name;
+        let mine: Vec<&config::Switch> = config.switches.iter().filter(|s| owned(&s.account)).collect();
+        let unknown = |s: &config::Switch| json!({ "id": s.id, "position": null, "wanted": null, "reason": null, "problem": null });
+        Some(json!({
+            "account": row.name, "number": row.number,
+            "balance": config.currency.show(row.balance), "balance_units": row.balance,
+            "credit": row.credit, "prepaid": row.topped_up.0 > 0, "protected": account.protected,
+            "prosumer": row.registers.feed_in.0 > 0,
+            "topped_up": config.currency.show(row.topped_up),
+            "used_kwh": kilo(row.registers.off_peak + row.registers.peak),
+            "fed_in_kwh": kilo(row.registers.feed_in),
+            "meters": config.meters.iter().filter(|m| m.account.as_ref().is_some_and(owned)).map(meter).collect::<Vec<_>>(),
+            "switches": mine.iter().map(|s| switches.get(&s.id).cloned().unwrap_or_else(|| unknown(s))).collect::<Vec<_>>(),
+        }))
+    }
+
+    fn events(&self, fresh: Vec<(Seq, Timestamp, Fact)>) -> Vec<Value> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        for (seq, at, fact) in fresh {
+            if seq > latest.cursor {
+                latest.cursor = seq;
+                latest.facts.push_front((seq, at, fact));
+            }
+        }
+        latest.facts.truncate(EVENTS);
+        let zone = &self.config.tariff.zone;
+        latest
+            .facts
+            .iter()
+            .map(|(seq, at, fact)| {
+                let (level, text) = narrate::sentence(fact, &self.config.currency);
+                json!({ "seq": seq, "at": at.to_string(), "local": zone.hh_mm(*at), "text": text, "level": level })
+            })
+            .collect()
+    }
+}
+
+fn kilo(energy: domain::WattHours) -> f64 {
+    // Exact: a register is below 2^40 and has three decimals of a kWh.
+    #[allow(clippy::cast_precision_loss, reason = "below 2^53")]
+    let watt_hours = energy.0 as f64;
+    watt_hours / 1000.0
+}

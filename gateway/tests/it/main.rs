@@ -1,0 +1,18 @@
+//! The whole house from outside: the real binary, real sockets and files, and programs by other people.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop here and say where"
+)]
+
+mod bad_files;
+mod bad_input;
+mod crash;
+mod demo;
+mod foreign;
+mod house;
+mod rules;
+mod scan;
+mod simulated;
+mod topup;
