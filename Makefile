@@ -1,0 +1,41 @@
+# Two commands do it all: `make demo` and `make test`. Each installs what it misses.
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench contracts lint clean
+DEMO ?= --for 5m
+
+help: ## list what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+
+build: ## the release binary, in target/release
+	@.ci/need build
+	cargo build --release --locked -p gateway
+
+demo: build ## a simulated street, end to end; for five minutes; DEMO="" runs it until Ctrl-C
+	./target/release/microgrid-gateway demo $(DEMO)
+
+test: contracts .venv/ready ## everything
+	MICROGRID_REQUIRE_FOREIGN=1 cargo test --workspace --locked
+
+contracts: contracts/node_modules/.ready ## artefacts match sources, vectors match ethers, lint
+	cd contracts && npm test --silent
+
+lint: ## what .ci/run checks besides tests
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+bench: build ## the figures in the READMEs
+	./target/release/microgrid-gateway bench
+
+clean: ## everything that was built or installed here
+	rm -rf target .venv contracts/node_modules
+
+contracts/node_modules/.ready: contracts/package-lock.json
+	@.ci/need test
+	cd contracts && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.venv/ready: gateway/tests/foreign/requirements.txt
+	@.ci/need test
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --requirement $<
+	@touch $@
