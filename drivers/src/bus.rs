@@ -84,7 +84,16 @@ impl Bus {
         }
     }
 
-    /// The meter of this model at `address`.
+    /// Waits until nothing that a pushing meter says is missed any more: until the broker has consented to the
+    /// subscriptions. A bus that is asked misses nothing.
+    pub async fn listens(&self) {
+        if let Kind::Mqtt(bus) = &self.kind {
+            bus.listens().await;
+        }
+    }
+
+    /// The meter of this model at `address`. On an MQTT bus it listens from now on, so this must happen on a tokio
+    /// runtime.
     pub fn meter(
         &self,
         id: MeterId,

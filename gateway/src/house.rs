@@ -16,6 +16,7 @@ use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
 use domain::{BusId, Clock, Fact, MeterId, Money, Tariff};
 use drivers::{Bus, Switch};
+use futures_util::future::join_all;
 use ledger::{Enrolment, Ledger};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use std::time::Duration;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Coin that the embedded chain gives to those who have any at its start.
 const GENESIS_COINS: u64 = 1_000_000_000;
+/// How long a start waits for MQTT brokers. Ours is there at once; nobody's light depends on another's.
+const LISTENS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A running gateway.
 pub struct House {
@@ -124,7 +127,7 @@ impl House {
         let chain = Arc::clone(&plan.chain);
         let simulated = simulate::serve(&config, &clock).await?;
 
-        let (mut meters, switches) = devices(&config, &clock)?;
+        let (buses, mut meters, switches) = devices(&config, &clock)?;
         let enforcer = (!switches.is_empty())
             .then(|| Enforcer::new(switches, config.lease, clock.clone(), scribe.clone(), board.clone()).start());
         let pricer = pricer_plan(&config, &clock, tariff);
@@ -147,6 +150,10 @@ impl House {
             servers.push(server);
         }
         warden(&board);
+        // Whoever is told that the broker listens may publish at once, and must be heard.
+        if tokio::time::timeout(LISTENS_WITHIN, join_all(buses.values().map(Bus::listens))).await.is_err() {
+            tracing::warn!("an MQTT broker is not there yet: what its meters say meanwhile is missed");
+        }
         Ok(Self {
             config,
             clock,
@@ -280,11 +287,12 @@ fn settler_plan(config: &Config, clock: &Clock, tariff: &Tariff) -> Result<(Sett
     Ok((plan, server))
 }
 
+type Buses = BTreeMap<BusId, Bus>;
 type Meters = BTreeMap<BusId, Vec<MeterPlan>>;
 
-fn devices(config: &Config, clock: &Clock) -> Result<(Meters, Vec<SwitchPlan>), Failure> {
+fn devices(config: &Config, clock: &Clock) -> Result<(Buses, Meters, Vec<SwitchPlan>), Failure> {
     let wrong = |e: drivers::SpecError| Failure::new(Code::Config, e);
-    let mut buses = BTreeMap::new();
+    let mut buses = Buses::new();
     for bus in &config.buses {
         buses.insert(bus.spec.id.clone(), Bus::open(bus.spec.clone(), clock.clone()).map_err(wrong)?);
     }
@@ -311,7 +319,7 @@ fn devices(config: &Config, clock: &Clock) -> Result<(Meters, Vec<SwitchPlan>), 
         let rule = Rule { on_silence: s.on_silence, protected };
         switches.push(SwitchPlan { id: s.id.clone(), account: s.account.clone(), switch, rule });
     }
-    Ok((meters, switches))
+    Ok((buses, meters, switches))
 }
 
 fn pricer_plan(config: &Config, clock: &Clock, tariff: Tariff) -> PricerPlan {

@@ -72,7 +72,7 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
     let will = Will { topic: plan.status(), payload: b"offline".to_vec(), retain: true };
     let link = Link::connect(plan.broker.clone(), Some(will));
     let mut up = link.connected();
-    let mut birth = link.subscribe(&format!("{}/status", plan.discovery)).await;
+    let mut birth = link.subscribe(&format!("{}/status", plan.discovery));
     let mut changes = board.changes();
     // What the broker was last told, so that only news is sent. It may have forgotten all of it when it was away.
     let mut told: BTreeMap<String, String> = BTreeMap::new();

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// How long a device may take to say its state when asked.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// A broker with devices behind it. It connects when the first device is used.
+/// A broker with devices behind it. It connects when the first meter is made or the first switch is used.
 pub(crate) struct MqttBus {
     pub id: BusId,
     pub spec: MqttSpec,
@@ -35,6 +35,13 @@ impl MqttBus {
         match tokio::time::timeout(ANSWER, connected.wait_for(|up| *up)).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(self.gone()),
+        }
+    }
+
+    /// Waits until the broker hands on what the meters that were made so far say.
+    pub async fn listens(&self) {
+        if let Some(link) = self.link.get() {
+            link.subscribed().await;
         }
     }
 
@@ -70,14 +77,14 @@ pub(crate) struct MqttMeter {
     id: MeterId,
     bus: Arc<MqttBus>,
     map: MqttMap,
-    topic: String,
-    inbox: Mutex<Option<Subscription>>,
+    inbox: Mutex<Subscription>,
 }
 
 impl MqttMeter {
+    /// A meter that listens from now on: what it says before it is first read is kept for that reading.
     pub fn new(id: MeterId, bus: Arc<MqttBus>, map: MqttMap, device: &str) -> Self {
-        let topic = topic(&map.topic, device);
-        Self { id, bus, map, topic, inbox: Mutex::new(None) }
+        let inbox = Mutex::new(bus.link().subscribe(&topic(&map.topic, device)));
+        Self { id, bus, map, inbox }
     }
 
     fn decode(&self, message: &Message) -> Result<Reading, DeviceError> {
@@ -99,11 +106,7 @@ impl MqttMeter {
 #[async_trait]
 impl Meter for MqttMeter {
     async fn read(&self) -> Result<Reading, DeviceError> {
-        let mut slot = self.inbox.lock().await;
-        let inbox = match &mut *slot {
-            Some(inbox) => inbox,
-            none => none.insert(self.bus.link().subscribe(&self.topic).await),
-        };
+        let mut inbox = self.inbox.lock().await;
         let next = async {
             loop {
                 let mut message = inbox.recv().await;
@@ -152,7 +155,7 @@ impl MqttSwitchDevice {
             Some(_) if !*self.bus.link().connected().borrow() => return Err(self.bus.gone()),
             Some(inbox) => inbox,
             none => {
-                let states = self.bus.link().subscribe(&topic(&self.map.state, &self.device)).await;
+                let states = self.bus.link().subscribe(&topic(&self.map.state, &self.device));
                 none.insert(Inbox { states, last: None })
             }
         };

@@ -171,11 +171,20 @@ impl Link {
     /// The inbox is bounded; when it overflows the oldest messages are dropped and counted.
     ///
     /// Returns at once; [`Subscription::ready`] waits for the broker's consent.
-    pub async fn subscribe(&self, filter: &str) -> Subscription {
+    pub fn subscribe(&self, filter: &str) -> Subscription {
         let (subscriber, subscription) = subscription::pair(filter);
         self.shared.queue().subscribers.push(subscriber);
         self.shared.work.notify_one();
         subscription
+    }
+
+    /// Waits until the broker has consented to everything that is subscribed to now.
+    pub async fn subscribed(&self) {
+        let waits: Vec<_> = self.shared.queue().subscribers.iter().map(Subscriber::confirmed).collect();
+        for mut confirmed in waits {
+            // A subscription that has ended meanwhile has nothing to wait for.
+            let _ = confirmed.wait_for(|yes| *yes).await;
+        }
     }
 
     /// How many messages the broker has not acknowledged yet.

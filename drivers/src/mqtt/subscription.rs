@@ -60,6 +60,11 @@ impl Subscriber {
         self.confirmed.send_replace(yes);
     }
 
+    /// Whether the broker has consented, now and after each change.
+    pub fn confirmed(&self) -> watch::Receiver<bool> {
+        self.confirmed.subscribe()
+    }
+
     pub fn offer(&self, message: &Message) {
         let Some(inbox) = self.inbox.upgrade().filter(|_| fits(&self.filter, &message.topic)) else { return };
         let mut guard = inbox.messages.lock().unwrap_or_else(PoisonError::into_inner);

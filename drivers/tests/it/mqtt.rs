@@ -21,7 +21,7 @@ async fn until(link: &Link, up: bool) {
 async fn what_is_published_while_the_broker_is_away_arrives_in_order_when_it_is_back() {
     let wire = Wire::new().await;
     let listener = Link::connect(brokers::spec("outage-listener"), None);
-    let mut heard = listener.subscribe("outage/#").await;
+    let mut heard = listener.subscribe("outage/#");
     heard.ready().await;
     let link = Link::connect(wire.spec("outage"), None);
     link.deliver("outage/a", "0", false).await.unwrap();
@@ -44,7 +44,7 @@ async fn what_is_published_while_the_broker_is_away_arrives_in_order_when_it_is_
 async fn a_subscription_outlives_a_broken_connection() {
     let wire = Wire::new().await;
     let link = Link::connect(wire.spec("resubscribe"), None);
-    let mut heard = link.subscribe("resubscribe/+").await;
+    let mut heard = link.subscribe("resubscribe/+");
     heard.ready().await;
     wire.cut();
     until(&link, false).await;
@@ -57,9 +57,22 @@ async fn a_subscription_outlives_a_broken_connection() {
 }
 
 #[tokio::test]
+async fn what_a_meter_says_between_the_making_of_its_bus_and_its_first_reading_is_read() {
+    let kind = BusKind::Mqtt(brokers::spec("early-gateway"));
+    let bus = Bus::open(BusSpec::new("early".parse().unwrap(), kind), clock()).unwrap();
+    let topic = DeviceAddress::Topic("early/meter".into());
+    let meter = bus.meter(meter_id(), template("generic-json"), topic).unwrap();
+    timeout(PATIENCE, bus.listens()).await.unwrap();
+    let speaker = Link::connect(brokers::spec("early-speaker"), None);
+    speaker.deliver("early/meter/reading", r#"{"import_wh": 41}"#, false).await.unwrap();
+    let reading = timeout(PATIENCE, meter.read()).await.unwrap().unwrap();
+    assert_eq!(reading.import, Some(domain::WattHours(41)));
+}
+
+#[tokio::test]
 async fn the_last_will_is_published_when_the_link_dies_and_not_when_it_takes_leave() {
     let listener = Link::connect(brokers::spec("will-listener"), None);
-    let mut heard = listener.subscribe("will/#").await;
+    let mut heard = listener.subscribe("will/#");
     heard.ready().await;
     let will = |n: u8| Will { topic: format!("will/{n}"), payload: b"offline".to_vec(), retain: false };
     let polite = Link::connect(brokers::spec("will-polite"), Some(will(1)));
