@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help build demo test bench contracts lint clean
 DEMO ?= --for 5m
+# Where .ci/need puts Rust on a machine that has none.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help: ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
