@@ -81,7 +81,8 @@ pub(crate) fn put(reading: &mut Reading, quantity: Quantity, scaling: &Scaling, 
     // Rounding must not lead out of the range either.
     let whole = exact.filter(|_| float.is_some()).and_then(Raw::rounded).filter(|n| within(*n as f64));
     let register = || {
-        whole.and_then(|wh| WattHours(wh).as_register()).ok_or_else(|| {
+        let shown = |wh: &WattHours| scaling.rollover.is_none_or(|full| *wh < full);
+        whole.and_then(|wh| WattHours(wh).as_register()).filter(shown).ok_or_else(|| {
             let said = exact.map_or_else(|| "more than fits".to_owned(), |value| format!("{} Wh", value.float()));
             DeviceError::nonsense(format!("{quantity} register says {said}"))
         })

@@ -10,7 +10,7 @@ use crate::failure::{Code, Failure};
 use crate::house::{self, House};
 use crate::narrate::Level;
 use crate::{clock, narrate, simulate as sim};
-use domain::{Position, Seq};
+use domain::{Guard, Position, Seq, Watts};
 use drivers::{Bus, DeviceError, Library};
 use ledger::Ledger;
 use std::future::Future;
@@ -260,10 +260,8 @@ fn open_ledger(file: &ConfigFile) -> Result<(Config, Ledger), Failure> {
 /// `journal verify`
 pub fn verify(file: &ConfigFile) -> Result<(), Failure> {
     let (config, ledger) = open_ledger(file)?;
-    let limit = |meter: &domain::MeterId| {
-        config.meters.iter().find(|m| m.id == *meter).map_or(domain::Watts(i64::MAX), |m| m.max_power)
-    };
-    let report = ledger.verify(limit)?;
+    let guards = config.guards();
+    let report = ledger.verify(|meter| guards.get(meter).copied().unwrap_or(Guard::new(Watts(i64::MAX))))?;
     let json = serde_json::to_string(&report).map_err(|e| Failure::new(Code::Internal, e))?;
     print(&format!("{json}\n"))?;
     match report.findings.len() {

@@ -66,7 +66,7 @@ impl ModbusMeter {
 
     async fn read_all(&self) -> Result<Reading, DeviceError> {
         let answers = self.ask().await?;
-        let mut reading = Reading::empty(self.id.clone(), self.bus.clock.now());
+        let mut reading = Reading::empty(self.id.clone(), self.bus.clock.stamp());
         let mut measured = false;
         for field in &self.map.fields {
             let words = answers.iter().find_map(|(part, words)| {

@@ -91,7 +91,7 @@ impl MqttMeter {
         let payload = json(&message.payload)?;
         // It may have waited here while nobody read.
         let age = message.received.elapsed() * self.bus.clock.speed();
-        let mut reading = Reading::empty(self.id.clone(), self.bus.clock.now() - age);
+        let mut reading = Reading::empty(self.id.clone(), self.bus.clock.stamp() - age);
         let mut measured = false;
         for field in &self.map.fields {
             if let Some(raw) = codec::decode_json(field.quantity, payload.pointer(&field.pointer))? {

@@ -10,6 +10,7 @@ pub use library::Library;
 pub use plan::Request;
 pub use registers::{Kind, Layout, Order, Part, RegisterField};
 
+use domain::{Guard, WattHours, Watts};
 use std::fmt;
 
 /// One device model.
@@ -91,11 +92,21 @@ impl Template {
 
     /// Which quantities the model measures.
     pub fn quantities(&self) -> impl Iterator<Item = Quantity> {
-        let found: Vec<_> = match &self.protocol {
-            Protocol::Modbus(map) => map.fields.iter().map(|f| f.quantity).collect(),
-            Protocol::Mqtt(map) => map.fields.iter().map(|f| f.quantity).collect(),
-        };
-        found.into_iter()
+        self.fields().into_iter().map(|(quantity, _)| quantity)
+    }
+
+    fn fields(&self) -> Vec<(Quantity, Scaling)> {
+        match &self.protocol {
+            Protocol::Modbus(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
+            Protocol::Mqtt(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
+        }
+    }
+
+    /// What the registers of a meter of this model are judged by, behind a connection of `limit`.
+    #[must_use]
+    pub fn guard(&self, limit: Watts) -> Guard {
+        let rollover = |wanted| self.fields().iter().find(|(q, _)| *q == wanted).and_then(|(_, s)| s.rollover);
+        Guard { limit, import_rollover: rollover(Quantity::Import), export_rollover: rollover(Quantity::Export) }
     }
 }
 
@@ -180,6 +191,8 @@ pub struct Scaling {
     pub min: Option<f64>,
     /// Largest value in our base unit that is believed.
     pub max: Option<f64>,
+    /// Where a register of energy begins again from zero: the first value that it never shows.
+    pub rollover: Option<WattHours>,
 }
 
 /// The four Modbus tables.

@@ -5,6 +5,7 @@ use super::{
     Template, TemplateProblem, plan,
 };
 use crate::document::{Notes, Section, decimal, integer};
+use domain::WattHours;
 use number::register_field;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
@@ -74,7 +75,7 @@ fn modbus(root: &Section<'_, '_>) -> Option<ModbusMap> {
 
 fn scaling(quantity: Quantity, section: &Section<'_, '_>) -> Option<Scaling> {
     let factor = factor(quantity, section);
-    limits(section, factor)
+    limits(quantity, section, factor)
 }
 
 /// The device's unit in ours, from `unit` and `scale`.
@@ -90,7 +91,7 @@ fn factor(quantity: Quantity, section: &Section<'_, '_>) -> Option<Factor> {
 }
 
 /// What a quantity may be, and which way round it is.
-fn limits(section: &Section<'_, '_>, factor: Option<Factor>) -> Option<Scaling> {
+fn limits(quantity: Quantity, section: &Section<'_, '_>, factor: Option<Factor>) -> Option<Scaling> {
     let before = section.notes.count();
     let invert = section.flag("invert").unwrap_or(false);
     let (min, max) = (section.float("min"), section.float("max"));
@@ -99,7 +100,11 @@ fn limits(section: &Section<'_, '_>, factor: Option<Factor>) -> Option<Scaling> 
     {
         section.problem("min", "is not below max");
     }
-    let scaling = Scaling { factor: factor?, invert, min, max };
+    let rollover = section.number("rollover", 1..(1 << 40)).map(WattHours);
+    if section.get("rollover").is_some() && !matches!(quantity, Quantity::Import | Quantity::Export) {
+        section.problem("rollover", "is for import and export only");
+    }
+    let scaling = Scaling { factor: factor?, invert, min, max, rollover };
     (section.notes.count() == before).then_some(scaling)
 }
 

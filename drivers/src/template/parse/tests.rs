@@ -125,6 +125,15 @@ fn halves_of_a_register_are_two_numbers_and_bits_must_fit() {
 }
 
 #[test]
+fn where_a_register_rolls_over_is_the_models_to_say_and_only_of_energy() {
+    let rolling = |name: &str| field(name, 0) + "rollover = 1000000\n";
+    let template = template("x.toml", &format!("{HEAD}{}", rolling("export"))).unwrap();
+    let guard = template.guard(domain::Watts(1));
+    assert_eq!((guard.import_rollover, guard.export_rollover), (None, Some(domain::WattHours(1_000_000))));
+    assert!(problems(&rolling("power"))[0].contains("is for import and export only"));
+}
+
+#[test]
 fn a_typical_meter_is_read_with_one_request() {
     for model in ["eastron-sdm120", "eastron-sdm230", "eastron-sdm630", "sim-home", "sim-feeder"] {
         let template = crate::Library::builtin().get(model).unwrap();
@@ -168,7 +177,7 @@ proptest! {
 
     #[test]
     fn arbitrary_values_in_known_keys_never_panic(
-        keys in proptest::collection::vec(("(model|notes|table|address|type|order|unit|scale|absent|min|max|invert|half|mask|shift|scale_register|sum|closed|open|channels|pointer|topic)",
+        keys in proptest::collection::vec(("(model|notes|table|address|type|order|unit|scale|absent|min|max|rollover|invert|half|mask|shift|scale_register|sum|closed|open|channels|pointer|topic)",
             "(\"(input|holding|coil|u16|f64|kWh|/a|\\{topic\\})\"|-?[0-9]{1,25}|0x[0-9A-F]{1,20}|[0-9]{1,12}\\.[0-9]{1,12}|nan|inf|true|\"sunspec\"|\\{ address = [0-9]{1,5} \\}|\\[\\{ address = [0-9]{1,5}, type = \"f64\" \\}\\]|\\[[0-9]{1,3}\\]|\\{\\})"), 0..9),
         section in "(import|export|voltage|switch|switch\\.readback|switch\\.state|ask)", mqtt in any::<bool>(),
     ) {
