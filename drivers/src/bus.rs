@@ -5,6 +5,7 @@ use crate::modbus::{ModbusBus, ModbusMeter, ModbusSwitchDevice, Place};
 use crate::mqtt::{MqttBus, MqttMeter, MqttSwitchDevice};
 use crate::spec::{BusKind, BusSpec, DeviceAddress, SpecError};
 use crate::template::{Protocol, Template};
+use crate::traffic::{Watch, Watcher};
 use domain::{BusId, Clock, MeterId, SwitchId};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -65,7 +66,13 @@ impl Bus {
             BusKind::Mqtt(spec) if !has_port(&spec.broker) => {
                 return Err(bad(&format!("{:?} is not host:port", spec.broker)));
             }
-            BusKind::Mqtt(spec) => Kind::Mqtt(Arc::new(MqttBus { id: id.clone(), spec, clock, link: OnceLock::new() })),
+            BusKind::Mqtt(spec) => Kind::Mqtt(Arc::new(MqttBus {
+                id: id.clone(),
+                spec,
+                clock,
+                link: OnceLock::new(),
+                watch: Watch::default(),
+            })),
         };
         Ok(Self { id, kind })
     }
@@ -74,6 +81,14 @@ impl Bus {
     #[must_use]
     pub fn id(&self) -> &BusId {
         &self.id
+    }
+
+    /// Shows `watcher` everything that goes over this bus from now on. The first watcher stays.
+    pub fn watch(&self, watcher: Watcher) {
+        match &self.kind {
+            Kind::Modbus { bus, .. } => bus.watch.set(watcher),
+            Kind::Mqtt(bus) => bus.watch.set(watcher),
+        }
     }
 
     /// Connects now, to find out whether that works. Nobody needs to call this before using a device.

@@ -5,7 +5,7 @@
 //! - [`Bus`] owns one port and hands out the devices behind it; [`Round`] says whose turn it is there.
 //! - [`sunspec`] finds out what a device that describes itself has.
 //! - [`Template`] and [`Library`] are the device models.
-//! - [`scan`] finds out who is on a bus.
+//! - [`scan`] finds out who is on a bus, [`traffic`] shows what goes over it.
 //! - [`mqtt`] is the one connection to a broker that the rest of the gateway uses too.
 //! - [`simulator`] is a street of homes that does not exist, and says so.
 
@@ -22,6 +22,7 @@ pub mod simulator;
 mod spec;
 pub mod sunspec;
 pub mod template;
+pub mod traffic;
 
 pub use bus::Bus;
 pub use capability::{DeviceError, Meter, Outlook, Pace, Switch};

@@ -11,6 +11,7 @@ use crate::house::{self, House};
 use crate::narrate::Level;
 use crate::{clock, narrate, simulate as sim};
 use domain::{Guard, Position, Seq, Watts};
+use drivers::traffic::{Traffic, Watcher, meanings};
 use drivers::{Bus, DeviceError, Library};
 use ledger::Ledger;
 use std::future::Future;
@@ -170,6 +171,24 @@ pub fn models(model: Option<&str>) -> Result<(), Failure> {
     print(&text)
 }
 
+/// Shows what goes over a bus and what it means to a model, beside what the verb itself prints.
+fn watcher(template: &Arc<drivers::Template>) -> Watcher {
+    let template = Arc::clone(template);
+    Arc::new(move |traffic| {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!(" {byte:02X}")).collect::<String>();
+        match traffic {
+            Traffic::Sent(bytes) => eprintln!("→{}", hex(bytes)),
+            Traffic::Answer(bytes) => eprintln!("←{}", hex(bytes)),
+            Traffic::Ignored(bytes) => eprintln!("ignored:{}", hex(bytes)),
+            Traffic::Message { topic, payload } => eprintln!("← {topic} {}", String::from_utf8_lossy(payload)),
+            Traffic::Registers { .. } => {}
+        }
+        for meaning in meanings(&template, traffic) {
+            eprintln!("    {meaning}");
+        }
+    })
+}
+
 /// `probe`
 pub fn probe(file: &ConfigFile, device: &str, set: Option<Position>) -> Result<(), Failure> {
     let config = Config::load(&file.path)?.beside_the_service();
@@ -196,13 +215,17 @@ pub fn probe(file: &ConfigFile, device: &str, set: Option<Position>) -> Result<(
     block_on(async {
         let _simulated = sim::serve_unless_running(&config, &clock).await?;
         if let Some(m) = meter {
-            let meter = open(&m.bus)?.meter(m.id.clone(), Arc::clone(&m.template), m.address.clone());
+            let bus = open(&m.bus)?;
+            bus.watch(watcher(&m.template));
+            let meter = bus.meter(m.id.clone(), Arc::clone(&m.template), m.address.clone());
             let meter = meter.map_err(|e| Failure::new(Code::Config, e))?;
             let reading = patient(m.period * 3, meter.read()).await.map_err(gone)?;
             print(&format!("{}\n", compact(&reading)))?;
         }
         if let Some(s) = switch {
-            let switch = open(&s.bus)?.switch(s.id.clone(), Arc::clone(&s.template), s.address.clone());
+            let bus = open(&s.bus)?;
+            bus.watch(watcher(&s.template));
+            let switch = bus.switch(s.id.clone(), Arc::clone(&s.template), s.address.clone());
             let switch = switch.map_err(|e| Failure::new(Code::Config, e))?;
             let patience = Duration::from_secs(10);
             if let Some(position) = set {

@@ -6,6 +6,7 @@ use super::plan::Known;
 use crate::capability::{DeviceError, Meter, Outlook, Pace, Switch};
 use crate::codec;
 use crate::template::{Contact, ModbusMap, ModbusSwitch, Request as Plan, Table};
+use crate::traffic::Traffic;
 use async_trait::async_trait;
 use domain::{MeterId, Position, Reading};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +41,8 @@ impl ModbusMeter {
         while let Some(part) = work.next() {
             match read_words(&self.bus, self.unit, part).await {
                 Ok(words) => {
+                    let (table, address) = (part.table, part.address);
+                    self.bus.watch.tell(Traffic::Registers { table, address, words: &words });
                     answers.push((part, words));
                     work.answered(part);
                 }

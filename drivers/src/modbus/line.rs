@@ -8,6 +8,7 @@
 //! would confirm an order that no device took. Answers to reads differ from their questions, so they teach whether
 //! the adapter echoes; after that, one copy of a write is dropped as the echo that it is.
 
+use crate::traffic::{Traffic, Watch};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,7 @@ struct State {
     dropped: bool,
     /// Whether the adapter hears what it says; unknown until something was read.
     echoes: Option<bool>,
+    watch: Watch,
 }
 
 /// A handle on the line; clones share it. The protocol's client owns one and is thrown away after every doubt, while
@@ -56,7 +58,7 @@ const MOST_HEARD: usize = 512;
 const TIMER: Duration = Duration::from_micros(1200);
 
 impl Line {
-    pub fn new(port: Box<dyn Port>) -> Self {
+    pub fn new(port: Box<dyn Port>, watch: Watch) -> Self {
         let state = State {
             port,
             heard: Vec::new(),
@@ -66,6 +68,7 @@ impl Line {
             asked: Vec::new(),
             dropped: false,
             echoes: None,
+            watch,
         };
         Self(Arc::new(Mutex::new(state)))
     }
@@ -82,6 +85,14 @@ impl Line {
     /// A read was asked, and not even its own echo was heard.
     pub fn assume_no_echo(&self) {
         self.state().echoes.get_or_insert(false);
+    }
+
+    /// The wait is over: what was heard was no answer.
+    pub fn give_up(&self) {
+        let state = self.state();
+        if !state.heard.is_empty() {
+            state.watch.tell(Traffic::Ignored(&state.heard));
+        }
     }
 
     /// Drops what was heard until the line has been silent for `silence`, then arms the guard for `expected`. A line
@@ -149,7 +160,8 @@ impl State {
             && (read || self.echoes == Some(true))
             && let Some(at) = position(&self.heard, &self.asked)
         {
-            self.heard.drain(..at + self.asked.len());
+            let echo: Vec<u8> = self.heard.drain(..at + self.asked.len()).collect();
+            self.watch.tell(Traffic::Ignored(&echo));
             self.dropped = true;
             if read {
                 self.echoes = Some(true);
@@ -159,8 +171,12 @@ impl State {
         if !read && self.echoes == Some(true) && !self.dropped {
             return;
         }
-        let frame = (0..self.heard.len()).find_map(|start| find(&self.heard[start..], expected));
-        if let Some(frame) = frame {
+        let frame = (0..self.heard.len()).find_map(|start| Some((start, find(&self.heard[start..], expected)?)));
+        if let Some((start, frame)) = frame {
+            if start > 0 {
+                self.watch.tell(Traffic::Ignored(&self.heard[..start]));
+            }
+            self.watch.tell(Traffic::Answer(frame));
             self.passed = frame.to_vec();
             self.expected = None;
             self.heard.clear();
@@ -223,6 +239,7 @@ impl AsyncWrite for Line {
         let sent = ready!(Pin::new(&mut state.port).poll_write(cx, bytes))?;
         state.last = Instant::now();
         state.asked.extend(bytes.iter().take(sent));
+        state.watch.tell(Traffic::Sent(bytes.get(..sent).unwrap_or_default()));
         Poll::Ready(Ok(sent))
     }
 

@@ -17,6 +17,7 @@ pub(crate) use line::{crc, crc_fits};
 use crate::backoff::Backoff;
 use crate::capability::{DeviceError, Outlook};
 use crate::spec::Parity;
+use crate::traffic::Watch;
 use domain::{BusId, Clock};
 use gate::{Gate, Lane};
 use line::{Expected, Line, Port};
@@ -71,6 +72,7 @@ const MUTE: u32 = 3;
 pub(crate) struct ModbusBus {
     pub id: BusId,
     pub clock: Clock,
+    pub watch: Watch,
     place: Place,
     timeout: Duration,
     silence: Duration,
@@ -111,6 +113,7 @@ impl ModbusBus {
         Self {
             id,
             clock,
+            watch: Watch::default(),
             place,
             timeout,
             silence,
@@ -242,7 +245,12 @@ impl ModbusBus {
             }
         }
         match answer {
-            Err(_) => Err((DeviceError::Silent { waited: patience }, false)),
+            Err(_) => {
+                if let Some(Guard::Line(line)) = &connection.guard {
+                    line.give_up();
+                }
+                Err((DeviceError::Silent { waited: patience }, false))
+            }
             Ok(Ok(result)) => {
                 connection.client = taken.or(connection.client.take());
                 result.map_err(|exception| match exception {
@@ -296,10 +304,12 @@ impl ModbusBus {
 
     async fn connect(&self) -> Result<Guard, String> {
         match &self.place {
-            Place::Tcp { address } => Ok(Guard::Stream(Stream::new(self.connect_tcp(address).await?))),
+            Place::Tcp { address } => {
+                Ok(Guard::Stream(Stream::new(self.connect_tcp(address).await?, self.watch.clone())))
+            }
             Place::RtuOverTcp { address } => {
                 let port: Box<dyn Port> = Box::new(self.connect_tcp(address).await?);
-                Ok(Guard::Line(Line::new(port)))
+                Ok(Guard::Line(Line::new(port, self.watch.clone())))
             }
             Place::Serial { port, baud, parity, stop_bits } => {
                 let parity = match parity {
@@ -313,7 +323,7 @@ impl ModbusBus {
                 let stream = tokio_serial::SerialPortBuilderExt::open_native_async(builder)
                     .map_err(|e| format!("cannot open {name}: {e}"))?;
                 let port: Box<dyn Port> = Box::new(stream);
-                Ok(Guard::Line(Line::new(port)))
+                Ok(Guard::Line(Line::new(port, self.watch.clone())))
             }
         }
     }

@@ -94,6 +94,7 @@ fn simulated_meters_say_the_same_to_pymodbus_as_to_us() {
             let before = decode(&read(transport, place, question));
             let mut probe = house::gateway(["probe", "-c"]);
             let probed = house::run(probe.arg(&real).arg(meter));
+            probed.complains(0, &["→ ", "← ", "import    input 0x"]);
             let probed: Value = serde_json::from_str(&probed.well().out).unwrap();
             let probed = probed["import"].as_i64().unwrap();
             let after = decode(&read(transport, place, question));
