@@ -43,16 +43,21 @@ impl Bus {
             if timeout.is_zero() {
                 return Err(bad("the timeout is zero"));
             }
-            let serial = !matches!(place, Place::Tcp { .. });
+            let serial = !matches!(place, Place::Tcp { .. } | Place::Tls { .. });
             let silence = spec.turnaround.max(least);
             let bus = Arc::new(ModbusBus::new(id.clone(), place, timeout, silence, clock.clone()));
             Ok(Kind::Modbus { bus, serial })
         };
         let kind = match spec.kind {
-            BusKind::ModbusTcp { address, .. } | BusKind::RtuOverTcp { address, .. } if !has_port(&address) => {
+            BusKind::ModbusTcp { address, .. }
+            | BusKind::ModbusTls { address, .. }
+            | BusKind::RtuOverTcp { address, .. }
+                if !has_port(&address) =>
+            {
                 return Err(bad(&format!("{address:?} is not host:port")));
             }
             BusKind::ModbusTcp { address, timeout } => modbus(Place::Tcp { address }, timeout)?,
+            BusKind::ModbusTls { address, timeout, tls } => modbus(Place::Tls { address, tls }, timeout)?,
             BusKind::RtuOverTcp { address, timeout } => modbus(Place::RtuOverTcp { address }, timeout)?,
             BusKind::ModbusRtu { baud, .. } if !(300..=4_000_000).contains(&baud) => {
                 return Err(bad(&format!("{baud} baud is no speed of a serial port")));
@@ -61,7 +66,7 @@ impl Bus {
                 return Err(bad(&format!("{stop_bits} stop bits: there can be 1 or 2")));
             }
             BusKind::ModbusRtu { port, baud, parity, stop_bits, timeout } => {
-                modbus(Place::Serial { port, baud, parity, stop_bits }, timeout)?
+                modbus(Place::Serial { port, baud, parity, stop_bits, rs485: spec.rs485 }, timeout)?
             }
             BusKind::Mqtt(spec) if !has_port(&spec.broker) => {
                 return Err(bad(&format!("{:?} is not host:port", spec.broker)));

@@ -22,10 +22,12 @@ pub mod simulator;
 mod spec;
 pub mod sunspec;
 pub mod template;
+mod tls;
 pub mod traffic;
 
 pub use bus::Bus;
 pub use capability::{DeviceError, Meter, Outlook, Pace, Switch};
 pub use round::{Measured, Next, Round};
-pub use spec::{BusKind, BusSpec, Credentials, DeviceAddress, MqttSpec, Parity, SpecError};
+pub use spec::{BusKind, BusSpec, Credentials, DeviceAddress, MqttSpec, Parity, Rs485, SpecError};
 pub use template::{Library, Template, TemplateProblem};
+pub use tls::{Tls, TlsFile, TlsFiles};

@@ -1,5 +1,6 @@
 //! What the configuration says about buses and devices: plain data.
 
+use crate::tls::Tls;
 use domain::BusId;
 use std::fmt;
 use std::path::PathBuf;
@@ -15,13 +16,15 @@ pub struct BusSpec {
     pub kind: BusKind,
     /// The silence on a serial line from one frame to our next; never less than 3.5 characters there.
     pub turnaround: Duration,
+    /// How the kernel drives the direction of an RS-485 transceiver on a serial port; `None` where the adapter does.
+    pub rs485: Option<Rs485>,
 }
 
 impl BusSpec {
     /// A bus with the turnaround that the specification asks for.
     #[must_use]
     pub fn new(id: BusId, kind: BusKind) -> Self {
-        Self { id, turnaround: kind.turnaround(), kind }
+        Self { id, turnaround: kind.turnaround(), rs485: None, kind }
     }
 }
 
@@ -34,6 +37,15 @@ pub enum BusKind {
         address: String,
         /// How long a device may take to answer.
         timeout: Duration,
+    },
+    /// Modbus over TCP inside TLS.
+    ModbusTls {
+        /// `host:port`.
+        address: String,
+        /// How long a device may take to answer.
+        timeout: Duration,
+        /// How to tell the device from an impostor.
+        tls: Tls,
     },
     /// Modbus RTU on a serial port.
     ModbusRtu {
@@ -66,12 +78,23 @@ impl BusKind {
     #[must_use]
     pub fn turnaround(&self) -> Duration {
         match self {
-            Self::ModbusTcp { .. } | Self::Mqtt(_) => Duration::ZERO,
+            Self::ModbusTcp { .. } | Self::ModbusTls { .. } | Self::Mqtt(_) => Duration::ZERO,
             Self::ModbusRtu { baud, .. } if *baud > 19_200 => Duration::from_micros(1750),
             Self::ModbusRtu { baud, .. } => Duration::from_secs(77) / 2 / (*baud).max(1),
             Self::RtuOverTcp { .. } => Duration::from_micros(4010),
         }
     }
+}
+
+/// A transceiver whose direction the kernel drives by the RTS line (`TIOCSRS485`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rs485 {
+    /// RTS is low while we send, instead of high.
+    pub invert_rts: bool,
+    /// From RTS to the first bit, in whole milliseconds.
+    pub delay_before: Duration,
+    /// From the last bit to RTS, in whole milliseconds.
+    pub delay_after: Duration,
 }
 
 /// The parity bit of a serial port.

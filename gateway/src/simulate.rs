@@ -76,6 +76,11 @@ pub async fn serve(config: &Config, clock: &Clock) -> Result<Vec<Running>, Failu
                 serve_tcp(listener, devices).map_err(|e| failed(&e))?
             }
             BusKind::ModbusRtu { port, baud, .. } => serve_rtu(port, *baud, devices).map_err(|e| failed(&e))?,
+            BusKind::ModbusTls { address, .. } => {
+                return Err(failed(&format!(
+                    "{address}: the simulator has no certificate of its own; leave tls_ca out"
+                )));
+            }
             BusKind::RtuOverTcp { address, .. } => {
                 return Err(failed(&format!("{address}: a serial server cannot be simulated, only what is behind it")));
             }
@@ -98,6 +103,7 @@ pub fn describe(config: &Config) -> Vec<String> {
         let place = match &bus.spec.kind {
             BusKind::ModbusTcp { address, .. } => format!("modbus-tcp on {address}"),
             BusKind::ModbusRtu { port, baud, .. } => format!("modbus-rtu on {} at {baud} baud", port.display()),
+            BusKind::ModbusTls { address, .. } => format!("modbus-tcp with TLS on {address}"),
             BusKind::RtuOverTcp { address, .. } => format!("modbus-rtu through {address}"),
             BusKind::Mqtt(spec) => format!("mqtt through {}", spec.broker),
         };

@@ -11,4 +11,5 @@ mod noise;
 mod refusals;
 mod scan;
 mod templates;
+mod tls;
 mod traffic;
