@@ -237,7 +237,7 @@ impl Reader<'_> {
                 }
                 let (owner, timeout) = (address.clone(), timeout?);
                 let kind = match tcp {
-                    1 => match tls(table, &self.base, &address)? {
+                    1 => match tls(table, self.base, &address)? {
                         Some(tls) => BusKind::ModbusTls { address, timeout, tls },
                         None => BusKind::ModbusTcp { address, timeout },
                     },
