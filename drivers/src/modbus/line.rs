@@ -8,6 +8,7 @@
 //! would confirm an order that no device took. Answers to reads differ from their questions, so they teach whether
 //! the adapter echoes; after that, one copy of a write is dropped as the echo that it is.
 
+use super::alarm::Alarm;
 use crate::traffic::{Traffic, Watch};
 use std::io;
 use std::pin::Pin;
@@ -49,13 +50,10 @@ struct State {
 /// A handle on the line; clones share it. The protocol's client owns one and is thrown away after every doubt, while
 /// the port stays open.
 #[derive(Clone)]
-pub(crate) struct Line(Arc<Mutex<State>>);
+pub(crate) struct Line(Arc<Mutex<State>>, Arc<Alarm>);
 
 /// No frame is longer than 256 bytes; what is heard beyond twice that cannot belong to the answer.
 const MOST_HEARD: usize = 512;
-
-/// How much later than asked a timer may wake us.
-const TIMER: Duration = Duration::from_micros(1200);
 
 impl Line {
     pub fn new(port: Box<dyn Port>, watch: Watch) -> Self {
@@ -70,7 +68,7 @@ impl Line {
             echoes: None,
             watch,
         };
-        Self(Arc::new(Mutex::new(state)))
+        Self(Arc::new(Mutex::new(state)), Arc::new(Alarm::new()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -105,12 +103,7 @@ impl Line {
             if Instant::now() >= quiet_at || Instant::now() >= give_up {
                 break;
             }
-            // The timer counts in whole milliseconds, which on a quick line is as much as the silence itself: the last
-            // part of it is waited for by looking again and again, with everybody else served in between.
-            match quiet_at.checked_sub(TIMER).filter(|early| *early > Instant::now()) {
-                Some(early) => tokio::time::sleep_until(early).await,
-                None => tokio::task::yield_now().await,
-            }
+            self.1.wait_until(quiet_at).await;
         }
         let mut state = self.state();
         state.expected = Some(expected);

@@ -4,6 +4,7 @@
 //! that is under way and for nothing else. What comes late is told from what is awaited by the guards on the wire
 //! ([`Line`], [`Stream`]), so that a unit that is slow or dead costs its neighbours neither answers nor connections.
 
+mod alarm;
 mod device;
 mod gate;
 mod line;
