@@ -165,7 +165,7 @@ pub fn models(model: Option<&str>) -> Result<(), Failure> {
     }
     let mut text = String::new();
     for model in library.models().filter_map(|m| library.get(m)) {
-        text += &format!("{:<22} {:<8} {} {}\n", model.model, model.speaks(), model.vendor, model.name);
+        text += &format!("{:<22} {:<9} {} {}\n", model.model, model.speaks(), model.vendor, model.name);
     }
     print(&text)
 }

@@ -4,11 +4,13 @@ mod library;
 mod parse;
 mod plan;
 mod registers;
+mod telegram;
 
 pub use crate::document::Problem as TemplateProblem;
 pub use library::Library;
 pub use plan::Request;
 pub use registers::{Kind, Layout, Order, Part, RegisterField};
+pub use telegram::{Language, Obis, ObisField, ObisPart, TelegramMap};
 
 use std::fmt;
 
@@ -36,6 +38,8 @@ pub enum Protocol {
     Modbus(ModbusMap),
     /// Topics and payloads.
     Mqtt(MqttMap),
+    /// Telegrams with OBIS codes.
+    Telegram(TelegramMap),
 }
 
 impl Template {
@@ -50,6 +54,7 @@ impl Template {
         match self.protocol {
             Protocol::Modbus(_) => "Modbus",
             Protocol::Mqtt(_) => "MQTT",
+            Protocol::Telegram(_) => "telegrams",
         }
     }
 
@@ -58,6 +63,7 @@ impl Template {
     pub fn quiet(&self) -> Option<std::time::Duration> {
         match &self.protocol {
             Protocol::Mqtt(map) => Some(map.quiet),
+            Protocol::Telegram(map) => (map.language != Language::ModeC).then_some(map.quiet),
             Protocol::Modbus(_) => None,
         }
     }
@@ -68,6 +74,7 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => map.switch.map(|s| format!("{} {}", s.order.table.name(), s.order.address)),
             Protocol::Mqtt(map) => map.switch.as_ref().map(|s| s.command.clone()),
+            Protocol::Telegram(_) => None,
         }
     }
 
@@ -77,6 +84,7 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => !map.fields.is_empty(),
             Protocol::Mqtt(map) => !map.fields.is_empty(),
+            Protocol::Telegram(map) => !map.fields.is_empty(),
         }
     }
 
@@ -86,6 +94,7 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => map.switch.is_some(),
             Protocol::Mqtt(map) => map.switch.is_some(),
+            Protocol::Telegram(_) => false,
         }
     }
 
@@ -94,6 +103,7 @@ impl Template {
         let found: Vec<_> = match &self.protocol {
             Protocol::Modbus(map) => map.fields.iter().map(|f| f.quantity).collect(),
             Protocol::Mqtt(map) => map.fields.iter().map(|f| f.quantity).collect(),
+            Protocol::Telegram(map) => map.fields.iter().map(|f| f.quantity).collect(),
         };
         found.into_iter()
     }

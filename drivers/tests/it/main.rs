@@ -10,5 +10,6 @@ mod mqtt;
 mod noise;
 mod refusals;
 mod scan;
+mod telegrams;
 mod templates;
 mod traffic;
