@@ -37,6 +37,9 @@ pub fn serve_telegrams(link: &Path, device: SimDevice, period: Duration, clock: 
     Ok(Running::new(task.abort_handle()).with_link(link, name))
 }
 
+/// No meter whose maker is written in capitals answers sooner (IEC 62056-21, chapter 6.4.1).
+const REACTION: Duration = Duration::from_millis(200);
+
 struct Meter {
     line: Line,
     map: TelegramMap,
@@ -63,7 +66,7 @@ impl Meter {
         loop {
             self.line.baud = slow;
             self.hear(|heard| heard.ends_with(iec::SIGN_ON)).await?;
-            let began = Instant::now() + self.line.wire(iec::SIGN_ON.len());
+            let began = Instant::now() + self.line.wire(iec::SIGN_ON.len()) + REACTION;
             self.line.speak(IDENTIFICATION.as_bytes(), began).await?;
             let acknowledged = |heard: &[u8]| {
                 let speeds = [(b'0', slow), OFFERED];
@@ -73,7 +76,7 @@ impl Meter {
             let heard = tokio::time::timeout(Duration::from_secs(2), self.hear(|h| acknowledged(h).is_some())).await;
             let Ok(heard) = heard else { continue };
             let Some((_, baud)) = acknowledged(&heard?) else { continue };
-            let began = Instant::now() + self.line.wire(6);
+            let began = Instant::now() + self.line.wire(6) + REACTION;
             self.line.baud = baud;
             let data = self.telegram();
             self.line.speak(&data, began).await?;
