@@ -183,6 +183,24 @@ fn an_endless_telegram_takes_no_more_memory_than_a_long_one() {
 }
 
 #[test]
+fn both_checksums_of_sml_count() {
+    let map = map("sml");
+    let reading = Reading { import: Some(WattHours(4711)), ..Reading::empty(id(), Timestamp(0)) };
+    let mut file = wording::write(&map, &wording::entries(&map, &reading));
+    assert!(sml::parse(&file).is_ok());
+    let mut data: Vec<u8> = file[8..file.len() - 8].to_vec();
+    // That of the file.
+    *file.last_mut().unwrap() ^= 1;
+    assert_eq!(sml::parse(&file), Err(Torn::Checksum));
+    // That of the message, in a file whose own fits.
+    let padding = data.iter().rev().take_while(|byte| **byte == 0).count() - 1;
+    data.truncate(data.len() - padding);
+    let digit = data.windows(4).position(|bytes| bytes == [0x77, 0x07, 1, 0]).unwrap() + 5;
+    data[digit] ^= 1;
+    assert_eq!(sml::parse(&wording::transport(&data)), Err(Torn::Checksum));
+}
+
+#[test]
 fn a_claimed_length_makes_no_room() {
     // A list of 2^12 entries, of which none is there; and lists in lists.
     let deep = [0x71; 64];
