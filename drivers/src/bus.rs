@@ -3,7 +3,8 @@
 use crate::capability::{DeviceError, Meter, Switch};
 use crate::modbus::{ModbusBus, ModbusMeter, ModbusSwitchDevice, Place};
 use crate::mqtt::{MqttBus, MqttMeter, MqttSwitchDevice};
-use crate::spec::{BusKind, BusSpec, DeviceAddress, SpecError};
+use crate::spec::{BusKind, BusSpec, DeviceAddress, SpecError, TelegramPlace};
+use crate::telegram::{TelegramBus, TelegramMeter};
 use crate::template::{Protocol, Template};
 use crate::traffic::{Watch, Watcher};
 use domain::{BusId, Clock, MeterId, SwitchId};
@@ -22,6 +23,7 @@ pub struct Bus {
 enum Kind {
     Modbus { bus: Arc<ModbusBus>, serial: bool },
     Mqtt(Arc<MqttBus>),
+    Telegram(Arc<TelegramBus>),
 }
 
 impl fmt::Debug for Bus {
@@ -78,6 +80,17 @@ impl Bus {
                 link: OnceLock::new(),
                 watch: Watch::default(),
             })),
+            BusKind::Telegram(spec) => {
+                if let TelegramPlace::Tcp(address) = &spec.place
+                    && !has_port(address)
+                {
+                    return Err(bad(&format!("{address:?} is not host:port")));
+                }
+                if spec.baud.is_some_and(|baud| !(300..=4_000_000).contains(&baud)) {
+                    return Err(bad("that is no speed of a serial port"));
+                }
+                Kind::Telegram(Arc::new(TelegramBus { id: id.clone(), spec, clock, watch: Watch::default() }))
+            }
         };
         Ok(Self { id, kind })
     }
@@ -93,6 +106,7 @@ impl Bus {
         match &self.kind {
             Kind::Modbus { bus, .. } => bus.watch.set(watcher),
             Kind::Mqtt(bus) => bus.watch.set(watcher),
+            Kind::Telegram(bus) => bus.watch.set(watcher),
         }
     }
 
@@ -101,6 +115,7 @@ impl Bus {
         match &self.kind {
             Kind::Modbus { bus, .. } => bus.try_connect().await,
             Kind::Mqtt(bus) => bus.try_connect().await,
+            Kind::Telegram(bus) => bus.try_connect().await,
         }
     }
 
@@ -131,6 +146,10 @@ impl Bus {
             (Kind::Mqtt(bus), Protocol::Mqtt(map)) => {
                 Ok(Arc::new(MqttMeter::new(id, Arc::clone(bus), map.clone(), self.topic(&address)?)))
             }
+            (Kind::Telegram(bus), Protocol::Telegram(map)) => {
+                self.alone(&address)?;
+                Ok(Arc::new(TelegramMeter::new(id, Arc::clone(bus), map.clone())))
+            }
             _ => Err(self.wrong_bus(&template)),
         }
     }
@@ -152,6 +171,7 @@ impl Bus {
                 let map = map.switch.clone().ok_or_else(missing)?;
                 Ok(Arc::new(MqttSwitchDevice::new(Arc::clone(bus), map, self.topic(&address)?)))
             }
+            (Kind::Telegram(_), Protocol::Telegram(_)) => Err(missing()),
             _ => Err(self.wrong_bus(&template)),
         }
     }
@@ -160,6 +180,7 @@ impl Bus {
         let is = match self.kind {
             Kind::Modbus { .. } => "Modbus",
             Kind::Mqtt(_) => "MQTT",
+            Kind::Telegram(_) => "for telegrams",
         };
         SpecError::WrongBus { model: template.model.clone(), speaks: template.speaks(), bus: self.id.clone(), is }
     }
@@ -169,7 +190,7 @@ impl Bus {
         match address {
             DeviceAddress::Unit(unit) if !serial || (1..=247).contains(unit) => Ok(*unit),
             DeviceAddress::Unit(_) => Err(wrong("units on a serial line go from 1 to 247")),
-            DeviceAddress::Topic(_) => Err(wrong("devices on Modbus have a unit")),
+            DeviceAddress::Topic(_) | DeviceAddress::Alone => Err(wrong("devices on Modbus have a unit")),
         }
     }
 
@@ -180,7 +201,15 @@ impl Bus {
                 Err(wrong("a topic prefix is a text without wildcards"))
             }
             DeviceAddress::Topic(topic) => Ok(topic),
-            DeviceAddress::Unit(_) => Err(wrong("devices on MQTT have a topic")),
+            DeviceAddress::Unit(_) | DeviceAddress::Alone => Err(wrong("devices on MQTT have a topic")),
+        }
+    }
+
+    fn alone(&self, address: &DeviceAddress) -> Result<(), SpecError> {
+        let wanted = "a meter that speaks telegrams is alone on its bus";
+        match address {
+            DeviceAddress::Alone => Ok(()),
+            other => Err(SpecError::WrongAddress { address: other.clone(), bus: self.id.clone(), wanted }),
         }
     }
 }

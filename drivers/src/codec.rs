@@ -5,12 +5,12 @@
 mod ratio;
 mod registers;
 
+pub(crate) use ratio::Ratio;
 pub(crate) use registers::{decode, encode, scatter};
 
 use crate::capability::DeviceError;
 use crate::template::{Factor, Quantity, Scaling};
 use domain::{Amps, Hertz, Reading, Volts, WattHours, Watts};
-use ratio::Ratio;
 
 /// A number on its way between a device and us. Integers stay exact all the way.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,6 +117,11 @@ fn own(reading: &Reading, quantity: Quantity, scaling: &Scaling) -> Option<Raw> 
     }?;
     let value = ours.unscaled(scaling.factor)?;
     if scaling.invert { value.negated() } else { Some(value) }
+}
+
+/// A quantity in our base unit, to the nearest thousandth.
+pub(crate) fn thousandths(reading: &Reading, quantity: Quantity, scaling: &Scaling) -> Option<Ratio> {
+    own(reading, quantity, scaling)?.shifted(3)?.rounded().and_then(|n| Ratio::whole(n.into()).shifted(-3))
 }
 
 /// The number in a JSON value; `None` for null or a key that is not there, an error for anything that is no number.

@@ -1,5 +1,5 @@
-//! The outside world: meters and switches behind Modbus (TCP and RTU) and MQTT, device models as data, and a
-//! simulator that speaks the same protocols on real sockets.
+//! The outside world: meters and switches behind Modbus (TCP and RTU) and MQTT, meters that speak telegrams, device
+//! models as data, and a simulator that speaks the same protocols on real sockets.
 //!
 //! - [`Meter`] and [`Switch`] are what a device can do; [`DeviceError`] is why it did not.
 //! - [`Bus`] owns one port and hands out the devices behind it; [`Round`] says whose turn it is there.
@@ -21,6 +21,7 @@ pub mod scan;
 pub mod simulator;
 mod spec;
 pub mod sunspec;
+mod telegram;
 pub mod template;
 mod tls;
 pub mod traffic;
@@ -28,6 +29,8 @@ pub mod traffic;
 pub use bus::Bus;
 pub use capability::{DeviceError, Meter, Outlook, Pace, Switch};
 pub use round::{Measured, Next, Round};
-pub use spec::{BusKind, BusSpec, Credentials, DeviceAddress, MqttSpec, Parity, Rs485, SpecError};
+pub use spec::{
+    BusKind, BusSpec, Credentials, DeviceAddress, MqttSpec, Parity, Rs485, SpecError, TelegramPlace, TelegramSpec,
+};
 pub use template::{Library, Template, TemplateProblem};
 pub use tls::{Tls, TlsFile, TlsFiles};

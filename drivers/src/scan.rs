@@ -100,7 +100,7 @@ async fn read(bus: &Bus, unit: u8, template: &Arc<Template>) -> Result<Reading, 
 fn first_table(template: &Template) -> &'static str {
     match &template.protocol {
         Protocol::Modbus(map) => map.fields.first().map_or("", |f| f.table.name()),
-        Protocol::Mqtt(_) => "",
+        Protocol::Mqtt(_) | Protocol::Telegram(_) => "",
     }
 }
 

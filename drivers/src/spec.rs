@@ -70,6 +70,8 @@ pub enum BusKind {
     },
     /// An MQTT broker.
     Mqtt(MqttSpec),
+    /// One meter that speaks telegrams.
+    Telegram(TelegramSpec),
 }
 
 impl BusKind {
@@ -78,7 +80,7 @@ impl BusKind {
     #[must_use]
     pub fn turnaround(&self) -> Duration {
         match self {
-            Self::ModbusTcp { .. } | Self::ModbusTls { .. } | Self::Mqtt(_) => Duration::ZERO,
+            Self::ModbusTcp { .. } | Self::ModbusTls { .. } | Self::Mqtt(_) | Self::Telegram(_) => Duration::ZERO,
             Self::ModbusRtu { baud, .. } if *baud > 19_200 => Duration::from_micros(1750),
             Self::ModbusRtu { baud, .. } => Duration::from_secs(77) / 2 / (*baud).max(1),
             Self::RtuOverTcp { .. } => Duration::from_micros(4010),
@@ -135,6 +137,28 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// How to reach a meter that speaks telegrams. What is left out is what its template says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelegramSpec {
+    /// The port that it alone is on.
+    pub place: TelegramPlace,
+    /// Bits per second; of a meter that is asked, those of the first question.
+    pub baud: Option<u32>,
+    /// None goes with 8 data bits, even and odd with 7.
+    pub parity: Option<Parity>,
+    /// How long a connection may take, and a meter that is asked from one byte to the next.
+    pub timeout: Duration,
+}
+
+/// A port with one meter on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TelegramPlace {
+    /// A device file.
+    Serial(PathBuf),
+    /// `host:port` of a serial server or of an adapter on the network, which passes bytes along as they are.
+    Tcp(String),
+}
+
 /// Where on its bus a device is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceAddress {
@@ -142,6 +166,8 @@ pub enum DeviceAddress {
     Unit(u8),
     /// What stands for `{topic}` in an MQTT template.
     Topic(String),
+    /// Nowhere in particular: its bus has no other.
+    Alone,
 }
 
 impl fmt::Display for DeviceAddress {
@@ -149,6 +175,7 @@ impl fmt::Display for DeviceAddress {
         match self {
             Self::Unit(unit) => write!(f, "unit {unit}"),
             Self::Topic(topic) => write!(f, "topic {topic:?}"),
+            Self::Alone => f.write_str("the only place"),
         }
     }
 }

@@ -31,6 +31,17 @@ pub enum Traffic<'a> {
         /// The payload.
         payload: &'a [u8],
     },
+    /// An entry of a telegram.
+    Entry {
+        /// Its OBIS code.
+        code: &'a str,
+        /// The digits as they were said.
+        value: &'a str,
+        /// The power of ten that they are multiplied by.
+        exponent: i8,
+        /// The unit, if one was said.
+        unit: &'a str,
+    },
 }
 
 /// Is shown everything that goes over a bus, as it goes.

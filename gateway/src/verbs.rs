@@ -166,7 +166,7 @@ pub fn models(model: Option<&str>) -> Result<(), Failure> {
     }
     let mut text = String::new();
     for model in library.models().filter_map(|m| library.get(m)) {
-        text += &format!("{:<22} {:<8} {} {}\n", model.model, model.speaks(), model.vendor, model.name);
+        text += &format!("{:<22} {:<9} {} {}\n", model.model, model.speaks(), model.vendor, model.name);
     }
     print(&text)
 }
@@ -181,6 +181,8 @@ fn watcher(template: &Arc<drivers::Template>) -> Watcher {
             Traffic::Answer(bytes) => eprintln!("←{}", hex(bytes)),
             Traffic::Ignored(bytes) => eprintln!("ignored:{}", hex(bytes)),
             Traffic::Message { topic, payload } => eprintln!("← {topic} {}", String::from_utf8_lossy(payload)),
+            Traffic::Entry { code, value, exponent: 0, unit } => eprintln!("← {code:<16} {value} {unit}"),
+            Traffic::Entry { code, value, exponent, unit } => eprintln!("← {code:<16} {value}e{exponent} {unit}"),
             Traffic::Registers { .. } => {}
         }
         for meaning in meanings(&template, traffic) {

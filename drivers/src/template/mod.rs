@@ -4,11 +4,13 @@ mod library;
 mod parse;
 mod plan;
 mod registers;
+mod telegram;
 
 pub use crate::document::Problem as TemplateProblem;
 pub use library::Library;
 pub use plan::Request;
 pub use registers::{Kind, Layout, Order, Part, RegisterField};
+pub use telegram::{Language, Obis, ObisField, ObisPart, TelegramMap};
 
 use domain::{Guard, WattHours, Watts};
 use std::fmt;
@@ -37,6 +39,8 @@ pub enum Protocol {
     Modbus(ModbusMap),
     /// Topics and payloads.
     Mqtt(MqttMap),
+    /// Telegrams with OBIS codes.
+    Telegram(TelegramMap),
 }
 
 impl Template {
@@ -51,6 +55,7 @@ impl Template {
         match self.protocol {
             Protocol::Modbus(_) => "Modbus",
             Protocol::Mqtt(_) => "MQTT",
+            Protocol::Telegram(_) => "telegrams",
         }
     }
 
@@ -59,6 +64,7 @@ impl Template {
     pub fn quiet(&self) -> Option<std::time::Duration> {
         match &self.protocol {
             Protocol::Mqtt(map) => Some(map.quiet),
+            Protocol::Telegram(map) => (map.language != Language::ModeC).then_some(map.quiet),
             Protocol::Modbus(_) => None,
         }
     }
@@ -69,6 +75,7 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => map.switch.map(|s| format!("{} {}", s.order.table.name(), s.order.address)),
             Protocol::Mqtt(map) => map.switch.as_ref().map(|s| s.command.clone()),
+            Protocol::Telegram(_) => None,
         }
     }
 
@@ -78,6 +85,7 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => !map.fields.is_empty(),
             Protocol::Mqtt(map) => !map.fields.is_empty(),
+            Protocol::Telegram(map) => !map.fields.is_empty(),
         }
     }
 
@@ -87,6 +95,7 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => map.switch.is_some(),
             Protocol::Mqtt(map) => map.switch.is_some(),
+            Protocol::Telegram(_) => false,
         }
     }
 
@@ -99,6 +108,7 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
             Protocol::Mqtt(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
+            Protocol::Telegram(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
         }
     }
 

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 mod number;
 mod places;
+mod telegram;
 
 const WORD: std::ops::Range<i128> = 0..0x1_0000;
 
@@ -41,9 +42,10 @@ fn read(root: &Section<'_, '_>) -> Option<Template> {
     let (vendor, name, source) =
         (root.required_text("vendor"), root.required_text("name"), root.required_text("source"));
     let notes = root.text("notes");
-    let protocol = match root.required_choice("protocol", &[("modbus", true), ("mqtt", false)])? {
-        true => modbus(root).map(Protocol::Modbus),
-        false => mqtt(root).map(Protocol::Mqtt),
+    let protocol = match root.required_choice("protocol", &[("modbus", 0), ("mqtt", 1), ("telegram", 2)])? {
+        0 => modbus(root).map(Protocol::Modbus),
+        1 => mqtt(root).map(Protocol::Mqtt),
+        _ => telegram::telegram(root).map(Protocol::Telegram),
     };
     root.close();
     Some(Template { model: model?, vendor: vendor?, name: name?, source: source?, notes, protocol: protocol? })

@@ -10,6 +10,7 @@ mod mqtt;
 mod noise;
 mod refusals;
 mod scan;
+mod telegrams;
 mod templates;
 mod tls;
 mod traffic;

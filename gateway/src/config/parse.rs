@@ -2,6 +2,7 @@
 
 mod devices;
 mod fields;
+mod telegram;
 mod wire;
 
 pub(crate) use fields::span;
@@ -206,7 +207,7 @@ impl Reader<'_> {
         client_id: String,
         broker: Option<&Broker>,
     ) -> Option<(BusKind, Option<String>)> {
-        let kinds = [("modbus-rtu", 0), ("modbus-tcp", 1), ("modbus-rtu-over-tcp", 2), ("mqtt", 3)];
+        let kinds = [("modbus-rtu", 0), ("modbus-tcp", 1), ("modbus-rtu-over-tcp", 2), ("mqtt", 3), ("telegram", 4)];
         let patience = Duration::from_millis(10)..=Duration::from_secs(60);
         let Some(kind) = table.required_choice("kind", &kinds) else {
             // Which keys belong here follows from the kind, so none of them is called unknown.
@@ -245,6 +246,7 @@ impl Reader<'_> {
                 };
                 Some((kind, Some(owner)))
             }
+            4 => self.telegram_bus(table),
             _ => {
                 let text = table.required_text("broker")?;
                 let users = self.users(table);
