@@ -6,10 +6,10 @@
 
 mod device;
 mod gate;
-mod line;
+pub(crate) mod line;
 mod patience;
-mod plan;
-mod stream;
+pub(crate) mod plan;
+pub(crate) mod stream;
 
 pub(crate) use device::{ModbusMeter, ModbusSwitchDevice};
 pub(crate) use line::{crc, crc_fits};
@@ -296,7 +296,7 @@ impl ModbusBus {
 
     async fn connect(&self) -> Result<Guard, String> {
         match &self.place {
-            Place::Tcp { address } => Ok(Guard::Stream(Stream::new(self.connect_tcp(address).await?))),
+            Place::Tcp { address } => Ok(Guard::Stream(Stream::new(Box::new(self.connect_tcp(address).await?)))),
             Place::RtuOverTcp { address } => {
                 let port: Box<dyn Port> = Box::new(self.connect_tcp(address).await?);
                 Ok(Guard::Line(Line::new(port)))
@@ -341,7 +341,7 @@ impl ModbusBus {
 }
 
 /// What the answer to `request` looks like.
-fn expected(unit: u8, request: &Request<'_>) -> Result<Expected, DeviceError> {
+pub(crate) fn expected(unit: u8, request: &Request<'_>) -> Result<Expected, DeviceError> {
     let read = |function, bytes: u16| {
         let bytes = u8::try_from(bytes).map_err(|_| DeviceError::nonsense("the request is too long"))?;
         Ok(Expected { unit, function, len: usize::from(bytes) + 5, bytes: Some(bytes) })

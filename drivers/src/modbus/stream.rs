@@ -3,15 +3,15 @@
 //! A late answer is known by its number and dropped, so that a unit that is slow or dead behind a gateway costs the
 //! units beside it no new connection.
 
+use super::line::Port;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 struct State {
-    stream: TcpStream,
+    stream: Box<dyn Port>,
     heard: Vec<u8>,
     passed: Vec<u8>,
     awaited: Option<u16>,
@@ -24,7 +24,7 @@ struct State {
 pub(crate) struct Stream(Arc<Mutex<State>>);
 
 impl Stream {
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(stream: Box<dyn Port>) -> Self {
         let state = State { stream, heard: Vec::new(), passed: Vec::new(), awaited: None, next: 0 };
         Self(Arc::new(Mutex::new(state)))
     }
