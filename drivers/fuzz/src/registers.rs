@@ -72,9 +72,11 @@ fn one(field: &RegisterField, words: &[u16]) {
     let most = if energy || field.quantity == Quantity::Power { 1e12 } else { 1e6 };
     if let Some(value) = value.filter(|value| value.abs() < most && !limited && !absent) {
         let again = written(field, &reading);
-        // Several numbers with steps of their own do not add up to everything: then the device says that it has none.
-        let sum = field.kind.parts.len() > 1;
-        if sum && field.kind.parts.iter().all(|part| plain(part, &again[usize::from(part.offset)..]) == nothing(part)) {
+        // Several numbers with steps of their own do not add up to everything, and with the power of ten that simulated
+        // devices give not every value has room: then the device says that it has none.
+        let loose = field.kind.parts.len() > 1 || field.kind.parts.iter().any(|part| part.exponent.is_some());
+        if loose && field.kind.parts.iter().all(|part| plain(part, &again[usize::from(part.offset)..]) == nothing(part))
+        {
             return;
         }
         let back = read(field, &again).ok().and_then(|reading| self::value(&reading, field.quantity));
