@@ -7,11 +7,11 @@
 mod alarm;
 mod device;
 mod gate;
-mod line;
+pub(crate) mod line;
 mod patience;
 mod place;
-mod plan;
-mod stream;
+pub(crate) mod plan;
+pub(crate) mod stream;
 
 pub(crate) use device::{ModbusMeter, ModbusSwitchDevice};
 pub(crate) use line::{crc, crc_fits};
@@ -284,7 +284,7 @@ impl ModbusBus {
 }
 
 /// What the answer to `request` looks like.
-fn expected(unit: u8, request: &Request<'_>) -> Result<Expected, DeviceError> {
+pub(crate) fn expected(unit: u8, request: &Request<'_>) -> Result<Expected, DeviceError> {
     let read = |function, bytes: u16| {
         let bytes = u8::try_from(bytes).map_err(|_| DeviceError::nonsense("the request is too long"))?;
         Ok(Expected { unit, function, len: usize::from(bytes) + 5, bytes: Some(bytes) })

@@ -8,7 +8,7 @@ mod curve;
 mod mqtt;
 mod process;
 mod rtu;
-mod slave;
+pub(crate) mod slave;
 mod store;
 mod street;
 mod tcp;
