@@ -18,8 +18,10 @@ pub fn check(bytes: &[u8]) {
     };
     let at = Address::ZERO;
     let mut errors = Vec::new();
-    let mut number = |found: Result<u128, ChainError>| match found {
+    let mut number = |id: u64, found: Result<u128, ChainError>| match found {
         Ok(number) => {
+            let whole = result.as_ref().filter(|_| mode % 4 >= 2);
+            assert!(whole.is_none_or(|answer| answer["id"] == id), "taken for the answer to request {id}: {whole:?}");
             if let (Some(Value::String(text)), 0) = (&result, mode % 4) {
                 let digits = text.trim_start_matches("0x").trim_start_matches('0').to_lowercase();
                 assert_eq!(format!("{number:x}").trim_start_matches('0'), digits);
@@ -27,9 +29,9 @@ pub fn check(bytes: &[u8]) {
         }
         Err(error) => errors.push(error),
     };
-    number(node.chain_id().map(u128::from));
-    number(node.nonce(at).map(u128::from));
-    number(node.estimate_gas(at, &Call::default()).map(u128::from));
+    number(1, node.chain_id().map(u128::from));
+    number(2, node.nonce(at).map(u128::from));
+    number(3, node.estimate_gas(at, &Call::default()).map(u128::from));
     errors.extend(node.balance(at).err().into_iter().chain(node.fees().err()));
     errors.extend(node.head().err().into_iter().chain(node.call(at, &Call::default()).err()));
     errors.extend(node.send(&[1, 2, 3]).err().into_iter().chain(node.code(at).err()).chain(node.block_hash(7).err()));

@@ -30,7 +30,8 @@ fn open(folder: &Path) -> std::result::Result<EmbeddedChain, EmbeddedError> {
 /// A chain of four blocks: a transfer, the contract, an account and a payment into it.
 struct Kept {
     file: Vec<u8>,
-    hashes: Vec<B256>,
+    /// What the chain says of each block.
+    blocks: Vec<Value>,
     /// Where each record's payload lies.
     payloads: Vec<std::ops::Range<usize>>,
 }
@@ -53,7 +54,7 @@ static KEPT: LazyLock<Kept> = LazyLock::new(|| {
         let tx = Transaction { chain_id: 7, nonce, fees, gas_limit: 5_000_000, call };
         chain.send(&tx.sign(&key).expect("a key signs").raw).expect("it is a good transaction");
     }
-    let hashes = (0..=4).map(|number| chain.block_hash(number).expect("a block").expect("it is there")).collect();
+    let blocks = (0..=4).map(|number| block(&chain, number)).collect();
     let file = std::fs::read(folder.path().join("chain.log")).expect("the file");
     let (mut payloads, mut at) = (Vec::new(), PREAMBLE);
     while let Some(length) = file.get(at + 4..at + 8) {
@@ -63,12 +64,12 @@ static KEPT: LazyLock<Kept> = LazyLock::new(|| {
         payloads.push(start..at);
     }
     assert_eq!((payloads.len(), at), (4, file.len()));
-    Kept { file, hashes, payloads }
+    Kept { file, blocks, payloads }
 });
 
 /// A file opens or the error says what is wrong with it, by its name. A file that was written here and then
-/// damaged opens as a chain that the first blocks of the old one are, and no other block. Whatever opens, whoever made
-/// it, can be asked for all of its blocks, and opens again as the same. A record is taken only in the spelling in which
+/// damaged opens as a chain that the first blocks of the old one are, with all that happened in them, and no other block.
+/// Whatever opens, whoever made it, is a chain of blocks that can be asked for, and opens again as the same. A record is taken only in the spelling in which
 /// it would be written.
 pub fn check(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
@@ -90,20 +91,30 @@ pub fn check(bytes: &[u8]) {
         }
     };
     let head = chain.head().expect("a head");
-    let kept = |number| usize::try_from(number).ok().and_then(|number| KEPT.hashes.get(number)).copied();
+    let mut parent = B256::ZERO;
     for number in 0..=head.number {
-        let hash = chain.block_hash(number).expect("the index").expect("it is below the head");
-        assert!(mode % 4 == 1 || mode % 4 == 3 || kept(number) == Some(hash), "block {number} is new");
-        let block = ask(&chain, "eth_getBlockByNumber", json!([format!("{number:#x}"), true]));
-        assert_eq!(block["result"]["hash"], format!("{hash}"), "{block}");
-        for transaction in block["result"]["transactions"].as_array().into_iter().flatten() {
-            let _ = ask(&chain, "eth_getTransactionReceipt", json!([transaction["hash"]]));
+        let found = block(&chain, number);
+        assert_eq!(found["block"]["parentHash"], format!("{parent}"), "{found} does not follow");
+        parent = chain.block_hash(number).expect("the index").expect("it is below the head");
+        assert_eq!(found["block"]["hash"], format!("{parent}"));
+        if matches!(mode % 4, 0 | 2) {
+            let kept = usize::try_from(number).ok().and_then(|number| KEPT.blocks.get(number));
+            assert_eq!(Some(&found), kept, "block {number} is new");
         }
     }
     let _ = ask(&chain, "eth_getLogs", json!([{ "fromBlock": "0x0" }]));
     let _ = ask(&chain, "eth_feeHistory", json!(["0x10", "latest", [50]]));
     drop(chain);
     assert_eq!(open(folder.path()).expect("it has opened before").head(), Ok(head));
+}
+
+/// A block with all that happened in it.
+fn block(chain: &EmbeddedChain, number: u64) -> Value {
+    let block = ask(chain, "eth_getBlockByNumber", json!([format!("{number:#x}"), true]))["result"].take();
+    let of =
+        |transaction: &Value| ask(chain, "eth_getTransactionReceipt", json!([transaction["hash"]]))["result"].take();
+    let receipts: Vec<Value> = block["transactions"].as_array().into_iter().flatten().map(of).collect();
+    json!({ "block": block, "receipts": receipts })
 }
 
 fn ask(chain: &EmbeddedChain, method: &str, params: Value) -> Value {

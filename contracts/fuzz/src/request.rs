@@ -32,8 +32,8 @@ static STREET: LazyLock<Street> = LazyLock::new(|| {
     Street { chain, _folder: folder }
 });
 
-/// A body is answered by one object for one request and by at most as many as there are for a batch, each with the id of its
-/// request and with either a result or an error in words; only notifications have no answer. Nothing that is asked
+/// A body is answered by one object for one request and by as many as there are for a batch, in turn, each with the id of
+/// its request and with either a result or an error in words; only notifications have no answer. Nothing that is asked
 /// changes the chain.
 pub fn check(bytes: &[u8]) {
     let chain = &STREET.chain;
@@ -42,35 +42,37 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(chain.head(), before);
     let request: Option<Value> = serde_json::from_slice(bytes).ok();
     if answer.is_empty() {
-        let silent = |request: &Value| request.is_object() && request.get("id").is_none();
         let request = request.expect("what is no JSON is answered");
         assert!(silent(&request) || request.as_array().is_some_and(|list| list.iter().all(silent)), "{request}");
         return;
     }
     match (serde_json::from_slice(&answer).expect("an answer in JSON"), request) {
         (Value::Array(answers), Some(Value::Array(requests))) => {
-            assert!(!answers.is_empty() && answers.len() <= requests.len());
-            let mut ids = requests.iter().map(|request| request.get("id").cloned().unwrap_or_default());
-            for answer in &answers {
-                fits(answer);
-                assert!(
-                    answer["id"].is_null() || answer["id"].is_f64() || ids.any(|id| id == answer["id"]),
-                    "{answer} is out of turn"
-                );
+            let asked = requests.iter().filter(|request| !silent(request));
+            assert_eq!(answers.len(), asked.clone().count());
+            for (answer, request) in answers.iter().zip(asked) {
+                fits(answer, request.get("id"));
             }
         }
         (answer, request) => {
-            fits(&answer);
-            let id = request.and_then(|request| request.get("id").cloned()).unwrap_or_default();
-            // The specification knows no fractions there, and the last bit of one may be read in another way.
-            assert!(answer["id"].is_null() || answer["id"].is_f64() || answer["id"] == id, "{answer} to {id}");
+            assert!(request.as_ref().is_none_or(|request| !silent(request)), "{answer}");
+            fits(&answer, request.as_ref().and_then(|request| request.get("id")));
         }
     }
 }
 
-fn fits(answer: &Value) {
+/// Whether it is a notification: a whole request, but for the id.
+fn silent(request: &Value) -> bool {
+    let whole = request["jsonrpc"] == "2.0" && request["method"].is_string();
+    request.is_object() && request.get("id").is_none() && whole
+}
+
+fn fits(answer: &Value, id: Option<&Value>) {
     assert_eq!(answer["jsonrpc"], "2.0");
     assert_eq!(answer.as_object().map(|object| object.len()), Some(3), "{answer}");
+    // The specification knows no fractions in an id, and the last bit of one may be read in another way.
+    let id_fits = answer["id"].is_null() || answer["id"].is_f64() || Some(&answer["id"]) == id;
+    assert!(id_fits, "{answer} to {id:?}");
     if let Some(error) = answer.get("error") {
         let words = error["message"].as_str().unwrap_or_default();
         assert!(error["code"].is_i64() && !words.is_empty() && words.chars().count() <= 500, "{answer}");

@@ -103,6 +103,8 @@ fn question(u: &mut Unstructured<'_>, wire: &Wire, line: &mut Serial) -> Result<
     let wanted = Wanted { unit, function, len, bytes };
     assert!(line.say(&sent).is_ready());
     let (mut heard, mut passed) = (Vec::new(), Vec::new());
+    // A client that was given up leaves in the guard what it has not read yet.
+    let impatient = u.ratio(1, 4)?;
     for _ in 0..u.int_in_range(0..=6)? {
         let chunk = said(u, &right, &sent)?;
         heard.extend_from_slice(&chunk);
@@ -110,6 +112,9 @@ fn question(u: &mut Unstructured<'_>, wire: &Wire, line: &mut Serial) -> Result<
         let room = u.int_in_range(1..=300)?;
         while let Poll::Ready(some) = line.hear(room) {
             passed.extend(some.expect("the port is open"));
+            if impatient {
+                return Ok(());
+            }
         }
     }
     let first = heard.windows(sent.len()).position(|window| window == sent);
@@ -143,12 +148,18 @@ fn answer(unit: u8, function: u8, quantity: u16) -> Vec<u8> {
 
 /// What comes over the line at once.
 fn said(u: &mut Unstructured<'_>, right: &[u8], sent: &[u8]) -> Result<Vec<u8>> {
-    let mut chunk = match u.int_in_range(0..=5)? {
+    let mut chunk = match u.int_in_range(0..=6)? {
         0 => right.to_vec(),
         1 => sent.to_vec(),
         2 => framed(&[right[0], right[1] | 0x80, u.arbitrary()?]),
         3 => [sent, right].concat(),
         4 => framed(&right[..u.int_in_range(1..=right.len())?]),
+        5 => {
+            // Another unit's, or to another question.
+            let mut body = right[..right.len() - 2].to_vec();
+            body[u.int_in_range(0..=2)?] ^= u.int_in_range(1..=3)?;
+            framed(&body)
+        }
         _ => {
             let len = u.int_in_range(0..=40)?;
             u.bytes(len.min(u.len()))?.to_vec()

@@ -41,7 +41,7 @@ fn text(u: &mut Unstructured<'_>) -> Result<String> {
             continue;
         }
         line(format!("[{quantity}]\ntable = \"{}\"", u.choose(&["input", "holding"])?));
-        for flag in ["invert = true", "min = -1000", "max = 1000000.5"] {
+        for flag in ["invert = true", "min = -10", "max = 100.5"] {
             if u.ratio(1, 8)? {
                 line(flag.to_owned());
             }
