@@ -120,8 +120,8 @@ struct News {
 /// The receiving end of the task that listens.
 struct Ear {
     news: watch::Receiver<News>,
-    /// How many telegrams had come when the last one was taken.
-    taken: u64,
+    /// What the reader knows already.
+    told: News,
     task: tokio::task::AbortHandle,
 }
 
@@ -135,18 +135,17 @@ impl Ear {
     fn new(bus: &Arc<TelegramBus>, map: &Arc<TelegramMap>) -> Self {
         let (tell, news) = watch::channel(News::default());
         let task = tokio::spawn(listen(Arc::clone(bus), Arc::clone(map), tell)).abort_handle();
-        Self { news, taken: 0, task }
+        Self { news, told: News::default(), task }
     }
 
     /// The newest telegram, if it was not taken before; else the next one.
     async fn next(&mut self, bus: &TelegramBus, quiet: Duration) -> Result<(Arc<Telegram>, Instant), DeviceError> {
         let begun = Instant::now();
-        let before = self.news.borrow().clone();
         let mut until = begun + GRACE.min(quiet);
         loop {
             let news = self.news.borrow_and_update().clone();
-            if let Some(newest) = news.newest.filter(|_| news.good > self.taken) {
-                self.taken = news.good;
+            if let Some(newest) = news.newest.clone().filter(|_| news.good > self.told.good) {
+                self.told = news;
                 return Ok(newest);
             }
             match timeout_at(until, self.news.changed()).await {
@@ -154,24 +153,24 @@ impl Ear {
                 Ok(Err(_)) => return Err(bus.broken("nobody listens to it any more")),
                 Err(_) => {}
             }
-            if let Some(problem) = news.problem {
-                return Err(bus.broken(problem));
-            }
-            if until < begun + quiet {
+            if news.problem.is_none() && until < begun + quiet {
                 until = begun + quiet;
                 continue;
             }
-            let (torn, bytes) = (news.torn - before.torn, news.bytes - before.bytes);
-            return Err(match news.why_torn {
-                Some(why) if torn > 0 => bus.broken(format!(
-                    "{torn} telegrams in {} s and none of them whole; of the last one {why}",
-                    quiet.as_secs()
+            let since = std::mem::replace(&mut self.told, news.clone());
+            let (torn, bytes) = (news.torn - since.torn, news.bytes - since.bytes);
+            return Err(match (news.why_torn, news.problem) {
+                (Some(why), _) if torn > 0 => {
+                    bus.broken(format!("{torn} telegrams and none of them whole; of the last one {why}"))
+                }
+                (_, Some(problem)) if bytes > 0 => {
+                    bus.broken(format!("{bytes} bytes and no telegram among them, and then: {problem}"))
+                }
+                (_, None) if bytes > 0 => bus.broken(format!(
+                    "{bytes} bytes and no telegram among them: are baud, parity and model the right ones?"
                 )),
-                _ if bytes > 0 => bus.broken(format!(
-                    "{bytes} bytes in {} s and no telegram among them: are baud, parity and model right?",
-                    quiet.as_secs()
-                )),
-                _ => DeviceError::Silent { waited: quiet },
+                (_, Some(problem)) => bus.broken(problem),
+                (_, None) => DeviceError::Silent { waited: quiet },
             });
         }
     }

@@ -68,7 +68,7 @@ async fn a_torn_telegram_is_passed_over_and_the_next_whole_one_is_read() {
     // Nothing but torn ones is an error, and it says so.
     stream.write_all(&torn(5)).await.unwrap();
     let error = import(&*meter).await.unwrap_err();
-    assert!(error.contains("1 telegrams in 1 s and none of them whole; of the last one its checksum"), "{error}");
+    assert!(error.contains("1 telegrams and none of them whole; of the last one its checksum"), "{error}");
     let (mut stream, _) = listener.accept().await.unwrap();
     stream.write_all(&p1(6)).await.unwrap();
     assert_eq!(import(&*meter).await, Ok(6));
@@ -124,7 +124,7 @@ async fn noise_at_a_wrong_speed_is_reported_as_such() {
         stream
     };
     let (read, _stream) = tokio::join!(import(&*meter), speaking);
-    assert!(read.as_ref().is_err_and(|e| e.contains("500 bytes in 1 s and no telegram among them")), "{read:?}");
+    assert!(read.as_ref().is_err_and(|e| e.contains("500 bytes and no telegram among them")), "{read:?}");
 }
 
 #[tokio::test]
