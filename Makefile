@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz bench contracts lint clean
+.PHONY: help build demo test fuzz bench peers contracts lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -32,6 +32,11 @@ lint: ## what .ci/run checks besides tests
 
 bench: build ## the figures in the READMEs
 	./target/release/microgrid-gateway bench
+
+peers: build ## our acquisition beside other gateways', about 15 minutes; installs those
+	@drivers/peers/install
+	cargo build --release --locked -p drivers --example field --example back_to_back
+	python3 drivers/peers/compare.py $(PEERS)
 
 clean: ## everything that was built or installed here
 	rm -rf target .venv contracts/node_modules */fuzz/target

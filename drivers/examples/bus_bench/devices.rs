@@ -1,11 +1,9 @@
 //! The far ends: a server with 50 units on one port, and a serial line that keeps the time of its wire.
 
-use nix::fcntl::OFlag;
-use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+use crate::wire::{crc, pty, silence, wait_until};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,17 +13,6 @@ use std::time::{Duration, Instant};
 fn registers() -> Vec<u8> {
     let floats = (0..10).flat_map(|_| 1.5_f32.to_be_bytes());
     [4, 40].into_iter().chain(floats).collect()
-}
-
-/// Waits more exactly than a runtime's timer does.
-fn wait_until(at: Instant) {
-    while let Some(left) = at.checked_duration_since(Instant::now()) {
-        if left > Duration::from_micros(300) {
-            std::thread::park_timeout(left - Duration::from_micros(200));
-        } else {
-            std::hint::spin_loop();
-        }
-    }
 }
 
 /// Modbus TCP; units in `silent` never answer, all others after `delay`, one after the other.
@@ -78,16 +65,8 @@ pub struct Line {
 
 impl Line {
     pub fn start(baud: u32, dead: Vec<u8>) -> Self {
-        let master = nix::pty::posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY).expect("a pseudo-terminal");
-        nix::pty::grantpt(&master).expect("a right to it");
-        nix::pty::unlockpt(&master).expect("its other end");
-        let port = PathBuf::from(nix::pty::ptsname_r(&master).expect("its name"));
-        let far = File::options().read(true).write(true).open(&port).expect("its other end");
-        let mut settings = tcgetattr(&far).expect("its settings");
-        cfmakeraw(&mut settings);
-        tcsetattr(&far, SetArg::TCSANOW, &settings).expect("new settings");
-        let mut master = File::from(OwnedFd::from(master));
-        let silence = if baud > 19_200 { Duration::from_micros(1750) } else { Duration::from_secs(77) / 2 / baud };
+        let (mut master, port, far) = pty();
+        let silence = silence(baud);
         std::thread::spawn(move || {
             let mut request = [0; 8];
             while master.read_exact(&mut request).is_ok() {
@@ -123,10 +102,4 @@ pub fn bare(baud: u32, silence: Duration, time: Duration) -> f64 {
         wait_until(Instant::now() + silence);
     }
     f64::from(count) / began.elapsed().as_secs_f64()
-}
-
-fn crc(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0xFFFF, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xA001 } else { crc >> 1 })
-    })
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, reason = "a measurement that cannot go on should stop and say where")]
 
 mod devices;
+mod wire;
 
 use devices::{Line, Server};
 use domain::Clock;
@@ -18,38 +19,7 @@ use tokio::time::Instant;
 const QUESTION: u32 = 8;
 const ANSWER: u32 = 45;
 
-const MODEL: &str = r#"
-model = "ten-floats"
-vendor = "none"
-name = "Ten floats in 20 registers"
-source = "made up"
-protocol = "modbus"
-max_gap = 4
-[import]
-table = "input"
-address = 0
-type = "f32"
-[export]
-table = "input"
-address = 4
-type = "f32"
-[power]
-table = "input"
-address = 8
-type = "f32"
-[voltage]
-table = "input"
-address = 12
-type = "f32"
-[current]
-table = "input"
-address = 16
-type = "f32"
-[frequency]
-table = "input"
-address = 18
-type = "f32"
-"#;
+const MODEL: &str = include_str!("../../peers/ten-floats.toml");
 
 /// One line of the table.
 struct Row {
