@@ -125,8 +125,9 @@ impl Bus {
         let missing = || SpecError::NoSwitch(template.model.clone());
         match (&self.kind, &template.protocol) {
             (Kind::Modbus { bus, serial }, Protocol::Modbus(map)) => {
-                let map = map.switch.ok_or_else(missing)?;
-                Ok(Arc::new(ModbusSwitchDevice { bus: Arc::clone(bus), unit: self.unit(&address, *serial)?, map }))
+                let switch = map.switch.ok_or_else(missing)?;
+                let unit = self.unit(&address, *serial)?;
+                Ok(Arc::new(ModbusSwitchDevice::new(Arc::clone(bus), unit, switch, map.setup.clone())))
             }
             (Kind::Mqtt(bus), Protocol::Mqtt(map)) => {
                 let map = map.switch.clone().ok_or_else(missing)?;

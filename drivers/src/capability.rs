@@ -74,6 +74,18 @@ pub enum DeviceError {
         /// What broke, with the system's own words.
         what: String,
     },
+    /// The device does not take the set-up that its model asks for, so that what it says may mean something else.
+    #[error("the device is not set up: {what}")]
+    NotSetUp {
+        /// Which register, and what became of it.
+        what: String,
+    },
+    /// The device took an order and did not follow it.
+    #[error("the device ignores the order: {what}")]
+    Ignored {
+        /// What was ordered, and what it says instead.
+        what: String,
+    },
     /// The device answered something that cannot be: undecodable, out of range, not for this question.
     #[error("nonsense: {what}")]
     Nonsense {
@@ -90,7 +102,7 @@ impl DeviceError {
             // Acknowledge, busy, and the two gateway codes pass by themselves; the others say that the map is wrong.
             Self::Refused { exception, .. } => matches!(exception, 5 | 6 | 10 | 11),
             Self::Silent { .. } | Self::Wire { .. } => true,
-            Self::Nonsense { .. } => false,
+            Self::NotSetUp { .. } | Self::Ignored { .. } | Self::Nonsense { .. } => false,
         }
     }
 

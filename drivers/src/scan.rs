@@ -83,8 +83,8 @@ async fn ask(bus: &Bus, unit: u8, models: &[Arc<Template>]) -> Option<Vec<Match>
                     matches.push(Match { model: template.model.clone(), reading, score });
                 }
             }
-            Err(DeviceError::Refused { .. } | DeviceError::Nonsense { .. }) => there = true,
             Err(DeviceError::Silent { .. } | DeviceError::Wire { .. }) => silent.push(table),
+            Err(_) => there = true,
         }
     }
     matches.sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.model.cmp(&b.model)));
@@ -93,7 +93,15 @@ async fn ask(bus: &Bus, unit: u8, models: &[Arc<Template>]) -> Option<Vec<Match>
 
 async fn read(bus: &Bus, unit: u8, template: &Arc<Template>) -> Result<Reading, DeviceError> {
     let id: MeterId = "scanned".parse().map_err(DeviceError::nonsense)?;
-    let meter = bus.meter(id, Arc::clone(template), DeviceAddress::Unit(unit)).map_err(DeviceError::nonsense)?;
+    let mut template = Arc::clone(template);
+    // Nobody knows yet what this device is: nothing is written to it.
+    if let Protocol::Modbus(map) = &template.protocol
+        && !map.setup.is_empty()
+    {
+        let map = crate::template::ModbusMap { setup: Vec::new(), ..map.clone() };
+        template = Arc::new(Template { protocol: Protocol::Modbus(map), ..Template::clone(&template) });
+    }
+    let meter = bus.meter(id, template, DeviceAddress::Unit(unit)).map_err(DeviceError::nonsense)?;
     meter.read().await
 }
 

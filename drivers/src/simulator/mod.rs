@@ -5,6 +5,7 @@
 //! (on a pseudo-terminal) and [`serve_mqtt`].
 
 mod curve;
+mod memory;
 mod mqtt;
 mod process;
 mod rtu;

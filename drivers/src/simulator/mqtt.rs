@@ -45,17 +45,11 @@ impl Device {
     }
 
     async fn run(self, link: Link, period: Duration) {
-        let mut orders = match &self.map.switch {
-            Some(switch) => Some(link.subscribe(&self.at(&switch.command))),
-            None => None,
-        };
+        let mut orders = self.map.switch.as_ref().map(|switch| link.subscribe(&self.at(&switch.command)));
         let ask = self.map.switch.as_ref().and_then(|switch| switch.ask.clone());
         // Where the question is a payload of the command topic it arrives with the orders.
         let separate = ask.as_ref().filter(|(at, _)| self.map.switch.as_ref().is_none_or(|s| s.command != *at));
-        let mut questions = match separate {
-            Some((at, _)) => Some(link.subscribe(&self.at(at))),
-            None => None,
-        };
+        let mut questions = separate.map(|(at, _)| link.subscribe(&self.at(at)));
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {

@@ -219,10 +219,25 @@ pub struct ModbusMap {
     pub fields: Vec<RegisterField>,
     /// How it switches.
     pub switch: Option<ModbusSwitch>,
+    /// What must stand in its registers before it is read or switched.
+    pub setup: Vec<Preset>,
     /// The fewest requests that read all fields.
     pub requests: Vec<Request>,
     /// The same without a register that no field names, for devices that refuse those.
     pub requests_without_gaps: Vec<Request>,
+}
+
+/// What must stand in one or more registers, or in a coil.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// Coil or holding.
+    pub table: Table,
+    /// Protocol address (from 0) of the first register.
+    pub address: u16,
+    /// The registers as they must be; 0 or 1 for a coil.
+    pub words: Vec<u16>,
+    /// Written by function 16 even if it is one register.
+    pub many: bool,
 }
 
 /// A switch behind a coil or a holding register.
@@ -247,6 +262,8 @@ pub struct Contact {
     pub closed: u16,
     /// The value that means open.
     pub open: u16,
+    /// The bits of a register that say so; the others are not looked at.
+    pub mask: u16,
 }
 
 /// An MQTT model.

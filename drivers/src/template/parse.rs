@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 mod number;
 mod places;
+mod preset;
 
 const WORD: std::ops::Range<i128> = 0..0x1_0000;
 
@@ -63,13 +64,15 @@ fn modbus(root: &Section<'_, '_>) -> Option<ModbusMap> {
         section.close();
         switch
     });
+    let setup = preset::presets(root, "setup");
     places::no_overlap(root, &fields, switch.as_ref());
+    preset::no_conflict(root, &setup, switch.as_ref());
     if fields.is_empty() && switch.is_none() && root.notes.count() == 0 {
         root.notes.add(&root.span, "", "the template has neither a quantity nor a [switch]");
     }
     let requests = plan::requests(&fields, max_quantity, max_gap);
     let requests_without_gaps = plan::requests(&fields, max_quantity, 0);
-    Some(ModbusMap { max_quantity, max_gap, fields, switch, requests, requests_without_gaps })
+    Some(ModbusMap { max_quantity, max_gap, fields, switch, setup, requests, requests_without_gaps })
 }
 
 fn scaling(quantity: Quantity, section: &Section<'_, '_>) -> Option<Scaling> {
@@ -152,13 +155,19 @@ fn contact(section: &Section<'_, '_>, tables: &[(&str, Table)], like: Option<Con
     let address = section.required_number("address", WORD);
     let bit = matches!(table, Some(Table::Coil | Table::Discrete));
     let values = if bit { 0..2 } else { WORD };
+    // An order is the whole register: to change some of its bits would take a look first, and others may write too.
+    let mask = if like.is_some() { section.number("mask", 1..0x1_0000) } else { None };
     let like = like.filter(|l| !bit || (l.closed < 2 && l.open < 2));
     let closed = section.number("closed", values.clone()).unwrap_or(like.map_or(1, |l| l.closed));
     let open = section.number("open", values).unwrap_or(like.map_or(0, |l| l.open));
     if closed == open {
         section.problem("open", "is the same value as closed");
     }
-    Some(Contact { table: table?, address: address?, closed, open })
+    let mask = mask.unwrap_or(u16::MAX);
+    if (closed | open) & !mask != 0 {
+        section.problem("mask", "cuts bits off closed or open");
+    }
+    Some(Contact { table: table?, address: address?, closed, open, mask })
 }
 
 fn mqtt(root: &Section<'_, '_>) -> Option<MqttMap> {

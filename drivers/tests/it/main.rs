@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop here and say where")]
 
 mod bench;
+mod board;
 mod brokers;
 mod hostile;
 mod late;
@@ -10,5 +11,6 @@ mod mqtt;
 mod noise;
 mod refusals;
 mod scan;
+mod setup;
 mod templates;
 mod traffic;

@@ -90,7 +90,7 @@ fn part(section: &Section<'_, '_>) -> Option<Placed> {
     Some((address, plain, exponent.flatten()))
 }
 
-fn order(section: &Section<'_, '_>, kind: Option<Kind>) -> Option<Order> {
+pub(super) fn order(section: &Section<'_, '_>, kind: Option<Kind>) -> Option<Order> {
     if section.get("order").is_none() {
         return Some(Order::default());
     }
