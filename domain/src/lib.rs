@@ -25,4 +25,4 @@ pub use money::{Currency, Money, Price};
 pub use reading::Reading;
 pub use switch::{OnSilence, Position, Reason};
 pub use tariff::{DayRange, Range, Span, Tariff, TariffProblem, TimeZone};
-pub use units::{Amps, Hertz, Volts, WattHours, Watts};
+pub use units::{Amps, Hertz, Permille, Volts, WattHours, Watts};

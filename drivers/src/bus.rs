@@ -1,7 +1,7 @@
 //! One owner per port: the only place where devices are made.
 
-use crate::capability::{DeviceError, Meter, Switch};
-use crate::modbus::{ModbusBus, ModbusMeter, ModbusSwitchDevice, Place};
+use crate::capability::{DeviceError, Inverter, Meter, Switch};
+use crate::modbus::{ModbusBus, ModbusInverter, ModbusMeter, ModbusSwitchDevice, Place};
 use crate::mqtt::{MqttBus, MqttMeter, MqttSwitchDevice};
 use crate::spec::{BusKind, BusSpec, DeviceAddress, SpecError};
 use crate::template::{Protocol, Template};
@@ -134,6 +134,18 @@ impl Bus {
                 Ok(Arc::new(MqttSwitchDevice::new(Arc::clone(bus), map, self.topic(&address)?)))
             }
             _ => Err(self.wrong_bus(&template)),
+        }
+    }
+
+    /// The inverter of this model at `address`.
+    pub fn inverter(&self, template: &Template, address: &DeviceAddress) -> Result<Arc<dyn Inverter>, SpecError> {
+        match (&self.kind, &template.protocol) {
+            (Kind::Modbus { bus, serial }, Protocol::Modbus(map)) => {
+                let limit = map.limit.clone().ok_or_else(|| SpecError::NoInverter(template.model.clone()))?;
+                let unit = self.unit(address, *serial)?;
+                Ok(Arc::new(ModbusInverter::new(Arc::clone(bus), unit, limit, map.setup.clone())))
+            }
+            _ => Err(SpecError::NoInverter(template.model.clone())),
         }
     }
 

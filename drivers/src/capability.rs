@@ -1,7 +1,7 @@
 //! What a device can do, apart from how it does it: one verb per trait, usable as `Arc<dyn Trait>`.
 
 use async_trait::async_trait;
-use domain::{Position, Reading};
+use domain::{Permille, Position, Reading};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -49,6 +49,53 @@ pub trait Switch: Send + Sync {
     /// Where the contact is, as the device says: never what was ordered last.
     async fn position(&self) -> Result<Position, DeviceError>;
 }
+
+/// The limit that an inverter says it follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// The most active power it makes, of its rated power; `None` is no limit.
+    pub to: Option<Permille>,
+    /// How long after the last order it lets go by itself; `None` is never, so that a gateway that dies leaves it limited.
+    pub lapses: Option<Duration>,
+}
+
+/// Something that makes power and can be told to make less.
+#[async_trait]
+pub trait Inverter: Send + Sync {
+    /// Limits its active power to a share of its rated power, or lifts the limit. Says what the device says afterwards;
+    /// one that says something else than was ordered is [`DeviceError::Ignored`].
+    async fn limit(&self, to: Option<Permille>) -> Result<Limited, DeviceError>;
+
+    /// The limit, as the device says: never what was ordered last.
+    async fn limited(&self) -> Result<Limited, DeviceError>;
+
+    /// Holds a limit until an instant, repeating it before the device lets go, then lifts it. Ends early only with what
+    /// is not [transient](DeviceError::is_transient). Dropping the future repeats it no more: then the device's own
+    /// timer ends the limit, if it has one.
+    async fn hold(&self, to: Permille, until: Instant) -> Result<(), DeviceError> {
+        loop {
+            let next = match self.limit(Some(to)).await {
+                // Two orders may be lost.
+                Ok(limited) => limited.lapses.map_or(HOLD_LOOK, |lapses| lapses / 3).min(HOLD_LOOK),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, limit = %to, "a limit was not repeated");
+                    HOLD_RETRY
+                }
+                Err(error) => return Err(error),
+            };
+            if Instant::now() + next >= until {
+                break;
+            }
+            tokio::time::sleep(next).await;
+        }
+        tokio::time::sleep_until(until).await;
+        self.limit(None).await.map(|_| ())
+    }
+}
+
+/// A limit that does not lapse is still looked at so often: somebody else may have lifted it.
+const HOLD_LOOK: Duration = Duration::from_secs(60);
+const HOLD_RETRY: Duration = Duration::from_secs(2);
 
 /// Why a device did not do what it was asked. Says whose fault it is, and [`DeviceError::is_transient`] whether the
 /// same question may be answered later.

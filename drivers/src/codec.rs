@@ -4,8 +4,10 @@
 
 mod ratio;
 mod registers;
+mod setpoint;
 
 pub(crate) use registers::{decode, encode, scatter};
+pub(crate) use setpoint::{heard, said};
 
 use crate::capability::DeviceError;
 use crate::template::{Factor, Quantity, Scaling};

@@ -7,6 +7,7 @@
 mod ask;
 mod device;
 mod gate;
+mod limit;
 mod line;
 mod patience;
 mod plan;
@@ -14,6 +15,7 @@ mod setup;
 mod stream;
 
 pub(crate) use device::{ModbusMeter, ModbusSwitchDevice};
+pub(crate) use limit::ModbusInverter;
 pub(crate) use line::{crc, crc_fits};
 
 use crate::backoff::Backoff;

@@ -8,6 +8,7 @@ mod curve;
 mod memory;
 mod mqtt;
 mod process;
+mod roof;
 mod rtu;
 mod slave;
 mod store;
@@ -15,16 +16,18 @@ mod street;
 mod tcp;
 
 pub use mqtt::serve_mqtt;
+pub use roof::Roof;
 pub use rtu::serve_rtu;
 pub use street::{HomeSpec, Street, StreetSpec};
 pub use tcp::serve_tcp;
 
 use crate::spec::DeviceAddress;
 use crate::template::Template;
-use domain::{Position, Reading};
+use domain::{Permille, Position, Reading};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What stands behind a simulated device.
 pub trait Appliance: Send + Sync {
@@ -36,6 +39,9 @@ pub trait Appliance: Send + Sync {
 
     /// Moves its switch. May write to disk; on return the position is durable.
     fn operate(&self, position: Position) -> io::Result<()>;
+
+    /// Its device follows this limit from an instant on, which may be past. What makes no power goes on as before.
+    fn curtail(&self, _limit: Option<Permille>, _at: Instant) {}
 }
 
 /// A device to be simulated: where it is, what model it pretends to be, and what stands behind it.

@@ -1,6 +1,6 @@
 //! The Modbus side of simulated devices: from a request's PDU to the answer's, for any template.
 
-use super::memory::Memory;
+use super::memory::{Change, Memory};
 use super::process::operate;
 use super::{Appliance, SimDevice, impossible};
 use crate::codec;
@@ -28,6 +28,12 @@ struct Unit {
 }
 
 impl Unit {
+    fn follow(&self, change: Option<Change>) {
+        if let Some((limit, at)) = change {
+            self.what.curtail(limit, at);
+        }
+    }
+
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,6 +61,10 @@ impl Slave {
         let (function, rest) = pdu.split_first()?;
         if units.is_empty() {
             return None;
+        }
+        for unit in &units {
+            let change = unit.memory().revert();
+            unit.follow(change);
         }
         Some(match serve(&units, *function, rest).await {
             Ok(body) => [&[*function], body.as_slice()].concat(),
@@ -198,7 +208,10 @@ async fn write(units: &[&Unit], table: Table, address: u16, values: &[u16]) -> R
     for effect in effects {
         match effect {
             Effect::Moves(what, position) => operate(what, position).await.map_err(|_| DEVICE_FAILURE)?,
-            Effect::Keeps(unit, at, value) => unit.memory().keep(table, at, value),
+            Effect::Keeps(unit, at, value) => {
+                let change = unit.memory().keep(table, at, value);
+                unit.follow(change);
+            }
         }
     }
     Ok(())

@@ -1,12 +1,14 @@
 //! What a device model looks like from outside, as data: one TOML file per model.
 
 mod library;
+mod limit;
 mod parse;
 mod plan;
 mod registers;
 
 pub use crate::document::Problem as TemplateProblem;
 pub use library::Library;
+pub use limit::{Enable, ModbusLimit, Rated, Reversion, Share};
 pub use plan::Request;
 pub use registers::{Kind, Layout, Order, Part, RegisterField};
 
@@ -87,6 +89,12 @@ impl Template {
             Protocol::Modbus(map) => map.switch.is_some(),
             Protocol::Mqtt(map) => map.switch.is_some(),
         }
+    }
+
+    /// Whether the model's active power can be limited.
+    #[must_use]
+    pub fn is_inverter(&self) -> bool {
+        matches!(&self.protocol, Protocol::Modbus(map) if map.limit.is_some())
     }
 
     /// Which quantities the model measures.
@@ -221,6 +229,8 @@ pub struct ModbusMap {
     pub switch: Option<ModbusSwitch>,
     /// What must stand in its registers before it is read or switched.
     pub setup: Vec<Preset>,
+    /// How its active power is limited.
+    pub limit: Option<ModbusLimit>,
     /// The fewest requests that read all fields.
     pub requests: Vec<Request>,
     /// The same without a register that no field names, for devices that refuse those.

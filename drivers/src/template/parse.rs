@@ -9,6 +9,7 @@ use number::register_field;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
+mod limit;
 mod number;
 mod places;
 mod preset;
@@ -65,14 +66,19 @@ fn modbus(root: &Section<'_, '_>) -> Option<ModbusMap> {
         switch
     });
     let setup = preset::presets(root, "setup");
+    let limit = root.section("limit").and_then(|section| {
+        let limit = limit::limit(&section, max_quantity);
+        section.close();
+        limit
+    });
     places::no_overlap(root, &fields, switch.as_ref());
-    preset::no_conflict(root, &setup, switch.as_ref());
-    if fields.is_empty() && switch.is_none() && root.notes.count() == 0 {
-        root.notes.add(&root.span, "", "the template has neither a quantity nor a [switch]");
+    preset::no_conflict(root, &setup, switch.as_ref(), limit.as_ref());
+    if fields.is_empty() && switch.is_none() && limit.is_none() && root.notes.count() == 0 {
+        root.notes.add(&root.span, "", "the template has neither a quantity nor a [switch] or [limit]");
     }
     let requests = plan::requests(&fields, max_quantity, max_gap);
     let requests_without_gaps = plan::requests(&fields, max_quantity, 0);
-    Some(ModbusMap { max_quantity, max_gap, fields, switch, setup, requests, requests_without_gaps })
+    Some(ModbusMap { max_quantity, max_gap, fields, switch, setup, limit, requests, requests_without_gaps })
 }
 
 fn scaling(quantity: Quantity, section: &Section<'_, '_>) -> Option<Scaling> {
@@ -84,12 +90,17 @@ fn scaling(quantity: Quantity, section: &Section<'_, '_>) -> Option<Scaling> {
 fn factor(quantity: Quantity, section: &Section<'_, '_>) -> Option<Factor> {
     let before = section.notes.count();
     let unit = section.choice("unit", quantity.units()).unwrap_or(Factor::ONE);
-    let Some(value) = section.get("scale") else { return (section.notes.count() == before).then_some(unit) };
+    scaled(unit, section).filter(|_| section.notes.count() == before)
+}
+
+/// A unit times `scale`.
+fn scaled(unit: Factor, section: &Section<'_, '_>) -> Option<Factor> {
+    let Some(value) = section.get("scale") else { return Some(unit) };
     let factor = decimal(value.get_ref()).and_then(|text| ratio(&text)).and_then(|f| product(f, unit));
     if factor.is_none() {
         section.problem("scale", "must be a positive decimal number with at most 9 digits, such as 0.01");
     }
-    factor.filter(|_| section.notes.count() == before)
+    factor
 }
 
 /// What a quantity may be, and which way round it is.

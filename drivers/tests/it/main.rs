@@ -5,6 +5,7 @@ mod bench;
 mod board;
 mod brokers;
 mod hostile;
+mod inverters;
 mod late;
 mod lines;
 mod mqtt;

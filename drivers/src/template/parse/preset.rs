@@ -4,7 +4,8 @@ use super::WORD;
 use super::number::order;
 use crate::codec::scatter;
 use crate::document::{Section, decimal, integer};
-use crate::template::{Kind, ModbusSwitch, Preset, Table};
+use crate::template::{Kind, ModbusLimit, ModbusSwitch, Preset, Table};
+use std::ops::Range;
 use toml::de::DeValue;
 
 /// More than any device needs, and few enough to be read before a reading.
@@ -75,26 +76,49 @@ fn bits(kind: Kind, value: &DeValue<'_>) -> Option<u64> {
     }
 }
 
-/// No register is set up twice, and none moves a contact: a set-up that disconnects a customer is a mistake.
-pub(super) fn no_conflict(root: &Section<'_, '_>, setup: &[Preset], switch: Option<&ModbusSwitch>) {
-    let span = |preset: &Preset| {
-        let start = u32::from(preset.address);
-        (preset.table, start..start + u32::try_from(preset.words.len()).unwrap_or(1))
+/// No register is written for two reasons, and no set-up moves a contact: one that disconnects a customer is a mistake.
+pub(super) fn no_conflict(
+    root: &Section<'_, '_>,
+    setup: &[Preset],
+    switch: Option<&ModbusSwitch>,
+    limit: Option<&ModbusLimit>,
+) {
+    let mut spans: Vec<(&'static str, Table, Range<u32>)> = Vec::new();
+    let mut add = |name, table, address: u16, count: usize| {
+        let start = u32::from(address);
+        spans.push((name, table, start..start + u32::try_from(count).unwrap_or(1)));
     };
-    for (i, preset) in setup.iter().enumerate() {
-        let (table, here) = span(preset);
-        let meets = |(other, there): &(Table, std::ops::Range<u32>)| {
-            *other == table && there.start < here.end && here.start < there.end
-        };
-        if setup[..i].iter().map(span).any(|other| meets(&other)) {
-            root.problem("setup", format!("sets {} register {} twice", table.name(), preset.address));
+    if let Some(ModbusSwitch { order, channels, .. }) = switch {
+        add("switch", order.table, order.address, usize::from(*channels));
+    }
+    for preset in setup {
+        add("setup", preset.table, preset.address, preset.words.len());
+    }
+    if let Some(limit) = limit {
+        for part in &limit.value.kind.parts {
+            let registers = part.kind.registers();
+            add("limit", Table::Holding, limit.value.address.saturating_add(part.offset), registers.into());
+            if let Some(full) = limit.reversion.as_ref().and_then(|reversion| reversion.full) {
+                add("limit.reversion.full", Table::Holding, full, registers.into());
+            }
         }
-        let contacts = switch.map(|switch| {
-            let start = u32::from(switch.order.address);
-            (switch.order.table, start..start + u32::from(switch.channels))
-        });
-        if contacts.is_some_and(|contacts| meets(&contacts)) {
-            root.problem("setup", format!("sets {} register {}, which moves the switch", table.name(), preset.address));
+        if let Some(enable) = &limit.enable {
+            add("limit.enable", enable.table, enable.address, 1);
+        }
+        if let Some(reversion) = &limit.reversion {
+            add("limit.reversion", Table::Holding, reversion.address, reversion.registers.into());
+        }
+        for preset in &limit.setup {
+            add("limit.setup", preset.table, preset.address, preset.words.len());
+        }
+    }
+    for (i, (name, table, here)) in spans.iter().enumerate() {
+        for (other, its, there) in &spans[..i] {
+            if its == table && there.start < here.end && here.start < there.end {
+                let key = name.split('.').next().map_or("setup", |top| if top == "limit" { "limit" } else { "setup" });
+                let (table, at) = (table.name(), here.start);
+                root.problem(key, format!("writes {table} {at} as {name}, which is written as {other} too"));
+            }
         }
     }
 }

@@ -147,9 +147,15 @@ fn a_set_up_that_cannot_be_is_refused_with_its_line() {
         (setup("type = \"bcd16\"\nvalue = 1\n"), "setup[1].value is no value of this type"),
         (setup("type = \"u32\"\nfunction = 6\nvalue = 1\n"), "setup[1].function is 6"),
         (setup("function = 5\nvalue = 1\n"), "setup[1].function must be 6 or 16"),
-        (of("[[setup]]\ntable = \"coil\"\naddress = 2\nvalue = 1\n"), "setup sets coil register 2, which moves"),
+        (
+            of("[[setup]]\ntable = \"coil\"\naddress = 2\nvalue = 1\n"),
+            "setup writes coil 2 as setup, which is written as switch too",
+        ),
         (of("[[setup]]\ntable = \"coil\"\naddress = 5\nvalue = 2\n"), "setup[1].value must be 0 or 1"),
-        (setup("value = 1\n[[setup]]\ntable = \"holding\"\naddress = 9\nvalue = 2\n"), "register 9 twice"),
+        (
+            setup("value = 1\n[[setup]]\ntable = \"holding\"\naddress = 9\nvalue = 2\n"),
+            "writes holding 9 as setup, which is written as setup too",
+        ),
     ] {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains(wanted), "{wanted} is not in {found:?}");
@@ -164,6 +170,34 @@ fn some_bits_of_a_register_may_say_where_a_contact_is() {
     let readback = map(&of("mask = 0x0300\nclosed = 0x0100\n")).switch.unwrap().readback;
     assert_eq!((readback.mask, readback.closed, readback.open), (0x0300, 0x0100, 0));
     assert!(problems(&of("mask = 0x0300\nclosed = 1\n"))[0].contains("mask cuts bits off"));
+}
+
+#[test]
+fn every_mistake_in_a_limit_is_named() {
+    let limit = |more: &str| format!("[limit]\ntable = \"holding\"\naddress = 9\ntype = \"u16\"\n{more}");
+    let enable = "[limit.enable]\naddress = 9\n";
+    let timer = "[limit.reversion]\naddress = 65535\ntype = \"u32\"\n";
+    for (found, wanted) in [
+        (limit(""), "limit.unit is missing"),
+        (limit("unit = \"A\"\n"), "limit.unit is \"A\", must be one of %, W, kW"),
+        (limit("unit = \"W\"\n"), "limit.rated is missing"),
+        (limit("unit = \"W\"\nrated = 0\n"), "limit.rated must be a whole number from 1"),
+        (limit("unit = \"%\"\nrated = 5000\n"), "limit.rated is no key"),
+        (limit("unit = \"%\"\nmask = 3\n"), "limit.type is less than a register"),
+        (limit("unit = \"%\"\nrefresh_s = 0\n"), "limit.refresh_s must be"),
+        (
+            limit(&format!("unit = \"%\"\n{enable}")),
+            "limit writes holding 9 as limit.enable, which is written as limit too",
+        ),
+        (limit(&format!("unit = \"%\"\n{timer}")), "limit.reversion.address is so high"),
+        (limit("unit = \"%\"\n[limit.reversion]\naddress = 2\nseconds = 65535\n"), "limit.reversion.seconds must be"),
+        (limit("unit = \"%\"\n[limit.enable]\naddress = 2\non = 0\n"), "limit.enable.off is the same value as on"),
+        (limit("unit = \"%\"\n[[limit.setup]]\ntable = \"holding\"\naddress = 2\n"), "limit.setup[1].value is missing"),
+    ] {
+        let found = problems(&found);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(wanted), "{wanted} is not in {found:?}");
+    }
 }
 
 #[test]
@@ -184,6 +218,7 @@ fn the_examples_of_the_readme_are_models() {
     for example in examples {
         let found = template("README.md", example).unwrap();
         assert!(found.is_meter() && found.is_switch());
+        assert_eq!(found.is_inverter(), found.speaks() == "Modbus");
     }
 }
 
@@ -210,9 +245,9 @@ proptest! {
 
     #[test]
     fn arbitrary_values_in_known_keys_never_panic(
-        keys in proptest::collection::vec(("(model|notes|table|address|value|function|type|order|unit|scale|absent|min|max|invert|half|mask|shift|scale_register|sum|closed|open|channels|pointer|topic)",
+        keys in proptest::collection::vec(("(model|notes|table|address|value|function|rated|seconds|full|refresh_s|on|off|type|order|unit|scale|absent|min|max|invert|half|mask|shift|scale_register|sum|closed|open|channels|pointer|topic)",
             "(\"(input|holding|coil|u16|f64|kWh|/a|\\{topic\\})\"|-?[0-9]{1,25}|0x[0-9A-F]{1,20}|[0-9]{1,12}\\.[0-9]{1,12}|nan|inf|true|\"sunspec\"|\\{ address = [0-9]{1,5} \\}|\\[\\{ address = [0-9]{1,5}, type = \"f64\" \\}\\]|\\[[0-9]{1,3}\\]|\\{\\})"), 0..9),
-        section in "\\[(import|export|voltage|switch|switch\\.readback|switch\\.state|ask)\\]|\\[\\[setup\\]\\]", mqtt in any::<bool>(),
+        section in "\\[(import|export|voltage|switch|switch\\.readback|switch\\.state|ask)\\]|\\[(limit|limit\\.enable|limit\\.reversion|limit\\.rated)\\]|\\[\\[setup\\]\\]", mqtt in any::<bool>(),
     ) {
         let protocol = if mqtt { "mqtt" } else { "modbus" };
         let mut text = format!("protocol = \"{protocol}\"\n{section}\n");
