@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{Permille, Position, Reading};
+use std::fmt;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -97,6 +98,41 @@ pub trait Inverter: Send + Sync {
 const HOLD_LOOK: Duration = Duration::from_secs(60);
 const HOLD_RETRY: Duration = Duration::from_secs(2);
 
+/// Who a device says that it is; what it does not say is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Who made it.
+    pub manufacturer: Option<String>,
+    /// What it is.
+    pub model: Option<String>,
+    /// The version of its software.
+    pub version: Option<String>,
+    /// Its serial number.
+    pub serial: Option<String>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = [&self.manufacturer, &self.model].into_iter().flatten().map(String::as_str);
+        let name: Vec<&str> = known.collect();
+        f.write_str(if name.is_empty() { "a device without a name" } else { "" })?;
+        f.write_str(&name.join(" "))?;
+        for (what, said) in [("version", &self.version), ("serial number", &self.serial)] {
+            if let Some(said) = said {
+                write!(f, ", {what} {said}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Something that says who it is.
+#[async_trait]
+pub trait Identify: Send + Sync {
+    /// Who it says that it is.
+    async fn identify(&self) -> Result<Identity, DeviceError>;
+}
+
 /// Why a device did not do what it was asked. Says whose fault it is, and [`DeviceError::is_transient`] whether the
 /// same question may be answered later.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -153,11 +189,11 @@ impl DeviceError {
         }
     }
 
-    pub(crate) fn wire(what: impl std::fmt::Display) -> Self {
+    pub(crate) fn wire(what: impl fmt::Display) -> Self {
         Self::Wire { what: what.to_string() }
     }
 
-    pub(crate) fn nonsense(what: impl std::fmt::Display) -> Self {
+    pub(crate) fn nonsense(what: impl fmt::Display) -> Self {
         Self::Nonsense { what: what.to_string() }
     }
 

@@ -24,7 +24,7 @@ pub mod sunspec;
 pub mod template;
 
 pub use bus::Bus;
-pub use capability::{DeviceError, Inverter, Limited, Meter, Outlook, Pace, Switch};
+pub use capability::{DeviceError, Identify, Identity, Inverter, Limited, Meter, Outlook, Pace, Switch};
 pub use round::{Measured, Next, Round};
 pub use spec::{BusKind, BusSpec, Credentials, DeviceAddress, MqttSpec, Parity, SpecError};
 pub use template::{Library, Template, TemplateProblem};

@@ -2,8 +2,9 @@
 //! sense.
 
 use crate::Bus;
-use crate::capability::DeviceError;
+use crate::capability::{DeviceError, Identity};
 use crate::spec::DeviceAddress;
+use crate::sunspec::Chain;
 use crate::template::{Library, Protocol, Template};
 use domain::{MeterId, Reading};
 use std::ops::RangeInclusive;
@@ -16,6 +17,8 @@ pub struct Found {
     pub unit: u8,
     /// The models whose language it speaks, the likeliest first. Empty for a device that no template describes.
     pub models: Vec<Match>,
+    /// What it says about itself, if it is a SunSpec device: its chain of models, and who it is.
+    pub sunspec: Option<(Chain, Option<Identity>)>,
 }
 
 /// What a unit said when it was read as one model.
@@ -58,7 +61,9 @@ pub async fn scan(
     for unit in units {
         tell(Progress::Asking(unit));
         if let Some(models) = ask(bus, unit, &models).await {
-            let new = Found { unit, models };
+            // Whatever goes wrong there, the unit was found.
+            let sunspec = bus.sunspec(&DeviceAddress::Unit(unit)).await.ok().flatten();
+            let new = Found { unit, models, sunspec };
             tell(Progress::Found(&new));
             found.push(new);
         }
@@ -107,7 +112,8 @@ async fn read(bus: &Bus, unit: u8, template: &Arc<Template>) -> Result<Reading, 
 
 fn first_table(template: &Template) -> &'static str {
     match &template.protocol {
-        Protocol::Modbus(map) => map.fields.first().map_or("", |f| f.table.name()),
+        // One that describes itself does so in holding registers.
+        Protocol::Modbus(map) => map.fields.first().map_or("holding", |f| f.table.name()),
         Protocol::Mqtt(_) => "",
     }
 }

@@ -33,6 +33,11 @@ pub(super) async fn read(
     Ok(words)
 }
 
+/// Holding registers, for whoever finds out what a device has.
+pub(crate) async fn holding(bus: &ModbusBus, unit: u8, address: u16, count: u16) -> Result<Vec<u16>, DeviceError> {
+    read(bus, unit, (Table::Holding, address, count), Lane::Reading).await
+}
+
 /// Writes registers, by function 16 if there are several or `many` asks for it, or a coil.
 pub(super) async fn write(
     bus: &ModbusBus,

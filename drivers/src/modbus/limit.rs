@@ -109,28 +109,26 @@ impl ModbusInverter {
     /// says so in [`Limited::lapses`].
     async fn start_timer(&self, rated: Option<i64>, before: &[u16]) -> Result<(), DeviceError> {
         let Some(reversion) = &self.map.reversion else { return Ok(()) };
-        let wanted = reversion.words();
-        let found = match self.read(Table::Holding, reversion.address, reversion.registers).await {
-            Ok(found) if found.iter().all(|word| *word == u16::MAX) => return Ok(()),
-            Ok(found) => found,
-            Err(error @ DeviceError::Refused { .. }) if !error.is_transient() => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        // Some of these registers lie in a memory that wears out.
-        if found != wanted {
-            self.may_refuse(reversion.address, &wanted).await?;
-        }
+        // Some of these registers lie in a memory that wears out: what is right is not written.
+        self.if_there(reversion.address, &reversion.words()).await?;
         if let Some(full) = reversion.full {
             let (_, words) = self.order(Permille::FULL, rated, before)?;
-            let count = u16::try_from(words.len()).unwrap_or(1);
-            match self.read(Table::Holding, full, count).await {
-                Ok(found) if found == words || found.iter().all(|word| *word == u16::MAX) => {}
-                Ok(_) => self.may_refuse(full, &words).await?,
-                Err(error @ DeviceError::Refused { .. }) if !error.is_transient() => {}
-                Err(error) => return Err(error),
-            }
+            self.if_there(full, &words).await?;
+        }
+        if let (Some(at), Some(enable)) = (reversion.off, &self.map.enable) {
+            self.if_there(at, &[enable.off]).await?;
         }
         Ok(())
+    }
+
+    /// Makes registers hold a value, if the device has them.
+    async fn if_there(&self, address: u16, words: &[u16]) -> Result<(), DeviceError> {
+        match self.read(Table::Holding, address, u16::try_from(words.len()).unwrap_or(1)).await {
+            Ok(found) if found == words || found.iter().all(|word| *word == u16::MAX) => Ok(()),
+            Ok(_) => self.may_refuse(address, words).await,
+            Err(error @ DeviceError::Refused { .. }) if !error.is_transient() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn may_refuse(&self, address: u16, words: &[u16]) -> Result<(), DeviceError> {

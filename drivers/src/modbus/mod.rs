@@ -4,19 +4,23 @@
 //! that is under way and for nothing else. What comes late is told from what is awaited by the guards on the wire
 //! ([`Line`], [`Stream`]), so that a unit that is slow or dead costs its neighbours neither answers nor connections.
 
-mod ask;
+pub(crate) mod ask;
 mod device;
 mod gate;
+mod identity;
 mod limit;
 mod line;
 mod patience;
 mod plan;
 mod setup;
 mod stream;
+mod sunspec;
 
 pub(crate) use device::{ModbusMeter, ModbusSwitchDevice};
+pub(crate) use identity::Texts;
 pub(crate) use limit::ModbusInverter;
 pub(crate) use line::{crc, crc_fits};
+pub(crate) use sunspec::{SunSpec, SunSpecInverter};
 
 use crate::backoff::Backoff;
 use crate::capability::{DeviceError, Outlook};

@@ -65,6 +65,7 @@ impl Memory {
                 cells.extend(words.map(|at| ((Table::Holding, at), 0)));
                 let like = full.iter().zip(reversion.full.into_iter().flat_map(|at| at..));
                 cells.extend(like.map(|((_, word), at)| ((Table::Holding, at), *word)));
+                cells.extend(reversion.off.map(|at| ((Table::Holding, at), 0)));
             }
             Limiter { map, ordered: Instant::now(), full }
         });

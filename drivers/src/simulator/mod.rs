@@ -4,6 +4,7 @@
 //! same templates by which the drivers decode it, so that any model can be simulated: [`serve_tcp`], [`serve_rtu`]
 //! (on a pseudo-terminal) and [`serve_mqtt`].
 
+mod chain;
 mod curve;
 mod memory;
 mod mqtt;
@@ -15,6 +16,7 @@ mod store;
 mod street;
 mod tcp;
 
+pub use chain::simulated;
 pub use mqtt::serve_mqtt;
 pub use roof::Roof;
 pub use rtu::serve_rtu;

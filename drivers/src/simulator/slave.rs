@@ -1,5 +1,6 @@
 //! The Modbus side of simulated devices: from a request's PDU to the answer's, for any template.
 
+use super::chain::{description, simulated};
 use super::memory::{Change, Memory};
 use super::process::operate;
 use super::{Appliance, SimDevice, impossible};
@@ -25,6 +26,8 @@ struct Unit {
     what: Arc<dyn Appliance>,
     refuses_gaps: bool,
     memory: Mutex<Memory>,
+    /// What it says about itself.
+    fixed: Vec<((Table, u16), u16)>,
 }
 
 impl Unit {
@@ -44,11 +47,14 @@ pub(super) struct Slave(Vec<Unit>);
 
 impl Slave {
     pub fn new(devices: Vec<SimDevice>) -> io::Result<Self> {
-        let unit = |device: SimDevice| match (&device.address, &device.template.protocol) {
+        let unit = |device: SimDevice| match (&device.address, &simulated(&device.template).protocol) {
             (DeviceAddress::Unit(unit), Protocol::Modbus(map)) => {
+                let describes_itself =
+                    matches!(&device.template.protocol, Protocol::Modbus(m) if m.discovery.is_some());
+                let fixed = if describes_itself { description() } else { Vec::new() };
                 let memory = Mutex::new(Memory::new(map));
                 let (map, what, refuses_gaps) = (map.clone(), device.what, device.refuses_gaps);
-                Ok(Unit { unit: *unit, map, what, refuses_gaps, memory })
+                Ok(Unit { unit: *unit, map, what, refuses_gaps, memory, fixed })
             }
             (address, _) => Err(impossible(format!("{} at {address} is no Modbus device", device.template.model))),
         };
@@ -170,6 +176,7 @@ fn image(unit: &Unit) -> Image {
             }
         }
     }
+    image.extend(unit.fixed.iter().copied());
     image.extend(unit.memory().show());
     if let (Some(switch), Some(position)) = (unit.map.switch, unit.what.position()) {
         for Contact { table, address, closed, open, .. } in [switch.order, switch.readback] {

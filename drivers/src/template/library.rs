@@ -67,6 +67,7 @@ embedded![
     "sunspec-meter-201",
     "sunspec-meter-203",
     "sunspec-meter-213",
+    "sunspec",
     "tasmota-energy",
     "wago-879-30xx",
     "zigbee2mqtt-plug",
@@ -131,12 +132,18 @@ impl Library {
         self.models.insert(template.model.clone(), Arc::new(template));
     }
 
-    /// The model of this name. `model:3` is the third channel of a board with several switches.
+    /// The model of this name. `model:3` is the third channel of a board with several switches, `sunspec:203` the model
+    /// 203 of a device that describes itself.
     #[must_use]
     pub fn get(&self, model: &str) -> Option<Arc<Template>> {
         let Some((board, channel)) = model.split_once(':') else { return self.models.get(model).cloned() };
         let mut template = Template::clone(self.models.get(board)?);
         let Protocol::Modbus(map) = &mut template.protocol else { return None };
+        if let Some(discovery) = &mut map.discovery {
+            discovery.model = Some(channel.parse().ok()?);
+            template.model = model.to_owned();
+            return Some(Arc::new(template));
+        }
         let switch = map.switch.as_mut()?;
         let skip = channel.parse::<u16>().ok()?.checked_sub(1).filter(|skip| *skip < switch.channels)?;
         switch.order.address = switch.order.address.checked_add(skip)?;

@@ -65,6 +65,8 @@ pub struct Reversion {
     pub after: Duration,
     /// A register like that of the limit, with the limit that holds afterwards; it is set to 100 %.
     pub full: Option<u16>,
+    /// A register like that of the switch, with its position afterwards; it is set to off.
+    pub off: Option<u16>,
 }
 
 impl Reversion {

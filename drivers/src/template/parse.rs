@@ -1,14 +1,15 @@
 //! From TOML text to a [`Template`] that cannot be wrong, or to every problem at once.
 
 use super::{
-    Contact, Factor, JsonField, ModbusMap, ModbusSwitch, MqttMap, MqttSwitch, Protocol, Quantity, Scaling, Table,
-    Template, TemplateProblem, plan,
+    Contact, Discovery, Factor, JsonField, ModbusMap, ModbusSwitch, MqttMap, MqttSwitch, Protocol, Quantity, Scaling,
+    Table, Template, TemplateProblem, plan,
 };
 use crate::document::{Notes, Section, decimal, integer};
 use number::register_field;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
+mod identity;
 mod limit;
 mod number;
 mod places;
@@ -71,14 +72,36 @@ fn modbus(root: &Section<'_, '_>) -> Option<ModbusMap> {
         section.close();
         limit
     });
+    let identity = root.section("identity").map(|section| {
+        let identity = identity::texts(&section, max_quantity);
+        section.close();
+        identity
+    });
+    let discovery = root.choice("discover", &[("sunspec", Discovery::default())]);
+    if discovery.is_some() && (switch.is_some() || limit.is_some() || identity.is_some() || !fields.is_empty()) {
+        root.problem("discover", "is for a device that says itself what it has, but the template says it too");
+    }
     places::no_overlap(root, &fields, switch.as_ref());
     preset::no_conflict(root, &setup, switch.as_ref(), limit.as_ref());
-    if fields.is_empty() && switch.is_none() && limit.is_none() && root.notes.count() == 0 {
+    let nothing = fields.is_empty() && switch.is_none() && limit.is_none() && discovery.is_none();
+    if nothing && root.notes.count() == 0 {
         root.notes.add(&root.span, "", "the template has neither a quantity nor a [switch] or [limit]");
     }
     let requests = plan::requests(&fields, max_quantity, max_gap);
     let requests_without_gaps = plan::requests(&fields, max_quantity, 0);
-    Some(ModbusMap { max_quantity, max_gap, fields, switch, setup, limit, requests, requests_without_gaps })
+    let identity = identity.unwrap_or_default();
+    Some(ModbusMap {
+        max_quantity,
+        max_gap,
+        fields,
+        switch,
+        setup,
+        limit,
+        discovery,
+        identity,
+        requests,
+        requests_without_gaps,
+    })
 }
 
 fn scaling(quantity: Quantity, section: &Section<'_, '_>) -> Option<Scaling> {

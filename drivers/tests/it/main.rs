@@ -13,5 +13,6 @@ mod noise;
 mod refusals;
 mod scan;
 mod setup;
+mod sunspec;
 mod templates;
 mod traffic;

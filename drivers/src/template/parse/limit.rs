@@ -50,6 +50,9 @@ pub(super) fn limit(section: &Section<'_, '_>, max_quantity: u16) -> Option<Modb
         inner.close();
         reversion
     });
+    if enable.is_none() && reversion.as_ref().is_some_and(|reversion| reversion.off.is_some()) {
+        section.problem("reversion", "has `off`, which is for a limit with [limit.enable]");
+    }
     let setup = presets(section, "setup");
     let placed = found.and_then(|found| layout(section, vec![found], max_quantity));
     if section.notes.count() > before {
@@ -95,9 +98,9 @@ fn reversion(section: &Section<'_, '_>) -> Option<Reversion> {
     let address: Option<u16> = section.required_number("address", WORD);
     let registers = section.choice("type", &[("u16", 1_u16), ("u32", 2)]).unwrap_or(1);
     let seconds = section.number("seconds", if registers == 1 { 1..65_535 } else { DAY }).unwrap_or(60_u32);
-    let full = section.number("full", WORD);
+    let (full, off) = (section.number("full", WORD), section.number("off", WORD));
     if address.is_some_and(|at| registers == 2 && at == u16::MAX) {
         section.problem("address", "is so high that the number does not fit below 65536");
     }
-    Some(Reversion { address: address?, registers, after: Duration::from_secs(seconds.into()), full })
+    Some(Reversion { address: address?, registers, after: Duration::from_secs(seconds.into()), full, off })
 }

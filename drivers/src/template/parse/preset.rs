@@ -107,6 +107,9 @@ pub(super) fn no_conflict(
         }
         if let Some(reversion) = &limit.reversion {
             add("limit.reversion", Table::Holding, reversion.address, reversion.registers.into());
+            if let Some(off) = reversion.off {
+                add("limit.reversion.off", Table::Holding, off, 1);
+            }
         }
         for preset in &limit.setup {
             add("limit.setup", preset.table, preset.address, preset.words.len());
