@@ -8,8 +8,11 @@ use drivers::{DeviceError, Library, Limited, Meter};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Number, length, and the points that are not zero.
+type Model = (u16, u16, Vec<(u16, u16)>);
+
 /// A chain at a base: the marker, then models with their points, each set from its number on, then the end.
-fn chain(base: u16, models: &[(u16, u16, Vec<(u16, u16)>)]) -> Vec<(u16, u16)> {
+fn chain(base: u16, models: &[Model]) -> Vec<(u16, u16)> {
     let mut words = vec![(base, 0x5375), (base + 1, 0x6E53)];
     let mut at = base + 2;
     for (model, length, points) in models {
@@ -23,7 +26,7 @@ fn chain(base: u16, models: &[(u16, u16, Vec<(u16, u16)>)]) -> Vec<(u16, u16)> {
 }
 
 /// A three-phase inverter with integers: 230.5 V, 2 kW, 12,345.67 kWh, and no current or frequency.
-fn inverter(scale: i16) -> (u16, u16, Vec<(u16, u16)>) {
+fn inverter(scale: i16) -> Model {
     let sf = scale.cast_unsigned();
     let minus_one = (-1_i16).cast_unsigned();
     let points = [
@@ -42,7 +45,7 @@ fn inverter(scale: i16) -> (u16, u16, Vec<(u16, u16)>) {
     (103, 50, points.to_vec())
 }
 
-fn common() -> (u16, u16, Vec<(u16, u16)>) {
+fn common() -> Model {
     (1, 65, vec![(2, 0x4163), (3, 0x6D65), (18, 0x526F), (19, 0x6F66), (50, 0x3432)])
 }
 
