@@ -3,7 +3,7 @@
 use crate::{Board, Enforcer, Lease, Leases, RecordFailed, Scribe};
 use actix::prelude::*;
 use domain::{
-    AccountId, Billed, Clock, Credit, CreditRule, Fact, MeterBook, MeterId, Tariff, Timestamp, Watts, billing,
+    AccountId, Billed, Clock, Credit, CreditRule, Fact, Guard, MeterBook, MeterId, Tariff, Timestamp, Watts, billing,
 };
 use ledger::{Ledger, LedgerError, Priced, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +31,8 @@ pub struct PricerPlan {
     pub tariff: Tariff,
     /// All accounts.
     pub accounts: Vec<AccountPlan>,
-    /// The most power each meter's connection can carry.
-    pub limits: BTreeMap<MeterId, Watts>,
+    /// What each meter's registers are judged by.
+    pub guards: BTreeMap<MeterId, Guard>,
     /// Length of a billing interval.
     pub interval: Duration,
     /// How long a lease lasts without news.
@@ -128,8 +128,8 @@ fn bill_new(ledger: &Ledger, plan: &PricerPlan) -> Result<Option<Priced>, Ledger
     let mut touched = BTreeSet::new();
     let (mut started, mut pieces, mut facts) = (Vec::new(), Vec::new(), Vec::new());
     for (seq, reading) in &readings {
-        let limit = plan.limits.get(&reading.meter).copied().unwrap_or(Watts(i64::MAX));
-        let book = match billing::bill(books.get(&reading.meter), reading, &plan.tariff, limit) {
+        let guard = plan.guards.get(&reading.meter).copied().unwrap_or(Guard::new(Watts(i64::MAX)));
+        let book = match billing::bill(books.get(&reading.meter), reading, &plan.tariff, &guard) {
             Billed::Started(book) => {
                 started.push(book.clone());
                 book

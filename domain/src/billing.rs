@@ -1,9 +1,9 @@
 //! From two readings of one meter to what the customer owes: the pure rule that the Pricer runs, the verifier runs
 //! again, and a property test holds to conservation.
 
-use crate::register::{Doubt, advance};
+use crate::register::{Doubt, Guard, advance};
 use crate::tariff::apportion;
-use crate::{MeterId, Money, Range, Reading, Tariff, Timestamp, WattHours, Watts};
+use crate::{MeterId, Money, Range, Reading, Tariff, Timestamp, Uptime, WattHours};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -14,12 +14,16 @@ pub struct MeterBook {
     pub meter: MeterId,
     /// Time of the last reading that was billed.
     pub at: Timestamp,
+    /// The same on the clock that nobody sets.
+    pub up: Option<Uptime>,
     /// Import register at that time.
     pub import: WattHours,
     /// Export register; `None` for a meter that never reported one.
     pub export: Option<WattHours>,
     /// When that was reported: it may be older than `at`.
     pub export_at: Option<Timestamp>,
+    /// Energy that registers counted before they began again from zero.
+    pub rolled: WattHours,
     /// Since when readings have come that cannot be believed yet: after a wrong clock, or from a confused meter.
     pub doubted_since: Option<Timestamp>,
     /// Set when a register moved as no honest meter's can. Nothing is billed until a person releases it.
@@ -99,9 +103,24 @@ pub enum Billed {
 /// energy in no time; when the clock is set, the same step fits.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
-/// Bills `reading` against the meter's book. `limit` is the most power that the connection can carry.
+/// Wall clocks are slewed, and both clocks are rounded: within this the time between two readings is the same on both.
+const SAME: Duration = Duration::from_secs(2);
+
+/// When, on the wall clock as it stood at `reading`, the time since `earlier` began. A clock that was set in between by
+/// an hour makes that hour neither energy nor time: what was metered in 10 s is billed over 10 s.
+fn began(earlier: (Timestamp, Option<Uptime>), reading: &Reading) -> Timestamp {
+    let (at, up) = earlier;
+    let passed = reading.up.zip(up).and_then(|(now, then)| now.since(then));
+    match passed.map(|passed| reading.at - passed) {
+        Some(began) if began.since(at).max(at.since(began)) > SAME => began,
+        // The lines of a bill follow each other without a gap.
+        _ => at,
+    }
+}
+
+/// Bills `reading` against the meter's book, judged by `guard`.
 #[must_use]
-pub fn bill(book: Option<&MeterBook>, reading: &Reading, tariff: &Tariff, limit: Watts) -> Billed {
+pub fn bill(book: Option<&MeterBook>, reading: &Reading, tariff: &Tariff, guard: &Guard) -> Billed {
     // An absent register is never a number: this reading has no say in the bill, the next one covers its energy.
     let Some(import) = reading.import else { return Billed::Nothing };
     let export_at = reading.export.map(|_| reading.at);
@@ -109,9 +128,11 @@ pub fn bill(book: Option<&MeterBook>, reading: &Reading, tariff: &Tariff, limit:
         return Billed::Started(MeterBook {
             meter: reading.meter.clone(),
             at: reading.at,
+            up: reading.up,
             import,
             export: reading.export,
             export_at,
+            rolled: WattHours::ZERO,
             doubted_since: None,
             held: None,
         });
@@ -119,11 +140,15 @@ pub fn bill(book: Option<&MeterBook>, reading: &Reading, tariff: &Tariff, limit:
     if book.held.is_some() {
         return Billed::Nothing;
     }
-    let step = |from, to, since| advance(from, to, since, reading.at, limit);
-    let moved = step(book.import, import, book.at).and_then(|imported| match (book.export, reading.export) {
-        (Some(from), Some(to)) => {
-            step(from, to, book.export_at.unwrap_or(book.at)).map(|exported| (imported, exported))
-        }
+    let since = began((book.at, book.up), reading);
+    let import_step = |to| advance(book.import, to, (since, reading.at), guard.limit, guard.import_rollover);
+    let export_step = |from, to| {
+        // An export register that was silent for a while counts from when it last spoke.
+        let since = book.export_at.filter(|at| *at != book.at).unwrap_or(since);
+        advance(from, to, (since, reading.at), guard.limit, guard.export_rollover)
+    };
+    let moved = import_step(import).and_then(|imported| match (book.export, reading.export) {
+        (Some(from), Some(to)) => export_step(from, to).map(|exported| (imported, exported)),
         // The first export register ever seen starts the count, it is not itself energy.
         _ => Ok((imported, WattHours::ZERO)),
     });
@@ -131,15 +156,19 @@ pub fn bill(book: Option<&MeterBook>, reading: &Reading, tariff: &Tariff, limit:
         Ok(energy) => energy,
         Err(doubt) => return doubted(book, reading.at, doubt),
     };
+    let shown =
+        (import - book.import) + reading.export.zip(book.export).map_or(WattHours::ZERO, |(to, from)| to - from);
     let next = MeterBook {
         at: reading.at,
+        up: reading.up,
         import,
         export: reading.export.or(book.export),
         export_at: export_at.or(book.export_at),
+        rolled: book.rolled + (imported + exported - shown),
         doubted_since: None,
         ..book.clone()
     };
-    match pieces(book, &next, imported, exported, tariff) {
+    match pieces(book, &next, since, (imported, exported), tariff) {
         Some(pieces) => Billed::Advanced(next, pieces),
         None => Billed::Nothing,
     }
@@ -158,15 +187,15 @@ fn doubted(book: &MeterBook, at: Timestamp, doubt: Doubt) -> Billed {
 fn pieces(
     book: &MeterBook,
     next: &MeterBook,
-    imported: WattHours,
-    exported: WattHours,
+    since: Timestamp,
+    (imported, exported): (WattHours, WattHours),
     tariff: &Tariff,
 ) -> Option<Vec<Piece>> {
     let (mut import_from, mut export_from) = (book.import, book.export.or(next.export).unwrap_or_default());
     if imported == WattHours::ZERO && exported == WattHours::ZERO {
         return Some(Vec::new());
     }
-    let spans = tariff.split(book.at, next.at);
+    let spans = tariff.split(since, next.at);
     let shares = apportion(imported, &spans).into_iter().zip(apportion(exported, &spans));
     let mut made = Vec::with_capacity(spans.len());
     for (span, (import, export)) in spans.iter().zip(shares) {

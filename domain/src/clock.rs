@@ -56,24 +56,72 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Time on a clock that nobody sets: it runs from the start of the machine, through suspension, until the next start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Uptime {
+    /// Which start of the machine it counts from.
+    pub boot: u32,
+    /// Milliseconds since then.
+    pub ms: i64,
+}
+
+impl Uptime {
+    /// The time that has truly passed since `earlier`, whatever was done to the wall clock meanwhile; `None` if the
+    /// machine was started anew in between.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Option<Duration> {
+        let ms = u64::try_from(self.ms.checked_sub(earlier.ms)?).ok()?;
+        (self.boot == earlier.boot).then(|| Duration::from_millis(ms))
+    }
+}
+
+/// An instant on the wall clock and, where the machine has one, on the clock that nobody sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// On the wall clock.
+    pub at: Timestamp,
+    /// On the other.
+    pub up: Option<Uptime>,
+}
+
+impl From<Timestamp> for Stamp {
+    fn from(at: Timestamp) -> Self {
+        Self { at, up: None }
+    }
+}
+
+impl Sub<Duration> for Stamp {
+    type Output = Self;
+    fn sub(self, d: Duration) -> Self {
+        let ms = i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        Self { at: self.at - d, up: self.up.map(|up| Uptime { ms: up.ms.saturating_sub(ms), ..up }) }
+    }
+}
+
 /// Where "now" comes from. Cheap to clone; everybody in one process shares one.
 ///
 /// A street that is simulated may live faster than the wall clock; a test may own its time altogether.
 #[derive(Clone)]
 pub struct Clock {
-    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    now: Arc<dyn Fn() -> Stamp + Send + Sync>,
     speed: u32,
 }
 
 impl Clock {
     /// A clock that asks `now`; one second of it lasts `1/speed` seconds of real time.
-    pub fn new(speed: u32, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self { now: Arc::new(now), speed: speed.max(1) }
+    pub fn new<T: Into<Stamp>>(speed: u32, now: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        Self { now: Arc::new(move || now().into()), speed: speed.max(1) }
     }
 
     /// The instant it is.
     #[must_use]
     pub fn now(&self) -> Timestamp {
+        self.stamp().at
+    }
+
+    /// The instant it is, for whatever must not be confused by a clock that is set.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
         (self.now)()
     }
 

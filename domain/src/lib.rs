@@ -17,12 +17,13 @@ mod tariff;
 mod units;
 
 pub use billing::{Billed, MeterBook, Piece, TariffRegisters};
-pub use clock::{Clock, Timestamp};
+pub use clock::{Clock, Stamp, Timestamp, Uptime};
 pub use credit::{Credit, CreditRule};
 pub use fact::{Fact, Seq};
 pub use id::{AccountId, BadId, BusId, MeterId, SwitchId};
 pub use money::{Currency, Money, Price};
 pub use reading::Reading;
+pub use register::Guard;
 pub use switch::{OnSilence, Position, Reason};
 pub use tariff::{DayRange, Range, Span, Tariff, TariffProblem, TimeZone};
 pub use units::{Amps, Hertz, Permille, Volts, WattHours, Watts};

@@ -1,6 +1,6 @@
 //! What a meter said at one moment.
 
-use crate::{Amps, Hertz, MeterId, Timestamp, Volts, WattHours, Watts};
+use crate::{Amps, Hertz, MeterId, Stamp, Timestamp, Uptime, Volts, WattHours, Watts};
 use serde::{Deserialize, Serialize};
 
 /// One reading of one meter. What the device does not measure, or said it could not, is `None`: never zero.
@@ -10,6 +10,9 @@ pub struct Reading {
     pub meter: MeterId,
     /// When the answer arrived.
     pub at: Timestamp,
+    /// The same on the clock that nobody sets.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub up: Option<Uptime>,
     /// Cumulative energy from the grid.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub import: Option<WattHours>,
@@ -33,7 +36,8 @@ pub struct Reading {
 impl Reading {
     /// A reading in which nothing was measured yet.
     #[must_use]
-    pub fn empty(meter: MeterId, at: Timestamp) -> Self {
-        Self { meter, at, import: None, export: None, power: None, voltage: None, current: None, frequency: None }
+    pub fn empty(meter: MeterId, stamp: impl Into<Stamp>) -> Self {
+        let Stamp { at, up } = stamp.into();
+        Self { meter, at, up, import: None, export: None, power: None, voltage: None, current: None, frequency: None }
     }
 }

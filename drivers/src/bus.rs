@@ -5,9 +5,11 @@ use crate::modbus::{
     ModbusBus, ModbusInverter, ModbusMeter, ModbusSwitchDevice, Place, SunSpec, SunSpecInverter, Texts, ask,
 };
 use crate::mqtt::{MqttBus, MqttMeter, MqttSwitchDevice};
-use crate::spec::{BusKind, BusSpec, DeviceAddress, SpecError};
+use crate::spec::{BusKind, BusSpec, DeviceAddress, SpecError, TelegramPlace};
 use crate::sunspec::Chain;
+use crate::telegram::{TelegramBus, TelegramMeter};
 use crate::template::{Protocol, Template};
+use crate::traffic::{Watch, Watcher};
 use domain::{BusId, Clock, MeterId, SwitchId};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -24,6 +26,7 @@ pub struct Bus {
 enum Kind {
     Modbus { bus: Arc<ModbusBus>, serial: bool },
     Mqtt(Arc<MqttBus>),
+    Telegram(Arc<TelegramBus>),
 }
 
 impl fmt::Debug for Bus {
@@ -45,16 +48,21 @@ impl Bus {
             if timeout.is_zero() {
                 return Err(bad("the timeout is zero"));
             }
-            let serial = !matches!(place, Place::Tcp { .. });
+            let serial = !matches!(place, Place::Tcp { .. } | Place::Tls { .. });
             let silence = spec.turnaround.max(least);
             let bus = Arc::new(ModbusBus::new(id.clone(), place, timeout, silence, clock.clone()));
             Ok(Kind::Modbus { bus, serial })
         };
         let kind = match spec.kind {
-            BusKind::ModbusTcp { address, .. } | BusKind::RtuOverTcp { address, .. } if !has_port(&address) => {
+            BusKind::ModbusTcp { address, .. }
+            | BusKind::ModbusTls { address, .. }
+            | BusKind::RtuOverTcp { address, .. }
+                if !has_port(&address) =>
+            {
                 return Err(bad(&format!("{address:?} is not host:port")));
             }
             BusKind::ModbusTcp { address, timeout } => modbus(Place::Tcp { address }, timeout)?,
+            BusKind::ModbusTls { address, timeout, tls } => modbus(Place::Tls { address, tls }, timeout)?,
             BusKind::RtuOverTcp { address, timeout } => modbus(Place::RtuOverTcp { address }, timeout)?,
             BusKind::ModbusRtu { baud, .. } if !(300..=4_000_000).contains(&baud) => {
                 return Err(bad(&format!("{baud} baud is no speed of a serial port")));
@@ -63,12 +71,29 @@ impl Bus {
                 return Err(bad(&format!("{stop_bits} stop bits: there can be 1 or 2")));
             }
             BusKind::ModbusRtu { port, baud, parity, stop_bits, timeout } => {
-                modbus(Place::Serial { port, baud, parity, stop_bits }, timeout)?
+                modbus(Place::Serial { port, baud, parity, stop_bits, rs485: spec.rs485 }, timeout)?
             }
             BusKind::Mqtt(spec) if !has_port(&spec.broker) => {
                 return Err(bad(&format!("{:?} is not host:port", spec.broker)));
             }
-            BusKind::Mqtt(spec) => Kind::Mqtt(Arc::new(MqttBus { id: id.clone(), spec, clock, link: OnceLock::new() })),
+            BusKind::Mqtt(spec) => Kind::Mqtt(Arc::new(MqttBus {
+                id: id.clone(),
+                spec,
+                clock,
+                link: OnceLock::new(),
+                watch: Watch::default(),
+            })),
+            BusKind::Telegram(spec) => {
+                if let TelegramPlace::Tcp(address) = &spec.place
+                    && !has_port(address)
+                {
+                    return Err(bad(&format!("{address:?} is not host:port")));
+                }
+                if spec.baud.is_some_and(|baud| !(300..=4_000_000).contains(&baud)) {
+                    return Err(bad("that is no speed of a serial port"));
+                }
+                Kind::Telegram(Arc::new(TelegramBus { id: id.clone(), spec, clock, watch: Watch::default() }))
+            }
         };
         Ok(Self { id, kind })
     }
@@ -79,11 +104,21 @@ impl Bus {
         &self.id
     }
 
+    /// Shows `watcher` everything that goes over this bus from now on. The first watcher stays.
+    pub fn watch(&self, watcher: Watcher) {
+        match &self.kind {
+            Kind::Modbus { bus, .. } => bus.watch.set(watcher),
+            Kind::Mqtt(bus) => bus.watch.set(watcher),
+            Kind::Telegram(bus) => bus.watch.set(watcher),
+        }
+    }
+
     /// Connects now, to find out whether that works. Nobody needs to call this before using a device.
     pub async fn try_connect(&self) -> Result<(), DeviceError> {
         match &self.kind {
             Kind::Modbus { bus, .. } => bus.try_connect().await,
             Kind::Mqtt(bus) => bus.try_connect().await,
+            Kind::Telegram(bus) => bus.try_connect().await,
         }
     }
 
@@ -117,6 +152,10 @@ impl Bus {
             (Kind::Mqtt(bus), Protocol::Mqtt(map)) => {
                 Ok(Arc::new(MqttMeter::new(id, Arc::clone(bus), map.clone(), self.topic(&address)?)))
             }
+            (Kind::Telegram(bus), Protocol::Telegram(map)) => {
+                self.alone(&address)?;
+                Ok(Arc::new(TelegramMeter::new(id, Arc::clone(bus), map.clone())))
+            }
             _ => Err(self.wrong_bus(&template)),
         }
     }
@@ -139,6 +178,7 @@ impl Bus {
                 let map = map.switch.clone().ok_or_else(missing)?;
                 Ok(Arc::new(MqttSwitchDevice::new(Arc::clone(bus), map, self.topic(&address)?)))
             }
+            (Kind::Telegram(_), Protocol::Telegram(_)) => Err(missing()),
             _ => Err(self.wrong_bus(&template)),
         }
     }
@@ -186,6 +226,7 @@ impl Bus {
         let is = match self.kind {
             Kind::Modbus { .. } => "Modbus",
             Kind::Mqtt(_) => "MQTT",
+            Kind::Telegram(_) => "for telegrams",
         };
         SpecError::WrongBus { model: template.model.clone(), speaks: template.speaks(), bus: self.id.clone(), is }
     }
@@ -195,7 +236,7 @@ impl Bus {
         match address {
             DeviceAddress::Unit(unit) if !serial || (1..=247).contains(unit) => Ok(*unit),
             DeviceAddress::Unit(_) => Err(wrong("units on a serial line go from 1 to 247")),
-            DeviceAddress::Topic(_) => Err(wrong("devices on Modbus have a unit")),
+            DeviceAddress::Topic(_) | DeviceAddress::Alone => Err(wrong("devices on Modbus have a unit")),
         }
     }
 
@@ -206,7 +247,15 @@ impl Bus {
                 Err(wrong("a topic prefix is a text without wildcards"))
             }
             DeviceAddress::Topic(topic) => Ok(topic),
-            DeviceAddress::Unit(_) => Err(wrong("devices on MQTT have a topic")),
+            DeviceAddress::Unit(_) | DeviceAddress::Alone => Err(wrong("devices on MQTT have a topic")),
+        }
+    }
+
+    fn alone(&self, address: &DeviceAddress) -> Result<(), SpecError> {
+        let wanted = "a meter that speaks telegrams is alone on its bus";
+        match address {
+            DeviceAddress::Alone => Ok(()),
+            other => Err(SpecError::WrongAddress { address: other.clone(), bus: self.id.clone(), wanted }),
         }
     }
 }

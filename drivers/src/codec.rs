@@ -6,13 +6,13 @@ mod ratio;
 mod registers;
 mod setpoint;
 
+pub(crate) use ratio::Ratio;
 pub(crate) use registers::{decode, encode, scatter};
 pub(crate) use setpoint::{heard, said};
 
 use crate::capability::DeviceError;
 use crate::template::{Factor, Quantity, Scaling};
 use domain::{Amps, Hertz, Reading, Volts, WattHours, Watts};
-use ratio::Ratio;
 
 /// A number on its way between a device and us. Integers stay exact all the way.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +83,8 @@ pub(crate) fn put(reading: &mut Reading, quantity: Quantity, scaling: &Scaling, 
     // Rounding must not lead out of the range either.
     let whole = exact.filter(|_| float.is_some()).and_then(Raw::rounded).filter(|n| within(*n as f64));
     let register = || {
-        whole.and_then(|wh| WattHours(wh).as_register()).ok_or_else(|| {
+        let shown = |wh: &WattHours| scaling.rollover.is_none_or(|full| *wh < full);
+        whole.and_then(|wh| WattHours(wh).as_register()).filter(shown).ok_or_else(|| {
             let said = exact.map_or_else(|| "more than fits".to_owned(), |value| format!("{} Wh", value.float()));
             DeviceError::nonsense(format!("{quantity} register says {said}"))
         })
@@ -118,6 +119,11 @@ fn own(reading: &Reading, quantity: Quantity, scaling: &Scaling) -> Option<Raw> 
     }?;
     let value = ours.unscaled(scaling.factor)?;
     if scaling.invert { value.negated() } else { Some(value) }
+}
+
+/// A quantity in our base unit, to the nearest thousandth.
+pub(crate) fn thousandths(reading: &Reading, quantity: Quantity, scaling: &Scaling) -> Option<Ratio> {
+    own(reading, quantity, scaling)?.shifted(3)?.rounded().and_then(|n| Ratio::whole(n.into()).shifted(-3))
 }
 
 /// The number in a JSON value; `None` for null or a key that is not there, an error for anything that is no number.

@@ -1,11 +1,11 @@
-//! The outside world: meters and switches behind Modbus (TCP and RTU) and MQTT, device models as data, and a
-//! simulator that speaks the same protocols on real sockets.
+//! The outside world: meters and switches behind Modbus (TCP and RTU) and MQTT, meters that speak telegrams, device
+//! models as data, and a simulator that speaks the same protocols on real sockets.
 //!
 //! - [`Meter`], [`Switch`] and [`Inverter`] are what a device can do; [`DeviceError`] is why it did not.
 //! - [`Bus`] owns one port and hands out the devices behind it; [`Round`] says whose turn it is there.
 //! - [`sunspec`] finds out what a device that describes itself has.
 //! - [`Template`] and [`Library`] are the device models.
-//! - [`scan`] finds out who is on a bus.
+//! - [`scan`] finds out who is on a bus, [`traffic`] shows what goes over it.
 //! - [`mqtt`] is the one connection to a broker that the rest of the gateway uses too.
 //! - [`simulator`] is a street of homes that does not exist, and says so.
 
@@ -21,10 +21,16 @@ pub mod scan;
 pub mod simulator;
 mod spec;
 pub mod sunspec;
+mod telegram;
 pub mod template;
+mod tls;
+pub mod traffic;
 
 pub use bus::Bus;
 pub use capability::{DeviceError, Identify, Identity, Inverter, Limited, Meter, Outlook, Pace, Switch};
 pub use round::{Measured, Next, Round};
-pub use spec::{BusKind, BusSpec, Credentials, DeviceAddress, MqttSpec, Parity, SpecError};
+pub use spec::{
+    BusKind, BusSpec, Credentials, DeviceAddress, MqttSpec, Parity, Rs485, SpecError, TelegramPlace, TelegramSpec,
+};
 pub use template::{Library, Template, TemplateProblem};
+pub use tls::{Tls, TlsFile, TlsFiles};

@@ -1,5 +1,6 @@
 //! What the configuration says about buses and devices: plain data.
 
+use crate::tls::Tls;
 use domain::BusId;
 use std::fmt;
 use std::path::PathBuf;
@@ -15,13 +16,15 @@ pub struct BusSpec {
     pub kind: BusKind,
     /// The silence on a serial line from one frame to our next; never less than 3.5 characters there.
     pub turnaround: Duration,
+    /// How the kernel drives the direction of an RS-485 transceiver on a serial port; `None` where the adapter does.
+    pub rs485: Option<Rs485>,
 }
 
 impl BusSpec {
     /// A bus with the turnaround that the specification asks for.
     #[must_use]
     pub fn new(id: BusId, kind: BusKind) -> Self {
-        Self { id, turnaround: kind.turnaround(), kind }
+        Self { id, turnaround: kind.turnaround(), rs485: None, kind }
     }
 }
 
@@ -34,6 +37,15 @@ pub enum BusKind {
         address: String,
         /// How long a device may take to answer.
         timeout: Duration,
+    },
+    /// Modbus over TCP inside TLS.
+    ModbusTls {
+        /// `host:port`.
+        address: String,
+        /// How long a device may take to answer.
+        timeout: Duration,
+        /// How to tell the device from an impostor.
+        tls: Tls,
     },
     /// Modbus RTU on a serial port.
     ModbusRtu {
@@ -58,6 +70,8 @@ pub enum BusKind {
     },
     /// An MQTT broker.
     Mqtt(MqttSpec),
+    /// One meter that speaks telegrams.
+    Telegram(TelegramSpec),
 }
 
 impl BusKind {
@@ -66,12 +80,23 @@ impl BusKind {
     #[must_use]
     pub fn turnaround(&self) -> Duration {
         match self {
-            Self::ModbusTcp { .. } | Self::Mqtt(_) => Duration::ZERO,
+            Self::ModbusTcp { .. } | Self::ModbusTls { .. } | Self::Mqtt(_) | Self::Telegram(_) => Duration::ZERO,
             Self::ModbusRtu { baud, .. } if *baud > 19_200 => Duration::from_micros(1750),
             Self::ModbusRtu { baud, .. } => Duration::from_secs(77) / 2 / (*baud).max(1),
             Self::RtuOverTcp { .. } => Duration::from_micros(4010),
         }
     }
+}
+
+/// A transceiver whose direction the kernel drives by the RTS line (`TIOCSRS485`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rs485 {
+    /// RTS is low while we send, instead of high.
+    pub invert_rts: bool,
+    /// From RTS to the first bit, in whole milliseconds.
+    pub delay_before: Duration,
+    /// From the last bit to RTS, in whole milliseconds.
+    pub delay_after: Duration,
 }
 
 /// The parity bit of a serial port.
@@ -112,6 +137,28 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// How to reach a meter that speaks telegrams. What is left out is what its template says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelegramSpec {
+    /// The port that it alone is on.
+    pub place: TelegramPlace,
+    /// Bits per second; of a meter that is asked, those of the first question.
+    pub baud: Option<u32>,
+    /// None goes with 8 data bits, even and odd with 7.
+    pub parity: Option<Parity>,
+    /// How long a connection may take, and a meter that is asked from one byte to the next.
+    pub timeout: Duration,
+}
+
+/// A port with one meter on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TelegramPlace {
+    /// A device file.
+    Serial(PathBuf),
+    /// `host:port` of a serial server or of an adapter on the network, which passes bytes along as they are.
+    Tcp(String),
+}
+
 /// Where on its bus a device is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceAddress {
@@ -119,6 +166,8 @@ pub enum DeviceAddress {
     Unit(u8),
     /// What stands for `{topic}` in an MQTT template.
     Topic(String),
+    /// Nowhere in particular: its bus has no other.
+    Alone,
 }
 
 impl fmt::Display for DeviceAddress {
@@ -126,6 +175,7 @@ impl fmt::Display for DeviceAddress {
         match self {
             Self::Unit(unit) => write!(f, "unit {unit}"),
             Self::Topic(topic) => write!(f, "topic {topic:?}"),
+            Self::Alone => f.write_str("the only place"),
         }
     }
 }

@@ -2,16 +2,36 @@
 
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use domain::{Clock, Timestamp};
+use domain::{Clock, Stamp, Timestamp, Uptime};
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The wall clock.
 #[must_use]
 pub fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The wall clock beside the one that nobody sets. A Pi without a battery starts with the time of its last shutdown and
+/// is set when the network comes: what is metered meanwhile must not become hours of energy, nor an hour without any.
+#[must_use]
+pub fn real() -> Clock {
+    let boot = boot();
+    Clock::new(1, move || Stamp { at: wall(), up: boot.and_then(uptime) })
+}
+
+/// Which start of the machine this is, as a number that differs from one to the next.
+fn boot() -> Option<u32> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    u32::from_str_radix(id.get(..8)?, 16).ok()
+}
+
+fn uptime(boot: u32) -> Option<Uptime> {
+    let since = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
+    Some(Uptime { boot, ms: i64::try_from(since.as_millis()).ok()? })
 }
 
 /// Where a hurried clock was tied to the wall clock. Kept on disk, so that a restart finds the street where it would
@@ -27,7 +47,7 @@ struct Tie {
 pub fn open(config: &Config) -> Result<Clock, Failure> {
     let speed = config.simulator.speed;
     if speed == 1 && config.simulator.anchor.is_none() {
-        return Ok(Clock::new(1, wall));
+        return Ok(real());
     }
     let path = config.state.join("simulated-clock.json");
     std::fs::create_dir_all(&config.state)
@@ -65,5 +85,19 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     match path.parent() {
         Some(folder) => std::fs::File::open(folder)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_that_nobody_sets_runs_and_knows_which_start_it_counts_from() {
+        let clock = real();
+        let (first, second) = (clock.stamp(), clock.stamp());
+        let (first, second) = (first.up.unwrap(), second.up.unwrap());
+        assert!(second.since(first).is_some_and(|passed| passed < Duration::from_secs(60)));
+        assert!(first.ms > 0);
     }
 }

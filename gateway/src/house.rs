@@ -333,7 +333,7 @@ fn pricer_plan(config: &Config, clock: &Clock, tariff: Tariff) -> PricerPlan {
             .iter()
             .map(|a| AccountPlan { id: a.id.clone(), meters: meters_of(&a.id), rule: a.rule })
             .collect(),
-        limits: config.meters.iter().map(|m| (m.id.clone(), m.max_power)).collect(),
+        guards: config.guards(),
         interval: config.interval,
         lease: config.lease,
         stale_after: config.stale_after,

@@ -3,7 +3,7 @@
 use crate::cli::Scan;
 use crate::failure::{Code, Failure};
 use crate::verbs::{block_on, print};
-use domain::{BusId, Clock};
+use domain::BusId;
 use drivers::scan::{Found, Progress, scan};
 use drivers::{Bus, BusKind, BusSpec, Library, Parity};
 use std::io::{IsTerminal, Write};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// `scan`
 pub fn run(options: &Scan) -> Result<(), Failure> {
     let Some(place) = &options.place else { return list_ports() };
-    let clock = Clock::new(1, crate::clock::wall);
+    let clock = crate::clock::real();
     let id: BusId = "scanned".parse().map_err(|e| Failure::new(Code::Internal, e))?;
     let mut any = false;
     for (kind, block) in ways(place, options) {

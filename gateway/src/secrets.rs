@@ -4,12 +4,18 @@ use drivers::Credentials;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Lines of `user:password`; `#` begins a comment.
-pub fn read_users(path: &Path) -> Result<Vec<Credentials>, String> {
+/// Whether a file is there and nobody else can read it.
+pub fn private(path: &Path) -> Result<(), String> {
     let meta = std::fs::metadata(path).map_err(|e| format!("names {}, which cannot be read: {e}", path.display()))?;
     if meta.permissions().mode() & 0o077 != 0 {
         return Err(format!("names {}, which others can read: chmod 600 it", path.display()));
     }
+    Ok(())
+}
+
+/// Lines of `user:password`; `#` begins a comment.
+pub fn read_users(path: &Path) -> Result<Vec<Credentials>, String> {
+    private(path)?;
     let text =
         std::fs::read_to_string(path).map_err(|e| format!("names {}, which cannot be read: {e}", path.display()))?;
     let mut users: Vec<Credentials> = Vec::new();

@@ -3,8 +3,9 @@
 use crate::config::{Config, Meter};
 use crate::failure::{Code, Failure};
 use domain::Clock;
-use drivers::simulator::{HomeSpec, Running, SimDevice, Street, StreetSpec, serve_mqtt, serve_rtu, serve_tcp};
-use drivers::{BusKind, DeviceAddress, MqttSpec};
+use drivers::simulator::{HomeSpec, Running, SimDevice, Street, StreetSpec};
+use drivers::simulator::{serve_mqtt, serve_rtu, serve_tcp, serve_telegrams};
+use drivers::{BusKind, DeviceAddress, MqttSpec, TelegramPlace, TelegramSpec};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -76,8 +77,25 @@ pub async fn serve(config: &Config, clock: &Clock) -> Result<Vec<Running>, Failu
                 serve_tcp(listener, devices).map_err(|e| failed(&e))?
             }
             BusKind::ModbusRtu { port, baud, .. } => serve_rtu(port, *baud, devices).map_err(|e| failed(&e))?,
+            BusKind::ModbusTls { address, .. } => {
+                return Err(failed(&format!(
+                    "{address}: the simulator has no certificate of its own; leave tls_ca out"
+                )));
+            }
             BusKind::RtuOverTcp { address, .. } => {
                 return Err(failed(&format!("{address}: a serial server cannot be simulated, only what is behind it")));
+            }
+            BusKind::Telegram(TelegramSpec { place: TelegramPlace::Tcp(address), .. }) => {
+                return Err(failed(&format!(
+                    "{address}: an adapter cannot be simulated, only a meter on a serial port"
+                )));
+            }
+            BusKind::Telegram(TelegramSpec { place: TelegramPlace::Serial(port), .. }) => {
+                // Without a meter there is nothing to hear.
+                let Some(device) = devices.into_iter().next() else { continue };
+                let period = config.meters.iter().find(|m| m.bus == bus.spec.id).map(|m| m.period);
+                let period = period.unwrap_or(Duration::from_secs(10));
+                serve_telegrams(port, device, period, clock).map_err(|e| failed(&e))?
             }
             BusKind::Mqtt(spec) => {
                 let client_id = format!("simulated-{}", bus.spec.id);
@@ -98,15 +116,23 @@ pub fn describe(config: &Config) -> Vec<String> {
         let place = match &bus.spec.kind {
             BusKind::ModbusTcp { address, .. } => format!("modbus-tcp on {address}"),
             BusKind::ModbusRtu { port, baud, .. } => format!("modbus-rtu on {} at {baud} baud", port.display()),
+            BusKind::ModbusTls { address, .. } => format!("modbus-tcp with TLS on {address}"),
             BusKind::RtuOverTcp { address, .. } => format!("modbus-rtu through {address}"),
             BusKind::Mqtt(spec) => format!("mqtt through {}", spec.broker),
+            BusKind::Telegram(TelegramSpec { place: TelegramPlace::Serial(port), .. }) => {
+                format!("telegrams on {}", port.display())
+            }
+            BusKind::Telegram(TelegramSpec { place: TelegramPlace::Tcp(address), .. }) => {
+                format!("telegrams from {address}")
+            }
         };
         for meter in config.meters.iter().filter(|m| m.bus == bus.spec.id) {
             let at = match &meter.address {
-                DeviceAddress::Unit(unit) => format!("unit {unit}"),
-                DeviceAddress::Topic(topic) => format!("topic {topic}"),
+                DeviceAddress::Unit(unit) => format!(", unit {unit}"),
+                DeviceAddress::Topic(topic) => format!(", topic {topic}"),
+                DeviceAddress::Alone => String::new(),
             };
-            lines.push(format!("{}: {place}, {at}, model {}", meter.id, meter.template.model));
+            lines.push(format!("{}: {place}{at}, model {}", meter.id, meter.template.model));
         }
     }
     lines

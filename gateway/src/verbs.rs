@@ -11,7 +11,8 @@ use crate::failure::{Code, Failure};
 use crate::house::{self, House};
 use crate::narrate::Level;
 use crate::{clock, narrate, simulate as sim};
-use domain::{Position, Seq};
+use domain::{Guard, Position, Seq, Watts};
+use drivers::traffic::{Traffic, Watcher, meanings};
 use drivers::{Bus, DeviceError, Library};
 use ledger::Ledger;
 use std::future::Future;
@@ -166,9 +167,29 @@ pub fn models(model: Option<&str>) -> Result<(), Failure> {
     }
     let mut text = String::new();
     for model in library.models().filter_map(|m| library.get(m)) {
-        text += &format!("{:<22} {:<8} {} {}\n", model.model, model.speaks(), model.vendor, model.name);
+        text += &format!("{:<22} {:<9} {} {}\n", model.model, model.speaks(), model.vendor, model.name);
     }
     print(&text)
+}
+
+/// Shows what goes over a bus and what it means to a model, beside what the verb itself prints.
+fn watcher(template: &Arc<drivers::Template>) -> Watcher {
+    let template = Arc::clone(template);
+    Arc::new(move |traffic| {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!(" {byte:02X}")).collect::<String>();
+        match traffic {
+            Traffic::Sent(bytes) => eprintln!("→{}", hex(bytes)),
+            Traffic::Answer(bytes) => eprintln!("←{}", hex(bytes)),
+            Traffic::Ignored(bytes) => eprintln!("ignored:{}", hex(bytes)),
+            Traffic::Message { topic, payload } => eprintln!("← {topic} {}", String::from_utf8_lossy(payload)),
+            Traffic::Entry { code, value, exponent: 0, unit } => eprintln!("← {code:<16} {value} {unit}"),
+            Traffic::Entry { code, value, exponent, unit } => eprintln!("← {code:<16} {value}e{exponent} {unit}"),
+            Traffic::Registers { .. } => {}
+        }
+        for meaning in meanings(&template, traffic) {
+            eprintln!("    {meaning}");
+        }
+    })
 }
 
 /// `probe`
@@ -207,6 +228,7 @@ pub fn probe(
         let _simulated = sim::serve_unless_running(&config, &clock).await?;
         if let Some(m) = meter {
             let bus = open(&m.bus)?;
+            bus.watch(watcher(&m.template));
             if let Some(who) = bus.identify(&m.template, &m.address) {
                 let who = patient(Duration::from_secs(10), who.identify()).await;
                 // A device need not have a name.
@@ -221,7 +243,9 @@ pub fn probe(
             print(&format!("{}\n", compact(&reading)))?;
         }
         if let Some(s) = switch {
-            let switch = open(&s.bus)?.switch(s.id.clone(), Arc::clone(&s.template), s.address.clone());
+            let bus = open(&s.bus)?;
+            bus.watch(watcher(&s.template));
+            let switch = bus.switch(s.id.clone(), Arc::clone(&s.template), s.address.clone());
             let switch = switch.map_err(|e| Failure::new(Code::Config, e))?;
             let patience = Duration::from_secs(10);
             if let Some(position) = set {
@@ -279,10 +303,8 @@ fn open_ledger(file: &ConfigFile) -> Result<(Config, Ledger), Failure> {
 /// `journal verify`
 pub fn verify(file: &ConfigFile) -> Result<(), Failure> {
     let (config, ledger) = open_ledger(file)?;
-    let limit = |meter: &domain::MeterId| {
-        config.meters.iter().find(|m| m.id == *meter).map_or(domain::Watts(i64::MAX), |m| m.max_power)
-    };
-    let report = ledger.verify(limit)?;
+    let guards = config.guards();
+    let report = ledger.verify(|meter| guards.get(meter).copied().unwrap_or(Guard::new(Watts(i64::MAX))))?;
     let json = serde_json::to_string(&report).map_err(|e| Failure::new(Code::Internal, e))?;
     print(&format!("{json}\n"))?;
     match report.findings.len() {

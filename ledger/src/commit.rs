@@ -157,8 +157,9 @@ fn take(db: &Connection, n: usize) -> Result<i64, LedgerError> {
 
 fn record_readings(db: &Connection, readings: &[Reading]) -> Result<Seq, LedgerError> {
     let mut seq = take(db, readings.len())?;
-    let mut insert = db
-        .prepare_cached("INSERT INTO readings SELECT ?1, id, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM meters WHERE name = ?9")?;
+    let mut insert = db.prepare_cached(
+        "INSERT INTO readings SELECT ?1, id, ?2, ?10, ?11, ?3, ?4, ?5, ?6, ?7, ?8 FROM meters WHERE name = ?9",
+    )?;
     for r in readings {
         seq += 1;
         let inserted = insert.execute(params![
@@ -170,7 +171,9 @@ fn record_readings(db: &Connection, readings: &[Reading]) -> Result<Seq, LedgerE
             r.voltage.map(|v| v.get()),
             r.current.map(|v| v.get()),
             r.frequency.map(|v| v.get()),
-            r.meter.as_str()
+            r.meter.as_str(),
+            r.up.map(|up| up.boot),
+            r.up.map(|up| up.ms)
         ])?;
         if inserted != 1 {
             return Err(LedgerError::Refused(format!("meter {} is not enrolled", r.meter)));
@@ -233,6 +236,7 @@ fn store_book(db: &Connection, book: &MeterBook) -> Result<(), LedgerError> {
     let held = held.map_err(|e| LedgerError::unreadable("a doubt", e))?;
     db.prepare_cached(
         "UPDATE meters SET at = ?1, import = ?2, export = ?3, export_at = ?4, doubted_since = ?5, held = ?6,
+         boot = ?8, up = ?9, rolled = ?10,
          first_import = coalesce(first_import, ?2), first_export = coalesce(first_export, ?3) WHERE name = ?7",
     )?
     .execute(params![
@@ -242,7 +246,10 @@ fn store_book(db: &Connection, book: &MeterBook) -> Result<(), LedgerError> {
         book.export_at.map(|t| t.0),
         book.doubted_since.map(|t| t.0),
         held,
-        book.meter.as_str()
+        book.meter.as_str(),
+        book.up.map(|up| up.boot),
+        book.up.map(|up| up.ms),
+        book.rolled.0
     ])?;
     Ok(())
 }

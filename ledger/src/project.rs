@@ -68,10 +68,10 @@ fn release(db: &Connection, meter: &str, upto: i64) -> Result<(), LedgerError> {
     let changed = db.execute(
         "UPDATE meters SET held = NULL, doubted_since = NULL, unbilled = unbilled + (r.import - meters.import)
            + coalesce(r.export - meters.export, 0),
-         at = r.at, import = r.import, export = coalesce(r.export, meters.export),
+         at = r.at, boot = r.boot, up = r.up, import = r.import, export = coalesce(r.export, meters.export),
          export_at = CASE WHEN r.export IS NULL THEN meters.export_at ELSE r.at END,
          first_export = coalesce(first_export, r.export)
-         FROM (SELECT meter, at, import, export FROM readings
+         FROM (SELECT meter, at, boot, up, import, export FROM readings
                WHERE import IS NOT NULL AND meter = (SELECT id FROM meters WHERE name = ?1)
                  AND seq <= ?2
                ORDER BY seq DESC LIMIT 1) r

@@ -4,7 +4,7 @@ use crate::commit::{DEPOSITS, PRICER, cursor};
 use crate::{Ledger, LedgerError};
 use domain::{
     AccountId, Amps, Credit, Fact, Hertz, MeterBook, MeterId, Money, Position, Range, Reading, Reason, Seq, SwitchId,
-    TariffRegisters, Timestamp, Volts, WattHours, Watts,
+    TariffRegisters, Timestamp, Uptime, Volts, WattHours, Watts,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -130,10 +130,7 @@ impl Ledger {
     /// Up to `limit` readings after `after`, in order, each with its sequence number.
     pub fn readings_after(&self, after: Seq, limit: u32) -> Result<Vec<(Seq, Reading)>, LedgerError> {
         let db = self.reader();
-        let mut rows = db.prepare_cached(
-            "SELECT r.seq, m.name, r.at, r.import, r.export, r.power, r.voltage, r.current, r.frequency
-             FROM readings r JOIN meters m ON m.id = r.meter WHERE r.seq > ? ORDER BY r.seq LIMIT ?",
-        )?;
+        let mut rows = db.prepare_cached(&format!("{READINGS} WHERE r.seq > ? ORDER BY r.seq LIMIT ?"))?;
         let found = rows.query_map(params![after.0, limit], reading)?;
         found.map(|r| Ok(r?)).collect()
     }
@@ -271,8 +268,8 @@ pub(crate) fn accounts(db: &Connection) -> Result<Vec<AccountRow>, LedgerError> 
 pub(crate) fn meters(db: &Connection) -> Result<Vec<MeterRow>, LedgerError> {
     let mut rows = db.prepare_cached(
         "SELECT m.name, a.name, m.at, m.import, m.export, m.held, m.unbilled,
-             coalesce(m.import - m.first_import, 0) + coalesce(m.export - m.first_export, 0), m.export_at,
-             m.doubted_since FROM meters m LEFT JOIN accounts a ON a.number = m.account ORDER BY m.name",
+             coalesce(m.import - m.first_import, 0) + coalesce(m.export - m.first_export, 0) + m.rolled, m.export_at,
+             m.doubted_since, m.boot, m.up, m.rolled FROM meters m LEFT JOIN accounts a ON a.number = m.account ORDER BY m.name",
     )?;
     let found = rows.query_map([], |r| {
         let name: MeterId = named(r, 0)?;
@@ -285,6 +282,8 @@ pub(crate) fn meters(db: &Connection) -> Result<Vec<MeterRow>, LedgerError> {
                 export: r.get::<_, Option<i64>>(4)?.map(WattHours),
                 export_at: r.get::<_, Option<i64>>(8)?.map(Timestamp),
                 doubted_since: r.get::<_, Option<i64>>(9)?.map(Timestamp),
+                up: uptime(r, 10)?,
+                rolled: WattHours(r.get(12)?),
                 held: json(r, 5)?,
             }),
             _ => None,
@@ -308,7 +307,7 @@ pub(crate) fn totals(db: &Connection) -> Result<Totals, LedgerError> {
         settled_batches: one("SELECT count(*) FROM batches WHERE state = 'done'")?,
         settled_readings: one("SELECT sum(readings) FROM batches WHERE state = 'done'")?,
         metered: WattHours(one(
-            "SELECT sum(coalesce(import - first_import, 0) + coalesce(export - first_export, 0) - unbilled)
+            "SELECT sum(coalesce(import - first_import, 0) + coalesce(export - first_export, 0) + rolled - unbilled)
                  FROM meters WHERE account IS NOT NULL",
         )?),
         unbilled: WattHours(one("SELECT sum(unbilled) FROM meters WHERE account IS NOT NULL")?),
@@ -321,6 +320,16 @@ pub(crate) fn totals(db: &Connection) -> Result<Totals, LedgerError> {
     })
 }
 
+/// What [`reading`] reads, in its order.
+pub(crate) const READINGS: &str = "SELECT r.seq, m.name, r.at, r.import, r.export, r.power, r.voltage, r.current,
+     r.frequency, r.boot, r.up FROM readings r JOIN meters m ON m.id = r.meter";
+
+/// An uptime from the column of its boot and the next.
+fn uptime(r: &Row<'_>, i: usize) -> rusqlite::Result<Option<Uptime>> {
+    let (boot, ms): (Option<u32>, Option<i64>) = (r.get(i)?, r.get(i + 1)?);
+    Ok(boot.zip(ms).map(|(boot, ms)| Uptime { boot, ms }))
+}
+
 pub(crate) fn reading(r: &Row<'_>) -> rusqlite::Result<(Seq, Reading)> {
     let real = |i| r.get::<_, Option<f64>>(i);
     Ok((
@@ -328,6 +337,7 @@ pub(crate) fn reading(r: &Row<'_>) -> rusqlite::Result<(Seq, Reading)> {
         Reading {
             meter: named(r, 1)?,
             at: Timestamp(r.get(2)?),
+            up: uptime(r, 9)?,
             import: r.get::<_, Option<i64>>(3)?.map(WattHours),
             export: r.get::<_, Option<i64>>(4)?.map(WattHours),
             power: r.get::<_, Option<i64>>(5)?.map(Watts),

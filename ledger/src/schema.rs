@@ -14,7 +14,7 @@ const QUICK_CHECK_BYTES: u64 = 64 << 20;
 const TABLES: &str = "
 -- One sequence for readings and facts: the order in which they were recorded.
 CREATE TABLE readings (
-  seq INTEGER PRIMARY KEY, meter INTEGER NOT NULL, at INTEGER NOT NULL,
+  seq INTEGER PRIMARY KEY, meter INTEGER NOT NULL, at INTEGER NOT NULL, boot INTEGER, up INTEGER,
   import INTEGER, export INTEGER, power INTEGER, voltage REAL, current REAL, frequency REAL
 );
 CREATE TABLE facts (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL);
@@ -30,11 +30,13 @@ CREATE TABLE accounts (
   topped_up INTEGER NOT NULL DEFAULT 0, credit TEXT NOT NULL DEFAULT '\"good\"'
 );
 -- first_*: where billing of this meter began; import/export/at: how far it has come.
--- unbilled: energy that a person let go when releasing a held meter.
+-- rolled: what registers had counted when they began again; unbilled: energy that a person let go when releasing a
+-- held meter.
 CREATE TABLE meters (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, account INTEGER REFERENCES accounts(number),
-  at INTEGER, import INTEGER, export INTEGER, export_at INTEGER, first_import INTEGER, first_export INTEGER,
-  doubted_since INTEGER, held TEXT, unbilled INTEGER NOT NULL DEFAULT 0
+  at INTEGER, boot INTEGER, up INTEGER, import INTEGER, export INTEGER, export_at INTEGER, first_import INTEGER, first_export INTEGER,
+  doubted_since INTEGER, held TEXT, rolled INTEGER NOT NULL DEFAULT 0,
+  unbilled INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE intervals (
   meter INTEGER NOT NULL, bucket INTEGER NOT NULL, range INTEGER NOT NULL, tariff INTEGER NOT NULL,

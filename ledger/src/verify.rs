@@ -1,9 +1,9 @@
 //! The auditor: bills every recorded reading again from the first one on, and compares.
 
 use crate::commit::{PRICER, cursor};
-use crate::read::{accounts, meters, reading, totals};
+use crate::read::{READINGS, accounts, meters, reading, totals};
 use crate::{Ledger, LedgerError};
-use domain::{Billed, Fact, MeterBook, MeterId, Money, Seq, Tariff, TariffRegisters, WattHours, Watts, billing};
+use domain::{Billed, Fact, Guard, MeterBook, MeterId, Money, Seq, Tariff, TariffRegisters, WattHours, billing};
 use rusqlite::Connection;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,10 +30,10 @@ pub struct Report {
 
 impl Ledger {
     /// Checks the file page by page, the journal for gaps and repeats, and the accounts against a second billing of all
-    /// readings from scratch. `limit` is the connection limit that the Pricer uses for a meter.
-    pub fn verify(&self, limit: impl Fn(&MeterId) -> Watts) -> Result<Report, LedgerError> {
-        let mut guard = self.reader();
-        let db = guard.transaction()?;
+    /// readings from scratch. `guard` is what the Pricer judges a meter by.
+    pub fn verify(&self, guard: impl Fn(&MeterId) -> Guard) -> Result<Report, LedgerError> {
+        let mut reader = self.reader();
+        let db = reader.transaction()?;
         let mut report = Report::default();
         let mut note = |check, found| report.findings.push(Finding { check, found });
 
@@ -70,10 +70,7 @@ impl Ledger {
             }
             let mut released = released.into_iter().peekable();
             let mut newest: BTreeMap<MeterId, domain::Reading> = BTreeMap::new();
-            let mut rows = db.prepare(
-                "SELECT r.seq, m.name, r.at, r.import, r.export, r.power, r.voltage, r.current, r.frequency
-                 FROM readings r JOIN meters m ON m.id = r.meter ORDER BY r.seq",
-            )?;
+            let mut rows = db.prepare(&format!("{READINGS} ORDER BY r.seq"))?;
             for row in rows.query_map([], reading)? {
                 let (seq, r) = row?;
                 if seq > cursor {
@@ -85,7 +82,7 @@ impl Ledger {
                     {
                         book.held = None;
                         book.doubted_since = None;
-                        (book.at, book.import) = (r.at, r.import.unwrap_or(book.import));
+                        (book.at, book.up, book.import) = (r.at, r.up, r.import.unwrap_or(book.import));
                         if r.export.is_some() {
                             (book.export, book.export_at) = (r.export, Some(r.at));
                         }
@@ -96,7 +93,7 @@ impl Ledger {
                     newest.insert(r.meter.clone(), r.clone());
                 }
                 let entry = again.entry(r.meter.clone()).or_default();
-                match billing::bill(entry.0.as_ref(), &r, &tariff, limit(&r.meter)) {
+                match billing::bill(entry.0.as_ref(), &r, &tariff, &guard(&r.meter)) {
                     Billed::Started(book) | Billed::Held(book, _) | Billed::Doubted(book, _) => entry.0 = Some(book),
                     Billed::Advanced(book, pieces) => {
                         entry.0 = Some(book);

@@ -83,7 +83,7 @@ fn live_a_day(dir: &Path, chain: impl FnOnce(&Path, &Clock) -> Arc<dyn Chain>) -
         let sums = house.scribe.read(Ledger::totals).await.unwrap();
         assert_eq!((sums.metered, sums.settled), (sums.billed, sums.billed));
         assert!(sums.readings >= 96 * 13, "{sums:?}");
-        let audit = house.scribe.read(|l| l.verify(|_| Watts(i64::MAX))).await.unwrap();
+        let audit = house.scribe.read(|l| l.verify(|_| Guard::new(Watts(i64::MAX)))).await.unwrap();
         assert_eq!(audit.findings, []);
         let facts = house.scribe.read(|l| l.facts_after(Seq(0), 100_000)).await.unwrap();
         // Hashes and gas name the chain, everything else must not depend on it.

@@ -48,7 +48,7 @@ fn a_gateway_that_may_not_settle_for_a_while_settles_everything_afterwards() {
         let totals = house.scribe.read(Ledger::totals).await.unwrap();
         assert!(totals.settled > WattHours::ZERO);
         assert_eq!(totals.settled, totals.billed);
-        assert_eq!(house.scribe.read(|l| l.verify(|_| Watts(i64::MAX))).await.unwrap().findings, []);
+        assert_eq!(house.scribe.read(|l| l.verify(|_| Guard::new(Watts(i64::MAX)))).await.unwrap().findings, []);
     });
 }
 

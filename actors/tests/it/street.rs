@@ -105,7 +105,7 @@ impl House {
         let plan = PricerPlan {
             tariff: tariff(),
             accounts: (1..=HOMES).map(|i| AccountPlan { id: account(i), meters: vec![meter(i)], rule }).collect(),
-            limits: Default::default(),
+            guards: Default::default(),
             interval: PERIOD,
             lease,
             stale_after: PERIOD * 2,

@@ -1,8 +1,12 @@
 use super::*;
-use crate::{Price, TimeZone};
+use crate::{Price, TimeZone, Watts};
 use proptest::prelude::*;
 
-const LIMIT: Watts = Watts(50_000);
+const LIMIT: Guard = guard(50_000);
+
+const fn guard(limit: i64) -> Guard {
+    Guard { limit: Watts(limit), import_rollover: None, export_rollover: None }
+}
 
 fn tariff() -> Tariff {
     Tariff {
@@ -23,7 +27,7 @@ fn reading(at: i64, import: i64, export: Option<i64>) -> Reading {
 }
 
 fn started(import: i64, export: Option<i64>) -> MeterBook {
-    match bill(None, &reading(0, import, export), &tariff(), LIMIT) {
+    match bill(None, &reading(0, import, export), &tariff(), &LIMIT) {
         Billed::Started(book) => book,
         other => panic!("{other:?}"),
     }
@@ -39,8 +43,8 @@ fn a_reading_without_its_register_bills_nothing_and_the_next_one_covers_it() {
     let book = started(100, None);
     let mut silent = reading(60_000, 0, None);
     silent.import = None;
-    assert_eq!(bill(Some(&book), &silent, &tariff(), LIMIT), Billed::Nothing);
-    match bill(Some(&book), &reading(120_000, 103, None), &tariff(), LIMIT) {
+    assert_eq!(bill(Some(&book), &silent, &tariff(), &LIMIT), Billed::Nothing);
+    match bill(Some(&book), &reading(120_000, 103, None), &tariff(), &LIMIT) {
         Billed::Advanced(_, pieces) => assert_eq!(pieces[0].debit, Money(600_000)),
         other => panic!("{other:?}"),
     }
@@ -49,23 +53,23 @@ fn a_reading_without_its_register_bills_nothing_and_the_next_one_covers_it() {
 #[test]
 fn a_register_that_falls_holds_the_meter_until_a_person_looks() {
     let book = started(100, None);
-    let Billed::Held(book, doubt) = bill(Some(&book), &reading(60_000, 5, None), &tariff(), LIMIT) else {
+    let Billed::Held(book, doubt) = bill(Some(&book), &reading(60_000, 5, None), &tariff(), &LIMIT) else {
         panic!("not held")
     };
     assert!(matches!(doubt, Doubt::Backward { .. }));
     assert_eq!(book.import, WattHours(100));
-    assert_eq!(bill(Some(&book), &reading(120_000, 101, None), &tariff(), LIMIT), Billed::Nothing);
+    assert_eq!(bill(Some(&book), &reading(120_000, 101, None), &tariff(), &LIMIT), Billed::Nothing);
 }
 
 #[test]
 fn hours_of_energy_under_an_old_clock_are_billed_once_the_clock_is_set() {
     let book = started(1000, None);
     // Off for three hours, started with the clock of before: 9 kWh within ten seconds.
-    let Billed::Doubted(book, _) = bill(Some(&book), &reading(10_000, 10_000, None), &tariff(), Watts(15_000)) else {
+    let Billed::Doubted(book, _) = bill(Some(&book), &reading(10_000, 10_000, None), &tariff(), &guard(15_000)) else {
         panic!("not doubted")
     };
     let Billed::Advanced(book, pieces) =
-        bill(Some(&book), &reading(3 * 3_600_000, 10_010, None), &tariff(), Watts(15_000))
+        bill(Some(&book), &reading(3 * 3_600_000, 10_010, None), &tariff(), &guard(15_000))
     else {
         panic!("not billed")
     };
@@ -76,24 +80,24 @@ fn hours_of_energy_under_an_old_clock_are_billed_once_the_clock_is_set() {
 #[test]
 fn one_crazy_reading_is_forgotten_and_a_lasting_jump_is_held() {
     let book = started(1000, None);
-    let Billed::Doubted(book, _) = bill(Some(&book), &reading(10_000, 53_700_000, None), &tariff(), LIMIT) else {
+    let Billed::Doubted(book, _) = bill(Some(&book), &reading(10_000, 53_700_000, None), &tariff(), &LIMIT) else {
         panic!("not doubted")
     };
-    let Billed::Advanced(sane, _) = bill(Some(&book), &reading(20_000, 1001, None), &tariff(), LIMIT) else {
+    let Billed::Advanced(sane, _) = bill(Some(&book), &reading(20_000, 1001, None), &tariff(), &LIMIT) else {
         panic!("a sane reading was not billed")
     };
     assert_eq!((sane.import, sane.doubted_since), (WattHours(1001), None));
-    let Billed::Doubted(book, _) = bill(Some(&book), &reading(800_000, 53_700_001, None), &tariff(), LIMIT) else {
+    let Billed::Doubted(book, _) = bill(Some(&book), &reading(800_000, 53_700_001, None), &tariff(), &LIMIT) else {
         panic!("held too early")
     };
-    let later = bill(Some(&book), &reading(910_000, 53_700_002, None), &tariff(), LIMIT);
+    let later = bill(Some(&book), &reading(910_000, 53_700_002, None), &tariff(), &LIMIT);
     assert!(matches!(later, Billed::Held(_, Doubt::Jump { .. })), "{later:?}");
 }
 
 #[test]
 fn a_clock_set_back_an_hour_holds_nobodys_meter() {
     let book = MeterBook { at: Timestamp(3_600_000), ..started(1000, None) };
-    let billed = bill(Some(&book), &reading(0, 1400, None), &tariff(), Watts(15_000));
+    let billed = bill(Some(&book), &reading(0, 1400, None), &tariff(), &guard(15_000));
     assert!(matches!(billed, Billed::Advanced(..)), "{billed:?}");
 }
 
@@ -102,13 +106,13 @@ fn an_export_register_that_was_silent_for_hours_is_paid_when_it_speaks_again() {
     let mut book = started(100, Some(500));
     for hour in 1..=5 {
         let Billed::Advanced(next, _) =
-            bill(Some(&book), &reading(hour * 3_600_000, 100, None), &tariff(), Watts(10_000))
+            bill(Some(&book), &reading(hour * 3_600_000, 100, None), &tariff(), &guard(10_000))
         else {
             panic!("hour {hour}")
         };
         book = next;
     }
-    let billed = bill(Some(&book), &reading(5 * 3_600_000 + 10_000, 100, Some(30_500)), &tariff(), Watts(10_000));
+    let billed = bill(Some(&book), &reading(5 * 3_600_000 + 10_000, 100, Some(30_500)), &tariff(), &guard(10_000));
     let Billed::Advanced(_, pieces) = billed else { panic!("{billed:?}") };
     assert_eq!(pieces.iter().map(|p| p.export).sum::<WattHours>(), WattHours(30_000));
 }
@@ -116,7 +120,7 @@ fn an_export_register_that_was_silent_for_hours_is_paid_when_it_speaks_again() {
 #[test]
 fn an_export_register_that_appears_later_is_not_paid_for_its_past() {
     let book = started(100, None);
-    match bill(Some(&book), &reading(60_000, 100, Some(900_000)), &tariff(), LIMIT) {
+    match bill(Some(&book), &reading(60_000, 100, Some(900_000)), &tariff(), &LIMIT) {
         Billed::Advanced(book, pieces) => {
             assert_eq!(pieces, []);
             assert_eq!(book.export, Some(WattHours(900_000)));
@@ -125,7 +129,92 @@ fn an_export_register_that_appears_later_is_not_paid_for_its_past() {
     }
 }
 
+#[test]
+fn a_register_that_rolls_over_is_billed_on_and_the_book_remembers_what_it_had_counted() {
+    let guard = Guard { import_rollover: Some(WattHours(10_000_000)), ..LIMIT };
+    let book = started(9_999_900, Some(7));
+    let Billed::Advanced(book, pieces) = bill(Some(&book), &reading(600_000, 50, Some(7)), &tariff(), &guard) else {
+        panic!("not billed")
+    };
+    assert_eq!(pieces.iter().map(|p| p.import).sum::<WattHours>(), WattHours(150));
+    assert_eq!((book.import, book.rolled), (WattHours(50), WattHours(10_000_000)));
+    // Without that knowledge it is a register that fell.
+    assert!(matches!(bill(Some(&book), &reading(660_000, 10, None), &tariff(), &LIMIT), Billed::Held(..)));
+}
+
+/// A reading 10 s after the one before by the clock that nobody sets, whatever the wall clock says.
+fn after_ten_seconds(book: &MeterBook, at: i64, import: i64) -> Reading {
+    let mut r = reading(at, import, None);
+    r.up = book.up.map(|up| Uptime { ms: up.ms + 10_000, ..up });
+    r
+}
+
+#[test]
+fn ten_seconds_over_which_the_clock_is_set_are_billed_as_ten_seconds() {
+    const HOUR: i64 = 3_600_000;
+    let mut first = reading(12 * HOUR, 1000, None);
+    first.up = Some(Uptime { boot: 1, ms: 5_000 });
+    let Billed::Started(book) = bill(None, &first, &tariff(), &LIMIT) else { panic!() };
+    for stepped in [-48, -1, 1, 9] {
+        let now = (12 + stepped) * HOUR + 10_000;
+        let Billed::Advanced(_, pieces) = bill(Some(&book), &after_ten_seconds(&book, now, 1100), &tariff(), &LIMIT)
+        else {
+            panic!("not billed")
+        };
+        assert_eq!(pieces.len(), 1, "{pieces:?}");
+        assert_eq!((pieces[0].from.0, pieces[0].to.0), (now - 10_000, now));
+        // Half past nine in the evening is dear, however cheap the hour is from which the clock was set.
+        assert_eq!(pieces[0].range == Range::Peak, stepped == 9);
+    }
+    // Nor does an hour on the wall clock make an hour's energy believable that came in ten seconds.
+    let crazy = after_ten_seconds(&book, 13 * HOUR, 1000 + 40_000);
+    assert!(matches!(bill(Some(&book), &crazy, &tariff(), &LIMIT), Billed::Doubted(..)));
+}
+
 proptest! {
+    /// Whatever is done to the wall clock: no interval runs backwards or is longer than the time that passed, and every
+    /// watt-hour is billed once.
+    #[test]
+    fn a_clock_that_is_set_makes_no_interval_negative_and_bills_nothing_twice(
+        steps in prop::collection::vec(
+            (1_i64..900, 0_i64..10, prop_oneof![4 => Just(0_i64), 1 => -200_000_i64..200_000], any::<bool>(), 0_u8..20),
+            1..60,
+        ),
+    ) {
+        let t = tariff();
+        let (mut up, mut wall, mut import, mut boot) = (0_i64, 1_000_000_000_i64, 1000_i64, 0_u32);
+        let mut book: Option<MeterBook> = None;
+        let mut billed = 0;
+        for (seconds, used, set, has_uptime, dice) in steps {
+            // Now and then the machine starts anew, and begins to count again.
+            let restarted = dice == 0;
+            if restarted { boot += 1; up = 0; }
+            up += seconds * 1000;
+            wall += (seconds + set) * 1000;
+            import += used;
+            let mut r = reading(wall, import, None);
+            r.up = has_uptime.then_some(Uptime { boot, ms: up });
+            let known = r.up.zip(book.as_ref().and_then(|b| b.up)).and_then(|(now, then)| now.since(then));
+            match bill(book.as_ref(), &r, &t, &LIMIT) {
+                Billed::Started(b) => { book = Some(b); import = 1000 + used; billed = used; }
+                Billed::Advanced(b, pieces) => {
+                    let mut length = 0;
+                    for p in &pieces {
+                        prop_assert!(p.from <= p.to, "{:?}", p);
+                        length += p.to.0 - p.from.0;
+                        billed += p.import.0;
+                    }
+                    if let Some(known) = known {
+                        prop_assert!(length <= i64::try_from((known + SAME).as_millis()).unwrap(), "{:?}", pieces);
+                    }
+                    book = Some(b);
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+            prop_assert_eq!(billed, import - 1000);
+        }
+    }
+
     /// However the readings of a day are thinned out, the energy billed is the same, to the watt-hour.
     #[test]
     fn a_lost_sample_is_a_coarser_interval_never_lost_energy(
@@ -148,7 +237,7 @@ proptest! {
             let mut sum = TariffRegisters::default();
             let (mut debit, mut credit) = (0, 0);
             for r in &list {
-                match bill(book.as_ref(), r, &t, LIMIT) {
+                match bill(book.as_ref(), r, &t, &LIMIT) {
                     Billed::Started(b) => book = Some(b),
                     Billed::Advanced(b, pieces) => {
                         let mut cursor = book.as_ref().map(|b| b.import).unwrap();

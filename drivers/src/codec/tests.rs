@@ -16,7 +16,7 @@ fn order(index: usize, kind: Kind) -> Order {
 }
 
 fn scaling(num: u32, den: u32) -> Scaling {
-    Scaling { factor: Factor { num, den }, invert: false, min: None, max: None }
+    Scaling { factor: Factor { num, den }, invert: false, min: None, max: None, rollover: None }
 }
 
 fn part(kind: Kind, order: Order) -> Part {
@@ -275,7 +275,7 @@ proptest! {
     ) {
         let quantity = Quantity::ALL[q];
         let (num, den) = scale;
-        let limits = Scaling { factor: Factor { num, den }, invert, min: Some(min), max: Some(min + width) };
+        let limits = Scaling { factor: Factor { num, den }, invert, min: Some(min), max: Some(min + width), rollover: None };
         let first = Part { exponent, ..part(kind(k.0), order(o, kind(k.0))) };
         let offset = first.kind.registers();
         let second = Part { offset, subtract, factor: Factor { num: den, den: num }, ..part(kind(k.1), Order::Cdab) };

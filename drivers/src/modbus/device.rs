@@ -7,6 +7,7 @@ use super::{ModbusBus, ask};
 use crate::capability::{DeviceError, Meter, Outlook, Pace, Switch};
 use crate::codec;
 use crate::template::{Contact, ModbusMap, ModbusSwitch, Preset, Request as Plan, Table};
+use crate::traffic::Traffic;
 use async_trait::async_trait;
 use domain::{MeterId, Position, Reading};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,8 @@ impl ModbusMeter {
             let place = (part.table, part.address, part.quantity);
             match ask::read(&self.bus, self.unit, place, Lane::Reading).await {
                 Ok(words) => {
+                    let (table, address) = (part.table, part.address);
+                    self.bus.watch.tell(Traffic::Registers { table, address, words: &words });
                     answers.push((part, words));
                     work.answered(part);
                 }
@@ -78,7 +81,7 @@ impl ModbusMeter {
 
     async fn read_all(&self) -> Result<Reading, DeviceError> {
         let answers = self.ask().await?;
-        let mut reading = Reading::empty(self.id.clone(), self.bus.clock.now());
+        let mut reading = Reading::empty(self.id.clone(), self.bus.clock.stamp());
         let mut measured = false;
         for field in &self.map.fields {
             let words = answers.iter().find_map(|(part, words)| {

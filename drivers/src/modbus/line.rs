@@ -8,6 +8,8 @@
 //! would confirm an order that no device took. Answers to reads differ from their questions, so they teach whether
 //! the adapter echoes; after that, one copy of a write is dropped as the echo that it is.
 
+use super::alarm::Alarm;
+use crate::traffic::{Traffic, Watch};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,21 +44,19 @@ struct State {
     dropped: bool,
     /// Whether the adapter hears what it says; unknown until something was read.
     echoes: Option<bool>,
+    watch: Watch,
 }
 
 /// A handle on the line; clones share it. The protocol's client owns one and is thrown away after every doubt, while
 /// the port stays open.
 #[derive(Clone)]
-pub(crate) struct Line(Arc<Mutex<State>>);
+pub(crate) struct Line(Arc<Mutex<State>>, Arc<Alarm>);
 
 /// No frame is longer than 256 bytes; what is heard beyond twice that cannot belong to the answer.
 const MOST_HEARD: usize = 512;
 
-/// How much later than asked a timer may wake us.
-const TIMER: Duration = Duration::from_micros(1200);
-
 impl Line {
-    pub fn new(port: Box<dyn Port>) -> Self {
+    pub fn new(port: Box<dyn Port>, watch: Watch) -> Self {
         let state = State {
             port,
             heard: Vec::new(),
@@ -66,8 +66,9 @@ impl Line {
             asked: Vec::new(),
             dropped: false,
             echoes: None,
+            watch,
         };
-        Self(Arc::new(Mutex::new(state)))
+        Self(Arc::new(Mutex::new(state)), Arc::new(Alarm::new()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -84,6 +85,14 @@ impl Line {
         self.state().echoes.get_or_insert(false);
     }
 
+    /// The wait is over: what was heard was no answer.
+    pub fn give_up(&self) {
+        let state = self.state();
+        if !state.heard.is_empty() {
+            state.watch.tell(Traffic::Ignored(&state.heard));
+        }
+    }
+
     /// Drops what was heard until the line has been silent for `silence`, then arms the guard for `expected`. A line
     /// that never falls silent is used anyway after a while: the guard copes, and waiting for ever helps nobody.
     pub async fn ask(&self, silence: Duration, expected: Expected) -> io::Result<()> {
@@ -94,12 +103,7 @@ impl Line {
             if Instant::now() >= quiet_at || Instant::now() >= give_up {
                 break;
             }
-            // The timer counts in whole milliseconds, which on a quick line is as much as the silence itself: the last
-            // part of it is waited for by looking again and again, with everybody else served in between.
-            match quiet_at.checked_sub(TIMER).filter(|early| *early > Instant::now()) {
-                Some(early) => tokio::time::sleep_until(early).await,
-                None => tokio::task::yield_now().await,
-            }
+            self.1.wait_until(quiet_at).await;
         }
         let mut state = self.state();
         state.expected = Some(expected);
@@ -149,7 +153,8 @@ impl State {
             && (read || self.echoes == Some(true))
             && let Some(at) = position(&self.heard, &self.asked)
         {
-            self.heard.drain(..at + self.asked.len());
+            let echo: Vec<u8> = self.heard.drain(..at + self.asked.len()).collect();
+            self.watch.tell(Traffic::Ignored(&echo));
             self.dropped = true;
             if read {
                 self.echoes = Some(true);
@@ -159,8 +164,12 @@ impl State {
         if !read && self.echoes == Some(true) && !self.dropped {
             return;
         }
-        let frame = (0..self.heard.len()).find_map(|start| find(&self.heard[start..], expected));
-        if let Some(frame) = frame {
+        let frame = (0..self.heard.len()).find_map(|start| Some((start, find(&self.heard[start..], expected)?)));
+        if let Some((start, frame)) = frame {
+            if start > 0 {
+                self.watch.tell(Traffic::Ignored(&self.heard[..start]));
+            }
+            self.watch.tell(Traffic::Answer(frame));
             self.passed = frame.to_vec();
             self.expected = None;
             self.heard.clear();
@@ -223,6 +232,7 @@ impl AsyncWrite for Line {
         let sent = ready!(Pin::new(&mut state.port).poll_write(cx, bytes))?;
         state.last = Instant::now();
         state.asked.extend(bytes.iter().take(sent));
+        state.watch.tell(Traffic::Sent(bytes.get(..sent).unwrap_or_default()));
         Poll::Ready(Ok(sent))
     }
 

@@ -4,6 +4,7 @@
 //! that is under way and for nothing else. What comes late is told from what is awaited by the guards on the wire
 //! ([`Line`], [`Stream`]), so that a unit that is slow or dead costs its neighbours neither answers nor connections.
 
+mod alarm;
 pub(crate) mod ask;
 mod device;
 mod gate;
@@ -11,6 +12,7 @@ mod identity;
 mod limit;
 mod line;
 mod patience;
+mod place;
 mod plan;
 mod setup;
 mod stream;
@@ -20,41 +22,25 @@ pub(crate) use device::{ModbusMeter, ModbusSwitchDevice};
 pub(crate) use identity::Texts;
 pub(crate) use limit::ModbusInverter;
 pub(crate) use line::{crc, crc_fits};
+pub(crate) use place::Place;
 pub(crate) use sunspec::{SunSpec, SunSpecInverter};
 
 use crate::backoff::Backoff;
 use crate::capability::{DeviceError, Outlook};
-use crate::spec::Parity;
+use crate::traffic::Watch;
 use domain::{BusId, Clock};
 use gate::{Gate, Lane};
-use line::{Expected, Line, Port};
+use line::Expected;
 use patience::Patience;
+use place::Guard;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use stream::Stream;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_modbus::client::{Client as _, Context};
 use tokio_modbus::slave::SlaveContext as _;
 use tokio_modbus::{ExceptionCode, Request, Response, Slave};
-
-/// Where the bus is.
-#[derive(Debug)]
-pub(crate) enum Place {
-    Tcp { address: String },
-    RtuOverTcp { address: String },
-    Serial { port: PathBuf, baud: u32, parity: Parity, stop_bits: u8 },
-}
-
-/// Who watches what comes in.
-#[derive(Clone)]
-enum Guard {
-    Line(Line),
-    Stream(Stream),
-}
 
 /// What is open now.
 struct Connection {
@@ -79,6 +65,7 @@ const MUTE: u32 = 3;
 pub(crate) struct ModbusBus {
     pub id: BusId,
     pub clock: Clock,
+    pub watch: Watch,
     place: Place,
     timeout: Duration,
     silence: Duration,
@@ -104,7 +91,7 @@ struct Pending<'a> {
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if let (Some(until), true) = (self.doubt, self.bus.is_line()) {
+        if let (Some(until), true) = (self.doubt, self.bus.place.is_line()) {
             lock(&self.bus.doubts).insert(self.key, until);
         }
     }
@@ -121,6 +108,7 @@ impl ModbusBus {
         Self {
             id,
             clock,
+            watch: Watch::default(),
             place,
             timeout,
             silence,
@@ -138,11 +126,6 @@ impl ModbusBus {
         self.openings.load(Ordering::Relaxed)
     }
 
-    /// Whether frames are told apart by silence and checksum, and not by transaction numbers.
-    fn is_line(&self) -> bool {
-        !matches!(self.place, Place::Tcp { .. })
-    }
-
     /// Opens the port now, whatever the back-off says.
     pub async fn try_connect(&self) -> Result<(), DeviceError> {
         let mut connection = self.connection.enter(Lane::Order).await;
@@ -154,7 +137,7 @@ impl ModbusBus {
     pub fn outlook(&self, unit: u8, function: u8, len: usize) -> Outlook {
         let not_before = lock(&self.doubts).get(&(unit, function)).copied();
         let patience = lock(&self.patience).get(&unit).copied().unwrap_or_default().with(self.timeout);
-        Outlook { not_before, patience: patience + self.on_the_wire(8 + len) }
+        Outlook { not_before, patience: patience + self.place.on_the_wire(8 + len) }
     }
 
     /// One question, one answer.
@@ -170,7 +153,7 @@ impl ModbusBus {
             drop(connection);
             tokio::time::sleep_until(until).await;
         };
-        if self.is_line() && expected.bytes.is_none() {
+        if self.place.is_line() && expected.bytes.is_none() {
             self.learn_echo(&mut connection, unit, &request).await?;
         }
         // A peer may have closed an idle connection long ago; only the attempt to use it shows that. A second attempt
@@ -211,7 +194,7 @@ impl ModbusBus {
         expected: Expected,
         request: Request<'static>,
     ) -> Result<Response, (DeviceError, bool)> {
-        if !self.is_line() && self.unanswered.load(Ordering::Relaxed) >= MUTE {
+        if !self.place.is_line() && self.unanswered.load(Ordering::Relaxed) >= MUTE {
             connection.close();
             self.unanswered.store(0, Ordering::Relaxed);
         }
@@ -230,15 +213,15 @@ impl ModbusBus {
         }
         // On a line, a client whose question was given up may hold half of it still, and is not used again. Over TCP
         // the rest of that question must go out before the next.
-        let mut taken = if self.is_line() { connection.client.take() } else { None };
+        let mut taken = if self.place.is_line() { connection.client.take() } else { None };
         let Some(client) = taken.as_mut().or(connection.client.as_mut()) else { return Err(broken(&"it is gone")) };
         client.set_slave(Slave(unit));
         // A gateway that still waits for a dead unit lets the next one wait with it; that unit is not to blame.
-        let blocked = self.unanswered.fetch_add(1, Ordering::Relaxed) > 0 && !self.is_line();
+        let blocked = self.unanswered.fetch_add(1, Ordering::Relaxed) > 0 && !self.place.is_line();
         // A switch may take longer to move than to say where it is: only reads teach, and only reads are hurried.
         let read = expected.bytes.is_some();
         let known = lock(&self.patience).get(&unit).copied().unwrap_or_default();
-        let wire = self.on_the_wire(8 + expected.len);
+        let wire = self.place.on_the_wire(8 + expected.len);
         let patience = wire + if read && !blocked { known.with(self.timeout) } else { self.timeout };
         let asked = Instant::now();
         let doubt = Some(asked + (self.timeout + wire) * 2);
@@ -261,7 +244,12 @@ impl ModbusBus {
             }
         }
         match answer {
-            Err(_) => Err((DeviceError::Silent { waited: patience }, false)),
+            Err(_) => {
+                if let Some(Guard::Line(line)) = &connection.guard {
+                    line.give_up();
+                }
+                Err((DeviceError::Silent { waited: patience }, false))
+            }
             Ok(Ok(result)) => {
                 connection.client = taken.or(connection.client.take());
                 result.map_err(|exception| match exception {
@@ -274,7 +262,7 @@ impl ModbusBus {
                 Err(broken(&error))
             }
             Ok(Err(tokio_modbus::Error::Protocol(_))) => {
-                if !self.is_line() {
+                if !self.place.is_line() {
                     connection.close();
                 }
                 Err((DeviceError::wire(format!("bus {}: an answer to another question", self.id)), false))
@@ -293,7 +281,7 @@ impl ModbusBus {
         if connection.retry_at.is_some_and(|at| at > Instant::now()) {
             return Err(DeviceError::wire(&connection.problem));
         }
-        match self.connect().await {
+        match self.place.connect(self.timeout, &self.watch).await {
             Ok(guard) => {
                 connection.backoff.worked();
                 connection.client = Some(match guard.clone() {
@@ -310,51 +298,6 @@ impl ModbusBus {
                 connection.retry_at = Some(Instant::now() + wait);
                 connection.problem = format!("bus {}: {problem}", self.id);
                 Err(DeviceError::wire(&connection.problem))
-            }
-        }
-    }
-
-    async fn connect(&self) -> Result<Guard, String> {
-        match &self.place {
-            Place::Tcp { address } => Ok(Guard::Stream(Stream::new(self.connect_tcp(address).await?))),
-            Place::RtuOverTcp { address } => {
-                let port: Box<dyn Port> = Box::new(self.connect_tcp(address).await?);
-                Ok(Guard::Line(Line::new(port)))
-            }
-            Place::Serial { port, baud, parity, stop_bits } => {
-                let parity = match parity {
-                    Parity::None => tokio_serial::Parity::None,
-                    Parity::Even => tokio_serial::Parity::Even,
-                    Parity::Odd => tokio_serial::Parity::Odd,
-                };
-                let stop = if *stop_bits == 2 { tokio_serial::StopBits::Two } else { tokio_serial::StopBits::One };
-                let name = port.to_string_lossy();
-                let builder = tokio_serial::new(name.as_ref(), *baud).parity(parity).stop_bits(stop);
-                let stream = tokio_serial::SerialPortBuilderExt::open_native_async(builder)
-                    .map_err(|e| format!("cannot open {name}: {e}"))?;
-                let port: Box<dyn Port> = Box::new(stream);
-                Ok(Guard::Line(Line::new(port)))
-            }
-        }
-    }
-
-    async fn connect_tcp(&self, address: &str) -> Result<TcpStream, String> {
-        let stream = match tokio::time::timeout(self.timeout, TcpStream::connect(address)).await {
-            Ok(connected) => connected.map_err(|e| format!("cannot connect to {address}: {e}"))?,
-            Err(_) => return Err(format!("cannot connect to {address}: no answer")),
-        };
-        // Questions are small and each waits for its answer: collecting them only delays.
-        stream.set_nodelay(true).map_err(|e| format!("{address}: {e}"))?;
-        Ok(stream)
-    }
-
-    /// How long so many bytes take on the wire, at 11 bits each.
-    fn on_the_wire(&self, bytes: usize) -> Duration {
-        match self.place {
-            Place::Tcp { .. } | Place::RtuOverTcp { .. } => Duration::ZERO,
-            Place::Serial { baud, .. } => {
-                let bits = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_mul(11);
-                Duration::from_secs(1) * bits / baud.max(1)
             }
         }
     }

@@ -3,20 +3,22 @@
 //! A late answer is known by its number and dropped, so that a unit that is slow or dead behind a gateway costs the
 //! units beside it no new connection.
 
+use super::line::Port;
+use crate::traffic::{Traffic, Watch};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 struct State {
-    stream: TcpStream,
+    stream: Box<dyn Port>,
     heard: Vec<u8>,
     passed: Vec<u8>,
     awaited: Option<u16>,
     /// The number that the client gives to its next question: it counts from 0, as we do.
     next: u16,
+    watch: Watch,
 }
 
 /// A handle on the connection; clones share it. The protocol's client owns one, the bus the other.
@@ -24,8 +26,8 @@ struct State {
 pub(crate) struct Stream(Arc<Mutex<State>>);
 
 impl Stream {
-    pub fn new(stream: TcpStream) -> Self {
-        let state = State { stream, heard: Vec::new(), passed: Vec::new(), awaited: None, next: 0 };
+    pub fn new(stream: Box<dyn Port>, watch: Watch) -> Self {
+        let state = State { stream, heard: Vec::new(), passed: Vec::new(), awaited: None, next: 0, watch };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -87,7 +89,10 @@ impl State {
             let frame: Vec<u8> = self.heard.drain(..6 + len).collect();
             if self.awaited == Some(u16::from_be_bytes([id0, id1])) {
                 self.awaited = None;
+                self.watch.tell(Traffic::Answer(&frame));
                 self.passed = frame;
+            } else {
+                self.watch.tell(Traffic::Ignored(&frame));
             }
         }
         Ok(())
@@ -111,7 +116,10 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.state().stream).poll_write(cx, bytes)
+        let mut state = self.state();
+        let sent = ready!(Pin::new(&mut state.stream).poll_write(cx, bytes))?;
+        state.watch.tell(Traffic::Sent(bytes.get(..sent).unwrap_or_default()));
+        Poll::Ready(Ok(sent))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

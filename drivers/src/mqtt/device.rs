@@ -5,6 +5,7 @@ use crate::capability::{DeviceError, Meter, Pace, Switch};
 use crate::codec;
 use crate::spec::MqttSpec;
 use crate::template::{MqttMap, MqttSwitch};
+use crate::traffic::{Traffic, Watch};
 use async_trait::async_trait;
 use domain::{BusId, Clock, MeterId, Position, Reading};
 use std::sync::{Arc, OnceLock};
@@ -21,6 +22,7 @@ pub(crate) struct MqttBus {
     pub spec: MqttSpec,
     pub clock: Clock,
     pub link: OnceLock<Link>,
+    pub watch: Watch,
 }
 
 impl MqttBus {
@@ -91,7 +93,7 @@ impl MqttMeter {
         let payload = json(&message.payload)?;
         // It may have waited here while nobody read.
         let age = message.received.elapsed() * self.bus.clock.speed();
-        let mut reading = Reading::empty(self.id.clone(), self.bus.clock.now() - age);
+        let mut reading = Reading::empty(self.id.clone(), self.bus.clock.stamp() - age);
         let mut measured = false;
         for field in &self.map.fields {
             if let Some(raw) = codec::decode_json(field.quantity, payload.pointer(&field.pointer))? {
@@ -120,7 +122,10 @@ impl Meter for MqttMeter {
             }
         };
         match tokio::time::timeout(self.map.quiet, next).await {
-            Ok(message) => self.decode(&message),
+            Ok(message) => {
+                self.bus.watch.tell(Traffic::Message { topic: &message.topic, payload: &message.payload });
+                self.decode(&message)
+            }
             Err(_) => Err(self.bus.silent(self.map.quiet)),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`Street`] decides what every meter shows at every instant; the servers put that on real transports, encoded by the
 //! same templates by which the drivers decode it, so that any model can be simulated: [`serve_tcp`], [`serve_rtu`]
-//! (on a pseudo-terminal) and [`serve_mqtt`].
+//! and [`serve_telegrams`] (on pseudo-terminals) and [`serve_mqtt`].
 
 mod chain;
 mod curve;
@@ -15,6 +15,8 @@ mod slave;
 mod store;
 mod street;
 mod tcp;
+mod telegram;
+pub(crate) mod wording;
 
 pub use chain::simulated;
 pub use mqtt::serve_mqtt;
@@ -22,6 +24,7 @@ pub use roof::Roof;
 pub use rtu::serve_rtu;
 pub use street::{HomeSpec, Street, StreetSpec};
 pub use tcp::serve_tcp;
+pub use telegram::serve_telegrams;
 
 use crate::spec::DeviceAddress;
 use crate::template::Template;

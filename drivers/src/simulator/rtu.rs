@@ -23,11 +23,7 @@ pub fn serve_rtu(link: &Path, baud: u32, devices: Vec<SimDevice>) -> io::Result<
         return Err(impossible("0 baud"));
     }
     let slave = Slave::new(devices)?;
-    let (master, far, name) = open_pty()?;
-    point(link, &name)?;
-    // Not a pipe, but all that the runtime needs from one: a descriptor that says when it can be read or written.
-    let speaker = Sender::from_file_unchecked(master.try_clone()?)?;
-    let mut line = Line { listener: Receiver::from_file_unchecked(master)?, speaker, baud, _far: far };
+    let (mut line, name) = Line::open(link, baud)?;
     let task = tokio::spawn(async move {
         if let Err(error) = line.serve(&slave).await {
             tracing::warn!(%error, "a simulated serial line broke");
@@ -72,17 +68,29 @@ fn point(link: &Path, target: &Path) -> io::Result<()> {
     std::fs::rename(&new, link)
 }
 
-struct Line {
+/// The meter's end of a line.
+pub(super) struct Line {
     listener: Receiver,
     speaker: Sender,
-    baud: u32,
+    /// Bits per second that it is paced by.
+    pub baud: u32,
     /// Kept open so that the line survives its users: with nobody on the far end, reading would fail.
     _far: File,
 }
 
 impl Line {
+    /// A new pseudo-terminal with `link` pointing at it, and where that is.
+    pub fn open(link: &Path, baud: u32) -> io::Result<(Self, PathBuf)> {
+        let (master, far, name) = open_pty()?;
+        point(link, &name)?;
+        // Not a pipe, but all that the runtime needs from one: a descriptor that says when it can be read or written.
+        let speaker = Sender::from_file_unchecked(master.try_clone()?)?;
+        let line = Self { listener: Receiver::from_file_unchecked(master)?, speaker, baud, _far: far };
+        Ok((line, name))
+    }
+
     /// How long so many bytes take, at 11 bits each.
-    fn wire(&self, bytes: usize) -> Duration {
+    pub fn wire(&self, bytes: usize) -> Duration {
         Duration::from_secs(1) * u32::try_from(bytes * 11).unwrap_or(u32::MAX) / self.baud
     }
 
@@ -113,14 +121,14 @@ impl Line {
         }
     }
 
-    async fn read(&mut self) -> io::Result<Vec<u8>> {
+    pub async fn read(&mut self) -> io::Result<Vec<u8>> {
         let mut heard = Vec::with_capacity(256);
         self.listener.read_buf(&mut heard).await?;
         Ok(heard)
     }
 
     /// Writes what the wire would have carried by now, again and again until all is out.
-    async fn speak(&mut self, bytes: &[u8], from: Instant) -> io::Result<()> {
+    pub async fn speak(&mut self, bytes: &[u8], from: Instant) -> io::Result<()> {
         // A timer ticks every millisecond: smaller portions would not be any truer.
         let portion = usize::try_from(self.baud / 11 / 500).unwrap_or(1).max(1);
         let mut sent = 0;

@@ -5,13 +5,16 @@ mod limit;
 mod parse;
 mod plan;
 mod registers;
+mod telegram;
 
 pub use crate::document::Problem as TemplateProblem;
 pub use library::Library;
 pub use limit::{Enable, ModbusLimit, Rated, Reversion, Share};
 pub use plan::Request;
 pub use registers::{Kind, Layout, Order, Part, RegisterField};
+pub use telegram::{Language, Obis, ObisField, ObisPart, TelegramMap};
 
+use domain::{Guard, WattHours, Watts};
 use std::fmt;
 
 /// One device model.
@@ -38,6 +41,8 @@ pub enum Protocol {
     Modbus(ModbusMap),
     /// Topics and payloads.
     Mqtt(MqttMap),
+    /// Telegrams with OBIS codes.
+    Telegram(TelegramMap),
 }
 
 impl Template {
@@ -52,6 +57,7 @@ impl Template {
         match self.protocol {
             Protocol::Modbus(_) => "Modbus",
             Protocol::Mqtt(_) => "MQTT",
+            Protocol::Telegram(_) => "telegrams",
         }
     }
 
@@ -60,6 +66,7 @@ impl Template {
     pub fn quiet(&self) -> Option<std::time::Duration> {
         match &self.protocol {
             Protocol::Mqtt(map) => Some(map.quiet),
+            Protocol::Telegram(map) => (map.language != Language::ModeC).then_some(map.quiet),
             Protocol::Modbus(_) => None,
         }
     }
@@ -70,6 +77,7 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => map.switch.map(|s| format!("{} {}", s.order.table.name(), s.order.address)),
             Protocol::Mqtt(map) => map.switch.as_ref().map(|s| s.command.clone()),
+            Protocol::Telegram(_) => None,
         }
     }
 
@@ -79,6 +87,7 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => !map.fields.is_empty() || map.discovery.is_some(),
             Protocol::Mqtt(map) => !map.fields.is_empty(),
+            Protocol::Telegram(map) => !map.fields.is_empty(),
         }
     }
 
@@ -88,6 +97,7 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => map.switch.is_some(),
             Protocol::Mqtt(map) => map.switch.is_some(),
+            Protocol::Telegram(_) => false,
         }
     }
 
@@ -99,11 +109,22 @@ impl Template {
 
     /// Which quantities the model measures; none of one that describes itself is known beforehand.
     pub fn quantities(&self) -> impl Iterator<Item = Quantity> {
-        let found: Vec<_> = match &self.protocol {
-            Protocol::Modbus(map) => map.fields.iter().map(|f| f.quantity).collect(),
-            Protocol::Mqtt(map) => map.fields.iter().map(|f| f.quantity).collect(),
-        };
-        found.into_iter()
+        self.fields().into_iter().map(|(quantity, _)| quantity)
+    }
+
+    fn fields(&self) -> Vec<(Quantity, Scaling)> {
+        match &self.protocol {
+            Protocol::Modbus(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
+            Protocol::Mqtt(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
+            Protocol::Telegram(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
+        }
+    }
+
+    /// What the registers of a meter of this model are judged by, behind a connection of `limit`.
+    #[must_use]
+    pub fn guard(&self, limit: Watts) -> Guard {
+        let rollover = |wanted| self.fields().iter().find(|(q, _)| *q == wanted).and_then(|(_, s)| s.rollover);
+        Guard { limit, import_rollover: rollover(Quantity::Import), export_rollover: rollover(Quantity::Export) }
     }
 }
 
@@ -188,6 +209,8 @@ pub struct Scaling {
     pub min: Option<f64>,
     /// Largest value in our base unit that is believed.
     pub max: Option<f64>,
+    /// Where a register of energy begins again from zero: the first value that it never shows.
+    pub rollover: Option<WattHours>,
 }
 
 /// The four Modbus tables.

@@ -5,6 +5,7 @@ use super::{
     Table, Template, TemplateProblem, plan,
 };
 use crate::document::{Notes, Section, decimal, integer};
+use domain::WattHours;
 use number::register_field;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
@@ -14,6 +15,7 @@ mod limit;
 mod number;
 mod places;
 mod preset;
+mod telegram;
 
 const WORD: std::ops::Range<i128> = 0..0x1_0000;
 
@@ -43,9 +45,10 @@ fn read(root: &Section<'_, '_>) -> Option<Template> {
     let (vendor, name, source) =
         (root.required_text("vendor"), root.required_text("name"), root.required_text("source"));
     let notes = root.text("notes");
-    let protocol = match root.required_choice("protocol", &[("modbus", true), ("mqtt", false)])? {
-        true => modbus(root).map(Protocol::Modbus),
-        false => mqtt(root).map(Protocol::Mqtt),
+    let protocol = match root.required_choice("protocol", &[("modbus", 0), ("mqtt", 1), ("telegram", 2)])? {
+        0 => modbus(root).map(Protocol::Modbus),
+        1 => mqtt(root).map(Protocol::Mqtt),
+        _ => telegram::telegram(root).map(Protocol::Telegram),
     };
     root.close();
     Some(Template { model: model?, vendor: vendor?, name: name?, source: source?, notes, protocol: protocol? })
@@ -106,7 +109,7 @@ fn modbus(root: &Section<'_, '_>) -> Option<ModbusMap> {
 
 fn scaling(quantity: Quantity, section: &Section<'_, '_>) -> Option<Scaling> {
     let factor = factor(quantity, section);
-    limits(section, factor)
+    limits(quantity, section, factor)
 }
 
 /// The device's unit in ours, from `unit` and `scale`.
@@ -127,7 +130,7 @@ fn scaled(unit: Factor, section: &Section<'_, '_>) -> Option<Factor> {
 }
 
 /// What a quantity may be, and which way round it is.
-fn limits(section: &Section<'_, '_>, factor: Option<Factor>) -> Option<Scaling> {
+fn limits(quantity: Quantity, section: &Section<'_, '_>, factor: Option<Factor>) -> Option<Scaling> {
     let before = section.notes.count();
     let invert = section.flag("invert").unwrap_or(false);
     let (min, max) = (section.float("min"), section.float("max"));
@@ -136,7 +139,11 @@ fn limits(section: &Section<'_, '_>, factor: Option<Factor>) -> Option<Scaling> 
     {
         section.problem("min", "is not below max");
     }
-    let scaling = Scaling { factor: factor?, invert, min, max };
+    let rollover = section.number("rollover", 1..(1 << 40)).map(WattHours);
+    if section.get("rollover").is_some() && !matches!(quantity, Quantity::Import | Quantity::Export) {
+        section.problem("rollover", "is for import and export only");
+    }
+    let scaling = Scaling { factor: factor?, invert, min, max, rollover };
     (section.notes.count() == before).then_some(scaling)
 }
 

@@ -66,6 +66,12 @@ impl Kind {
         ("bcd64", Self::Bcd64),
     ];
 
+    /// Its name in a template.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
     /// How many bits the number itself has.
     #[must_use]
     pub fn bits(self) -> u32 {

@@ -3,7 +3,7 @@
 use domain::{Amps, Clock, Hertz, MeterId, Position, Reading, SwitchId, Timestamp, Volts, WattHours, Watts};
 use drivers::simulator::{Appliance, Running, SimDevice, serve_tcp};
 use drivers::template::Quantity;
-use drivers::{Bus, BusKind, BusSpec, DeviceAddress, Library, Parity, Template};
+use drivers::{Bus, BusKind, BusSpec, DeviceAddress, Library, Parity, TelegramPlace, TelegramSpec, Template};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -105,6 +105,12 @@ pub fn tcp_bus(address: String, timeout: Duration) -> Bus {
 pub fn rtu_bus(port: &Path, timeout: Duration) -> Bus {
     let (port, parity) = (port.to_owned(), Parity::None);
     let kind = BusKind::ModbusRtu { port, baud: 115_200, parity, stop_bits: 1, timeout };
+    Bus::open(BusSpec::new("bus".parse().unwrap(), kind), clock()).unwrap()
+}
+
+pub fn telegram_bus(place: TelegramPlace) -> Bus {
+    let timeout = Duration::from_secs(2);
+    let kind = BusKind::Telegram(TelegramSpec { place, baud: None, parity: None, timeout });
     Bus::open(BusSpec::new("bus".parse().unwrap(), kind), clock()).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::bench::{PATIENCE, Pty, clock, framed, meter_id, registers, simple_meter, switch_id, unit};
 use domain::Position;
-use drivers::{Bus, BusKind, BusSpec, DeviceError, Parity};
+use drivers::{Bus, BusKind, BusSpec, DeviceError, Parity, Rs485};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -176,4 +176,12 @@ async fn rtu_frames_through_a_serial_server_are_read_and_late_ones_are_not_mista
     assert_eq!(two.read().await.unwrap().import.unwrap().0, 5);
     assert!(matches!(one.read().await, Err(DeviceError::Silent { .. })));
     assert_eq!(two.read().await.unwrap().import.unwrap().0, 6);
+}
+
+#[tokio::test]
+async fn a_port_that_cannot_turn_an_rs485_line_around_says_what_to_do() {
+    let pty = Pty::open();
+    let spec = BusSpec { rs485: Some(Rs485::default()), ..spec(&pty, TIMEOUT) };
+    let error = Bus::open(spec, clock()).unwrap().try_connect().await.unwrap_err().to_string();
+    assert!(error.contains("turn an RS-485 line around") && error.contains("leave rs485 out"), "{error}");
 }

@@ -14,5 +14,7 @@ mod refusals;
 mod scan;
 mod setup;
 mod sunspec;
+mod telegrams;
 mod templates;
+mod tls;
 mod traffic;

@@ -2,13 +2,15 @@
 
 use crate::bench::{
     Asked, Bench, PATIENCE, as_seen_by, clock, meter_id, parse, rtu_bus, samples, switch_id, tcp_bus, tcp_street,
-    template, unit,
+    telegram_bus, template, unit,
 };
 use crate::brokers;
 use domain::{Amps, Hertz, Position, Reading, SwitchId, Volts, WattHours, Watts};
-use drivers::simulator::{SimDevice, serve_mqtt, serve_rtu, simulated};
+use drivers::simulator::{SimDevice, serve_mqtt, serve_rtu, serve_telegrams, simulated};
 use drivers::template::{Protocol, Quantity};
-use drivers::{Bus, BusKind, BusSpec, DeviceAddress, DeviceError, Library, Meter, Pace, Switch, Template};
+use drivers::{
+    Bus, BusKind, BusSpec, DeviceAddress, DeviceError, Library, Meter, Pace, Switch, TelegramPlace, Template,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
@@ -96,15 +98,15 @@ fn devices(bus: &Bus, template: &Arc<Template>, at: &DeviceAddress) -> Abilities
     (meter, switch)
 }
 
-fn all(modbus: bool) -> Vec<Arc<Template>> {
+fn all(speaks: &str) -> Vec<Arc<Template>> {
     let library = Library::builtin();
     let all = library.models().map(|model| library.get(model).unwrap());
-    all.filter(|t| matches!(t.protocol, Protocol::Modbus(_)) == modbus).collect()
+    all.filter(|t| t.speaks() == speaks).collect()
 }
 
 #[tokio::test]
 async fn every_modbus_model_is_read_back_exactly_over_tcp() {
-    for template in all(true) {
+    for template in all("Modbus") {
         let bench = Bench::new(samples()[0].clone());
         let device = SimDevice::new(unit(17), Arc::clone(&template), bench.clone());
         let (bus, _running) = tcp_street(vec![device], PATIENCE).await;
@@ -117,7 +119,7 @@ async fn every_modbus_model_is_read_back_exactly_over_tcp() {
 async fn every_modbus_model_is_read_back_exactly_over_a_serial_line() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("ttyRS485");
-    let benches: Vec<_> = all(true).into_iter().map(|t| (t, Bench::new(samples()[0].clone()))).collect();
+    let benches: Vec<_> = all("Modbus").into_iter().map(|t| (t, Bench::new(samples()[0].clone()))).collect();
     let device = |(i, (t, bench)): (usize, &(Arc<Template>, Arc<Bench>))| {
         SimDevice::new(unit(u8::try_from(i + 1).unwrap()), Arc::clone(t), bench.clone())
     };
@@ -133,7 +135,7 @@ async fn every_modbus_model_is_read_back_exactly_over_a_serial_line() {
 
 #[tokio::test]
 async fn every_mqtt_model_is_read_back_exactly_through_a_real_broker() {
-    for template in all(false) {
+    for template in all("MQTT") {
         let bench = Bench::new(samples()[0].clone());
         let topic = DeviceAddress::Topic(format!("exact/{}", template.model));
         let device = SimDevice::new(topic.clone(), Arc::clone(&template), bench.clone());
@@ -146,6 +148,32 @@ async fn every_mqtt_model_is_read_back_exactly_through_a_real_broker() {
         // The stamp is made by the gateway's clock, less the time that the message waited.
         let meter = meter.map(|meter| Arc::new(Unstamped(meter)) as Arc<dyn Meter>);
         read_back(&bench, &template, meter, switch).await;
+    }
+}
+
+#[tokio::test]
+async fn every_model_of_telegrams_is_read_back_exactly_over_a_serial_line_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |template: Arc<Template>| {
+        let link = folder.path().join(&template.model);
+        async move {
+            let bench = Bench::new(samples()[0].clone());
+            let device = SimDevice::new(DeviceAddress::Alone, Arc::clone(&template), bench.clone());
+            let running = serve_telegrams(&link, device, Duration::from_millis(50), &clock()).unwrap();
+            let bus = telegram_bus(TelegramPlace::Serial(link.clone()));
+            bus.try_connect().await.unwrap();
+            let (meter, _) = devices(&bus, &template, &DeviceAddress::Alone);
+            let pushes = template.quiet().is_some();
+            assert_eq!(meter.as_ref().unwrap().pace(), if pushes { Pace::Pushed } else { Pace::Polled });
+            read_back(&bench, &template, meter.map(|meter| Arc::new(Unstamped(meter)) as Arc<dyn Meter>), None).await;
+            drop(running);
+            assert!(!link.is_symlink(), "the link outlives the simulator");
+        }
+    };
+    // Each on its own line, all at once: those that are asked begin at 300 baud.
+    let mut all: tokio::task::JoinSet<()> = all("telegrams").into_iter().map(read).collect();
+    while let Some(one) = all.join_next().await {
+        one.unwrap();
     }
 }
 

@@ -7,8 +7,9 @@ pub(crate) use parse::span;
 pub use problems::Problems;
 
 use contracts::Address;
-use domain::{AccountId, BusId, CreditRule, Currency, MeterId, OnSilence, SwitchId, Tariff, Timestamp, Watts};
+use domain::{AccountId, BusId, CreditRule, Currency, Guard, MeterId, OnSilence, SwitchId, Tariff, Timestamp, Watts};
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -196,6 +197,12 @@ impl Config {
     /// Reads a text; `base` is where relative paths begin.
     pub fn parse(file: &str, text: &str, base: &Path) -> Result<Self, Problems> {
         parse::parse(file, text, base)
+    }
+
+    /// What each meter's registers are judged by.
+    #[must_use]
+    pub fn guards(&self) -> BTreeMap<MeterId, Guard> {
+        self.meters.iter().map(|m| (m.id.clone(), m.template.guard(m.max_power))).collect()
     }
 
     /// The same for a verb that runs beside the service: a broker throws out the older of two clients with one name.

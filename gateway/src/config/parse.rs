@@ -2,6 +2,8 @@
 
 mod devices;
 mod fields;
+mod telegram;
+mod wire;
 
 pub(crate) use fields::span;
 
@@ -17,6 +19,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 use toml::de::DeTable;
+use wire::{BUS_KEYS, rs485, tls};
 
 pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Problems> {
     let notes = Notes::new(file, text);
@@ -185,10 +188,12 @@ impl Reader<'_> {
             let turnaround = (kind.as_ref().is_some_and(serial) && table.get("turnaround").is_some())
                 .then(|| duration(&table, "turnaround", "0ms", Duration::ZERO..=Duration::from_secs(5)))
                 .flatten();
+            let rs485 = kind.as_ref().and_then(|(kind, _)| rs485(&table, kind));
             table.close();
             if let (Some(id), Some((kind, _))) = (id, kind) {
                 let mut spec = BusSpec::new(id, kind);
                 spec.turnaround = turnaround.unwrap_or(spec.turnaround);
+                spec.rs485 = rs485;
                 buses.push(Bus { spec, simulate });
             }
         }
@@ -202,13 +207,11 @@ impl Reader<'_> {
         client_id: String,
         broker: Option<&Broker>,
     ) -> Option<(BusKind, Option<String>)> {
-        let kinds = [("modbus-rtu", 0), ("modbus-tcp", 1), ("modbus-rtu-over-tcp", 2), ("mqtt", 3)];
+        let kinds = [("modbus-rtu", 0), ("modbus-tcp", 1), ("modbus-rtu-over-tcp", 2), ("mqtt", 3), ("telegram", 4)];
         let patience = Duration::from_millis(10)..=Duration::from_secs(60);
         let Some(kind) = table.required_choice("kind", &kinds) else {
             // Which keys belong here follows from the kind, so none of them is called unknown.
-            for key in
-                ["port", "baud", "parity", "stop_bits", "timeout", "address", "broker", "users_file", "turnaround"]
-            {
+            for key in BUS_KEYS {
                 table.get(key);
             }
             return None;
@@ -235,11 +238,15 @@ impl Reader<'_> {
                 }
                 let (owner, timeout) = (address.clone(), timeout?);
                 let kind = match tcp {
-                    1 => BusKind::ModbusTcp { address, timeout },
+                    1 => match tls(table, self.base, &address)? {
+                        Some(tls) => BusKind::ModbusTls { address, timeout, tls },
+                        None => BusKind::ModbusTcp { address, timeout },
+                    },
                     _ => BusKind::RtuOverTcp { address, timeout },
                 };
                 Some((kind, Some(owner)))
             }
+            4 => self.telegram_bus(table),
             _ => {
                 let text = table.required_text("broker")?;
                 let users = self.users(table);

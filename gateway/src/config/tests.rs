@@ -1,6 +1,6 @@
 use super::*;
 use domain::OnSilence;
-use drivers::{BusKind, Parity};
+use drivers::{BusKind, Parity, TelegramPlace};
 use proptest::prelude::*;
 
 /// A street that uses every key there is.
@@ -67,6 +67,13 @@ id = "elsewhere"
 kind = "mqtt"
 broker = "broker.lan:1883"
 
+[[bus]]
+id = "p1"
+kind = "telegram"
+port = "/dev/ttyUSB8"
+baud = 9600
+parity = 'even'
+
 [[account]]
 id = "hall"
 low_at = "2.50"
@@ -97,6 +104,12 @@ id = "feeder"
 bus = "lan"
 unit = 255
 model = "eastron-sdm630"
+
+[[meter]]
+id = "shed"
+bus = "p1"
+model = "dsmr-p1"
+period = "20s"
 
 [[switch]]
 id = "hall"
@@ -140,7 +153,10 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((port.as_path(), *baud, *parity), (Path::new("/dev/ttyUSB7"), 19_200, Parity::Even));
     assert_eq!((*stop_bits, *timeout), (2, Duration::from_millis(300)));
     let broker = config.broker.as_ref().unwrap();
-    assert_eq!(config.buses.iter().map(|b| b.uses(broker)).collect::<Vec<_>>(), [false, false, true, false]);
+    assert_eq!(config.buses.iter().map(|b| b.uses(broker)).collect::<Vec<_>>(), [false, false, true, false, false]);
+    let BusKind::Telegram(spec) = &config.buses[4].spec.kind else { panic!("{:?}", config.buses[4]) };
+    assert_eq!(spec.place, TelegramPlace::Serial("/dev/ttyUSB8".into()));
+    assert_eq!((spec.baud, spec.parity, spec.timeout), (Some(9600), Some(Parity::Even), Duration::from_secs(2)));
 
     assert_eq!(
         config.accounts[0].rule,
@@ -152,6 +168,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(hall.period, Duration::from_secs(15));
     assert_eq!(config.meters[1].address, DeviceAddress::Topic("barn/plug".into()));
     assert_eq!(config.meters[2].account, None);
+    assert_eq!(config.meters[3].address, DeviceAddress::Alone);
     assert_eq!(config.switches[0].on_silence, OnSilence::Open);
     assert_eq!(config.switches[0].template.model, "modbus-relay-coil:2");
     assert!(!config.is_simulated());
@@ -224,6 +241,12 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("baud = 19200", "baud = 19200000", "bus[1].baud", "from 300 to 4000000"),
     ("\"even\"", "\"evn\"", "bus[1].parity", "did you mean \"even\"?"),
     ("\"300ms\"", "\"300us\"", "bus[1].timeout", "must be a duration"),
+    ("\"300ms\"", "\"300ms\"\nrs485 = \"high\"", "bus[1].rs485", "rts-high, rts-low"),
+    ("\"300ms\"", "\"300ms\"\nrs485_after = \"1ms\"", "bus[1].rs485_after", "needs rs485"),
+    ("\"300ms\"", "\"300ms\"\ntls_ca = \"ca.pem\"", "bus[1].tls_ca", "no key that is known"),
+    ("timeout = \"2s\"", "timeout = \"2s\"\ntls_ca = \"nowhere.pem\"", "bus[2].tls_ca", "nowhere.pem"),
+    ("timeout = \"2s\"", "timeout = \"2s\"\ntls_name = \"meter\"", "bus[2].tls_name", "needs tls_ca"),
+    ("timeout = \"2s\"", "timeout = \"2s\"\ntls_ca = \"x\"\ntls_key = \"x\"", "bus[2].tls_certificate", "is missing"),
     ("protected = true", "protected = \"yes\"", "account[2].protected", "true or false"),
     ("restore_at = \"0.75\"", "restore_at = \"much\"", "account[1].restore_at", "much"),
     ("unit = 1\n", "unit = 0\n", "meter[1].unit", "must be 1 to 247"),
@@ -243,6 +266,21 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("on_silence = \"open\"\n", "", "switch[1].on_silence", "is missing"),
     ("on_silence = \"open\"", "on_silence = \"Open\"", "switch[1].on_silence", "open, closed, hold"),
     ("[home_assistant]", "[simulator]\nspeed = 60\n\n[home_assistant]", "simulator.speed", "must be 1"),
+    ("port = \"/dev/ttyUSB8\"", "address = \"ttyUSB8\"", "bus[5].address", "host:port"),
+    ("port = \"/dev/ttyUSB8\"", "port = \"x\"\naddress = \"p1.lan:23\"", "bus[5].address", "leave one of them out"),
+    ("port = \"/dev/ttyUSB8\"\n", "", "bus[5].port", "is missing"),
+    ("parity = 'even'", "parity = \"odd\"", "bus[5].parity", "must be one of none, even"),
+    ("baud = 9600\n", "stop_bits = 2\n", "bus[5].stop_bits", "no key that is known"),
+    ("bus = \"p1\"\n", "bus = \"p1\"\nunit = 3\n", "meter[4].unit", "alone there"),
+    ("bus = \"p1\"\n", "bus = \"p1\"\ntopic = \"t\"\n", "meter[4].topic", "alone there"),
+    ("\"dsmr-p1\"", "\"eastron-sdm120\"", "meter[4].model", "speaks Modbus, bus p1 does not"),
+    ("\"eastron-sdm630\"", "\"p1-sweden\"", "meter[3].model", "speaks telegrams, bus lan does not"),
+    (
+        "model = \"dsmr-p1\"\n",
+        "model = \"dsmr-p1\"\n[[meter]]\nid = \"twin\"\nbus = \"p1\"\nmodel = \"sml-obis\"\n",
+        "meter[5].bus",
+        "where meter shed is already",
+    ),
     ("[home_assistant]", "[homeassistant]", "homeassistant", "did you mean \"home_assistant\"?"),
 ];
 
@@ -276,6 +314,17 @@ fn a_misspelt_kind_is_not_answered_with_a_row_of_unknown_keys() {
     let text = "[broker]\nlisten = \"localhost\"\nusers_file = \"nowhere\"\n";
     let Err(Problems(found)) = parse(text) else { panic!("taken") };
     assert!(!found.iter().any(|p| p.what.contains("no key that is known")), "{found:#?}");
+}
+
+#[test]
+fn a_port_for_telegrams_has_one_owner_too() {
+    let Err(Problems(found)) = parse(&FULL.replace("ttyUSB8", "ttyUSB7")) else { panic!("taken") };
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].to_string().contains("bus[5].id uses /dev/ttyUSB7, and so does bus rtu0"), "{found:#?}");
+    let config =
+        sound(&FULL.replace("port = \"/dev/ttyUSB8\"\nbaud = 9600\nparity = 'even'", "address = \"p1.lan:23\""));
+    let BusKind::Telegram(spec) = &config.buses[4].spec.kind else { panic!("{:?}", config.buses[4]) };
+    assert_eq!((&spec.place, spec.baud), (&TelegramPlace::Tcp("p1.lan:23".into()), None));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::house::House;
 use contracts::Address;
 use contracts::chain::Chain;
 use contracts::provider::{self, AccountOnChain};
-use domain::{Fact, Position, Seq, WattHours, Watts};
+use domain::{Fact, Guard, Position, Seq, WattHours, Watts};
 use ledger::{AccountRow, Totals};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ pub struct Report {
 impl Report {
     /// Asks ledger, chain and board, and compares.
     pub async fn make(house: &House, before: &Before) -> Result<Self, Failure> {
-        let limits: BTreeMap<_, _> = house.config.meters.iter().map(|m| (m.id.clone(), m.max_power)).collect();
+        let guards = house.config.guards();
         let (totals, accounts, audit, facts, provider) = house
             .scribe
             .read(move |ledger| {
@@ -94,7 +94,7 @@ impl Report {
                     cursor = *last;
                     facts.extend(more.into_iter().map(|(_, _, f)| f));
                 }
-                let audit = ledger.verify(|m| limits.get(m).copied().unwrap_or(Watts(i64::MAX)))?;
+                let audit = ledger.verify(|m| guards.get(m).copied().unwrap_or(Guard::new(Watts(i64::MAX))))?;
                 Ok((ledger.totals()?, ledger.accounts()?, audit, facts, ledger.meta("provider")?))
             })
             .await?;

@@ -27,10 +27,15 @@ fn missing<T>(what: &str) -> Option<T> {
 
 /// A Python that has pymodbus.
 pub fn python() -> Option<PathBuf> {
+    python_with("pymodbus, serial")
+}
+
+/// A Python that has these modules.
+pub fn python_with(modules: &str) -> Option<PathBuf> {
     let python = std::env::var_os("MICROGRID_PYTHON").map(PathBuf::from);
     let python = find(python.unwrap_or_else(|| house::workspace().join(".venv/bin/python")), "--version")?;
-    let has_pymodbus = house::run(Command::new(&python).args(["-c", "import pymodbus, serial"])).code == 0;
-    if has_pymodbus { Some(python) } else { missing("pymodbus") }
+    let has_them = house::run(Command::new(&python).args(["-c", &format!("import {modules}")])).code == 0;
+    if has_them { Some(python) } else { missing(modules) }
 }
 
 /// A script of the foreign side.

@@ -18,7 +18,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rumqttc", &["drivers"]),
     ("rumqttd", &["gateway"]),
     ("rusqlite", &["ledger"]),
+    ("serial2", &["drivers"]),
     ("tokio-modbus", &["drivers"]),
+    ("tokio-rustls", &["drivers"]),
     ("tokio-serial", &["drivers"]),
     ("ureq", &["contracts"]),
 ];

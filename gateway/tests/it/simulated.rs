@@ -1,6 +1,6 @@
 //! Simulated devices are there for other people's programs too.
 
-use crate::foreign::{python, script};
+use crate::foreign::{python, python_with, script};
 use crate::house::{self, Room, Running, eventually};
 use serde_json::Value;
 use std::process::Command;
@@ -94,9 +94,95 @@ fn simulated_meters_say_the_same_to_pymodbus_as_to_us() {
             let before = decode(&read(transport, place, question));
             let mut probe = house::gateway(["probe", "-c"]);
             let probed = house::run(probe.arg(&real).arg(meter));
+            probed.complains(0, &["→ ", "← ", "import    input 0x"]);
             let probed: Value = serde_json::from_str(&probed.well().out).unwrap();
             let probed = probed["import"].as_i64().unwrap();
             let after = decode(&read(transport, place, question));
+            assert!(before <= probed && probed <= after, "{meter}: {before}, we read {probed}, then {after}");
+            assert!(before > 1000, "{meter} has no history: {before}");
+            (before == after).then_some(())
+        });
+    }
+    assert_eq!(simulator.stop(), 0);
+}
+
+/// One meter of each language, on a port of its own.
+const SPEAKING: &str = r#"
+[simulator]
+seed = 7
+
+[[bus]]
+id = "p1"
+kind = "telegram"
+port = "p1"
+simulate = true
+
+[[bus]]
+id = "sml"
+kind = "telegram"
+port = "sml"
+simulate = true
+
+[[bus]]
+id = "optical"
+kind = "telegram"
+port = "optical"
+simulate = true
+
+[[account]]
+id = "hall"
+
+[[meter]]
+id = "hall"
+account = "hall"
+bus = "p1"
+model = "dsmr-p1"
+period = "1s"
+
+[[account]]
+id = "barn"
+
+[[meter]]
+id = "barn"
+account = "barn"
+bus = "sml"
+model = "sml-obis"
+period = "1s"
+
+[[account]]
+id = "attic"
+
+[[meter]]
+id = "attic"
+account = "attic"
+bus = "optical"
+model = "iec62056-21"
+"#;
+
+#[test]
+fn simulated_telegrams_say_the_same_to_other_peoples_readers_as_to_us() {
+    let Some(python) = python_with("serial, dsmr_parser, smllib, iec62056_21") else { return };
+    let room = Room::new();
+    let text = format!("{}{SPEAKING}", house::SOUND);
+    let serve = room.config(&text);
+    let real = text.replace("simulate = true\n", "").replace("\"state\"", "\"state-of-the-reader\"");
+    let real = room.write("reader.toml", real.replace("[simulator]\nseed = 7\n", ""));
+    let simulator = Running::start("the simulator", house::gateway(["simulate", "-c"]).arg(&serve));
+    simulator.line("that it serves", |line| line.contains("Ctrl-C").then_some(()));
+
+    for (meter, language, port) in [("hall", "p1", "p1"), ("barn", "sml", "sml"), ("attic", "mode-c", "optical")] {
+        let read = || -> i64 {
+            let mut command = Command::new(&python);
+            let ended = house::run(command.arg(script("telegrams.py")).arg(language).arg(room.path(port)));
+            ended.well().out.trim().parse().unwrap()
+        };
+        // The meter counts on meanwhile: what we read lies between, and once all three are the same.
+        eventually(&format!("{meter} says the same to both"), || {
+            let before = read();
+            let probed = house::run(house::gateway(["probe", "-c"]).arg(&real).arg(meter));
+            let probed: Value = serde_json::from_str(&probed.well().out).unwrap();
+            let probed = probed["import"].as_i64().unwrap();
+            let after = read();
             assert!(before <= probed && probed <= after, "{meter}: {before}, we read {probed}, then {after}");
             assert!(before > 1000, "{meter} has no history: {before}");
             (before == after).then_some(())

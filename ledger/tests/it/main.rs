@@ -12,12 +12,13 @@ mod cuts;
 mod promises;
 
 use domain::{
-    Billed, Fact, MeterBook, MeterId, Price, Reading, Seq, Tariff, TimeZone, Timestamp, WattHours, Watts, billing,
+    Billed, Fact, Guard, MeterBook, MeterId, Price, Reading, Seq, Tariff, TimeZone, Timestamp, WattHours, Watts,
+    billing,
 };
 use ledger::{Enrolment, Ledger, Outcome, Priced, Write};
 use std::collections::BTreeMap;
 
-pub const LIMIT: Watts = Watts(50_000);
+pub const LIMIT: Guard = Guard { limit: Watts(50_000), import_rollover: None, export_rollover: None };
 
 pub fn tariff() -> Tariff {
     Tariff {
@@ -50,13 +51,17 @@ pub fn write(ledger: &Ledger, write: Write) -> Outcome {
 
 /// What the Pricer does, without the actor: bills all readings after the cursor.
 pub fn price(ledger: &Ledger) -> Write {
+    price_by(ledger, &LIMIT)
+}
+
+pub fn price_by(ledger: &Ledger, guard: &Guard) -> Write {
     let after = ledger.priced_seq().unwrap();
     let mut books: BTreeMap<MeterId, MeterBook> =
         ledger.meters().unwrap().into_iter().filter_map(|m| Some((m.name, m.book?))).collect();
     let (mut started, mut pieces, mut facts, mut upto) = (Vec::new(), Vec::new(), Vec::new(), after);
     for (seq, r) in ledger.readings_after(after, 100_000).unwrap() {
         upto = seq;
-        match billing::bill(books.get(&r.meter), &r, &tariff(), LIMIT) {
+        match billing::bill(books.get(&r.meter), &r, &tariff(), guard) {
             Billed::Started(book) => {
                 started.push(book.clone());
                 books.insert(r.meter.clone(), book);

@@ -1,12 +1,13 @@
 use super::*;
-use domain::{Money, Position, Reason, register::Doubt};
+use domain::{Money, Position, Reason, Uptime, register::Doubt};
 use ledger::{Deposit, LedgerError, Purpose};
 
 #[test]
 fn readings_come_back_in_the_order_in_which_they_were_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path());
-    let sent: Vec<_> = (0..10).map(|i| reading(i % 3, i as i64 * 1000, i as i64)).collect();
+    let mut sent: Vec<_> = (0..10).map(|i| reading(i % 3, i as i64 * 1000, i as i64)).collect();
+    sent[7].up = Some(Uptime { boot: u32::MAX, ms: 86_400_000 });
     write(&ledger, Write::Readings(sent[..4].to_vec()));
     write(&ledger, Write::Fact(Fact::Started { version: "x".into() }));
     write(&ledger, Write::Readings(sent[4..].to_vec()));
@@ -50,6 +51,21 @@ fn readings_that_were_priced_are_not_priced_again() {
     assert_eq!(account.registers.off_peak, WattHours(10));
     assert_eq!(ledger.intervals(&account.name, 10).unwrap()[0].import_from, WattHours(1000));
     assert_eq!(ledger.verify(|_| LIMIT).unwrap().findings, []);
+}
+
+#[test]
+fn a_register_that_rolls_over_keeps_every_watt_hour_in_the_books() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let guard = Guard { import_rollover: Some(WattHours(1_000_000)), ..LIMIT };
+    for (minute, import) in [(0, 999_980), (1, 999_990), (2, 15), (3, 40)] {
+        write(&ledger, Write::Readings(vec![reading(0, minute * 60_000, import)]));
+        write(&ledger, price_by(&ledger, &guard));
+    }
+    let totals = ledger.totals().unwrap();
+    assert_eq!((totals.metered, totals.billed), (WattHours(60), WattHours(60)));
+    assert_eq!(ledger.meters().unwrap()[0].metered, WattHours(60));
+    assert_eq!(ledger.verify(|_| guard).unwrap().findings, []);
 }
 
 #[test]

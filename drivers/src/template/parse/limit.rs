@@ -59,7 +59,7 @@ pub(super) fn limit(section: &Section<'_, '_>, max_quantity: u16) -> Option<Modb
         return None;
     }
     let ((address, kind), factor) = (placed?, factor?);
-    let scaling = Scaling { factor, invert: false, min: None, max: None };
+    let scaling = Scaling { factor, invert: false, min: None, max: None, rollover: None };
     let value = RegisterField { quantity: Quantity::Power, table: Table::Holding, address, kind, scaling };
     let refresh = refresh.map(|seconds| Duration::from_secs(seconds.into()));
     Some(ModbusLimit { value, share: share?, enable, reversion, refresh, setup, many })

@@ -18,7 +18,7 @@ pub(super) fn register_field(
         let single = part(section);
         let factor = factor(quantity, section);
         // The limits are read even if the number is wrong, so that all mistakes are found at once.
-        let limits = limits(section, factor);
+        let limits = limits(quantity, section, factor);
         (single.map(|part| vec![part]), limits)
     } else {
         let read = |sum: &Section<'_, '_>| {
@@ -29,7 +29,7 @@ pub(super) fn register_field(
         };
         // Every one is read before the first mistake counts.
         let found: Vec<Option<Placed>> = sums.iter().map(read).collect();
-        (found.into_iter().collect(), limits(section, Some(Factor::ONE)))
+        (found.into_iter().collect(), limits(quantity, section, Some(Factor::ONE)))
     };
     let (table, (address, kind)) = (table?, layout(section, parts?, max_quantity)?);
     Some(RegisterField { quantity, table, address, kind, scaling: scaling? })

@@ -201,6 +201,15 @@ fn every_mistake_in_a_limit_is_named() {
 }
 
 #[test]
+fn where_a_register_rolls_over_is_the_models_to_say_and_only_of_energy() {
+    let rolling = |name: &str| field(name, 0) + "rollover = 1000000\n";
+    let template = template("x.toml", &format!("{HEAD}{}", rolling("export"))).unwrap();
+    let guard = template.guard(domain::Watts(1));
+    assert_eq!((guard.import_rollover, guard.export_rollover), (None, Some(domain::WattHours(1_000_000))));
+    assert!(problems(&rolling("power"))[0].contains("is for import and export only"));
+}
+
+#[test]
 fn a_typical_meter_is_read_with_one_request() {
     for model in ["eastron-sdm120", "eastron-sdm230", "eastron-sdm630", "sim-home", "sim-feeder"] {
         let template = crate::Library::builtin().get(model).unwrap();
@@ -214,10 +223,10 @@ fn a_typical_meter_is_read_with_one_request() {
 fn the_examples_of_the_readme_are_models() {
     let readme = include_str!("../../../README.md");
     let examples: Vec<_> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     for example in examples {
         let found = template("README.md", example).unwrap();
-        assert!(found.is_meter() && found.is_switch());
+        assert!(found.is_meter() && found.is_switch() == (found.speaks() != "telegrams"));
         assert_eq!(found.is_inverter(), found.speaks() == "Modbus");
     }
 }
@@ -245,7 +254,7 @@ proptest! {
 
     #[test]
     fn arbitrary_values_in_known_keys_never_panic(
-        keys in proptest::collection::vec(("(model|notes|table|address|value|function|rated|seconds|full|refresh_s|on|off|type|order|unit|scale|absent|min|max|invert|half|mask|shift|scale_register|sum|closed|open|channels|pointer|topic)",
+        keys in proptest::collection::vec(("(model|notes|table|address|value|function|rated|seconds|full|refresh_s|on|off|type|order|unit|scale|absent|min|max|rollover|invert|half|mask|shift|scale_register|sum|closed|open|channels|pointer|topic)",
             "(\"(input|holding|coil|u16|f64|kWh|/a|\\{topic\\})\"|-?[0-9]{1,25}|0x[0-9A-F]{1,20}|[0-9]{1,12}\\.[0-9]{1,12}|nan|inf|true|\"sunspec\"|\\{ address = [0-9]{1,5} \\}|\\[\\{ address = [0-9]{1,5}, type = \"f64\" \\}\\]|\\[[0-9]{1,3}\\]|\\{\\})"), 0..9),
         section in "\\[(import|export|voltage|switch|switch\\.readback|switch\\.state|ask)\\]|\\[(limit|limit\\.enable|limit\\.reversion|limit\\.rated)\\]|\\[\\[setup\\]\\]", mqtt in any::<bool>(),
     ) {

@@ -68,6 +68,15 @@ pub(super) fn device(
             table.problem("topic", "is required on an MQTT bus, and unit is not used there");
             return None;
         }
+        (BusKind::Telegram(_), None, None) => DeviceAddress::Alone,
+        (BusKind::Telegram(_), unit, _) => {
+            let key = if unit.is_some() { "unit" } else { "topic" };
+            table.problem(
+                key,
+                format!("is not used on bus {}: a meter that speaks telegrams is alone there", bus.spec.id),
+            );
+            return None;
+        }
         (BusKind::ModbusRtu { .. } | BusKind::RtuOverTcp { .. }, Some(unit), None) if !(1..=247).contains(&unit) => {
             table.problem("unit", format!("is {unit}, must be 1 to 247 on a serial bus"));
             return None;
@@ -79,8 +88,12 @@ pub(super) fn device(
         }
     };
     let template = template?;
-    let mqtt = matches!(bus.spec.kind, BusKind::Mqtt(_));
-    if mqtt != (template.speaks() == "MQTT") {
+    let spoken = match bus.spec.kind {
+        BusKind::Mqtt(_) => "MQTT",
+        BusKind::Telegram(_) => "telegrams",
+        _ => "Modbus",
+    };
+    if spoken != template.speaks() {
         table.problem("model", format!("speaks {}, bus {} does not", template.speaks(), bus.spec.id));
         return None;
     }
@@ -166,7 +179,11 @@ pub(super) fn shared_units(root: &Table<'_, '_>, meters: &[Meter], switches: &[S
         let twin =
             meters.iter().take(index).find(|m| m.bus == this.bus && m.address == this.address && m.id != this.id);
         if let Some(twin) = twin {
-            let key = if matches!(this.address, DeviceAddress::Unit(_)) { "unit" } else { "topic" };
+            let key = match this.address {
+                DeviceAddress::Unit(_) => "unit",
+                DeviceAddress::Topic(_) => "topic",
+                DeviceAddress::Alone => "bus",
+            };
             table.problem(key, format!("is {} on bus {}, where meter {} is already", this.address, this.bus, twin.id));
         }
     }
