@@ -1,7 +1,8 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench contracts lint clean
+.PHONY: help build demo test fuzz bench contracts lint clean
 DEMO ?= --for 5m
+FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -18,6 +19,10 @@ demo: build ## a simulated street, end to end; for five minutes; DEMO="" runs it
 test: contracts .venv/ready ## everything
 	MICROGRID_REQUIRE_FOREIGN=1 cargo test --workspace --locked
 
+fuzz: ## every fuzz target for FUZZ_SECONDS (20) each; FUZZ="line plan" picks some
+	@.ci/need build
+	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
 contracts: contracts/node_modules/.ready ## artefacts match sources, vectors match ethers, lint
 	cd contracts && npm test --silent
 
@@ -29,7 +34,7 @@ bench: build ## the figures in the READMEs
 	./target/release/microgrid-gateway bench
 
 clean: ## everything that was built or installed here
-	rm -rf target .venv contracts/node_modules
+	rm -rf target .venv contracts/node_modules */fuzz/target
 
 contracts/node_modules/.ready: contracts/package-lock.json
 	@.ci/need test

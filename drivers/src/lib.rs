@@ -14,6 +14,8 @@ mod bus;
 mod capability;
 mod codec;
 pub mod document;
+#[doc(hidden)]
+pub mod fuzzing;
 mod modbus;
 pub mod mqtt;
 mod round;

@@ -115,6 +115,11 @@ impl Reader<'_> {
         i64::try_from(self.int(index)?).ok().map(Money)
     }
 
+    /// An unsigned word as money: never negative, whatever stands in its highest bit.
+    pub(crate) fn amount(&self, index: usize) -> Option<Money> {
+        self.number(index).map(Money)
+    }
+
     /// The bytes of the dynamic argument whose head word is at `index`.
     pub(crate) fn bytes(&self, index: usize) -> Option<&[u8]> {
         let start = self.number::<usize>(index)?;

@@ -176,3 +176,12 @@ impl ChainError {
         Self::Reverted { reason: crate::provider::reason(data), data: data.to_vec() }
     }
 }
+
+/// Foreign words as they may stand in a log and on a terminal: on one line, and at most `most` characters of them.
+pub(crate) fn quoted(words: &str, most: usize) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    match words.char_indices().nth(most) {
+        Some((end, _)) => words.get(..end).unwrap_or_default().chars().map(plain).chain(['…']).collect(),
+        None => words.chars().map(plain).collect(),
+    }
+}

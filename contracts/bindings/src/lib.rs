@@ -9,6 +9,8 @@ pub use revm::primitives::{Address, B256, U256, keccak256};
 mod abi;
 pub mod chain;
 pub mod embedded;
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 pub mod key;
 pub mod provider;

@@ -1,6 +1,6 @@
 //! A chain somewhere else: JSON-RPC 2.0 over HTTP, one request at a time.
 
-use crate::chain::{Chain, ChainError, Head, Log, LogFilter, Receipt, Refusal};
+use crate::chain::{Chain, ChainError, Head, Log, LogFilter, Receipt, Refusal, quoted};
 use crate::json::{big_quantity, data, quantity, read_address, read_data, read_hash, read_u64, read_u128, read_u256};
 use crate::tx::{Call, Fees};
 use crate::{Address, B256, U256};
@@ -11,10 +11,18 @@ use std::time::Duration;
 /// No answer that the gateway asks for comes near this; a larger one would only fill the memory of a small computer.
 const MAX_ANSWER: u64 = 32 * 1024 * 1024;
 
+/// Sends a body and comes back with status and body of the answer.
+type Post = dyn Fn(&[u8]) -> Result<(u16, Vec<u8>), Unanswered> + Send + Sync;
+
+/// Why a body has no answer.
+pub(crate) enum Unanswered {
+    TooLong,
+    Broken(String),
+}
+
 /// An Ethereum node behind a URL.
 pub struct JsonRpc {
-    agent: ureq::Agent,
-    url: String,
+    post: Box<Post>,
     /// The URL without user, password, path and query, any of which may hold a provider's secret.
     shown: String,
     next_id: AtomicU64,
@@ -34,29 +42,50 @@ impl JsonRpc {
             .user_agent(concat!("microgrid-gateway/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Ok(Self { agent, url: url.to_owned(), shown, next_id: AtomicU64::new(1) })
+        let (url, instead) = (url.to_owned(), shown.clone());
+        let post = move |body: &[u8]| {
+            let broken = |e: ureq::Error| Unanswered::Broken(without_secrets(&e.to_string(), &url, &instead));
+            let request = agent.post(&url).header("content-type", "application/json");
+            let mut response = request.send(body).map_err(broken)?;
+            let status = response.status().as_u16();
+            if busy(status) {
+                // Whatever it says to that is of no interest.
+                return Ok((status, Vec::new()));
+            }
+            let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+            let text = text.map_err(|e| match e {
+                ureq::Error::BodyExceedsLimit(_) => Unanswered::TooLong,
+                e => broken(e),
+            })?;
+            Ok((status, text))
+        };
+        Ok(Self::over(shown, post))
     }
 
-    fn unreachable(&self, what: impl ToString) -> ChainError {
-        // An error of the HTTP library may repeat the URL; what stands in a log must not hold its secrets.
-        ChainError::Unreachable { url: self.shown.clone(), what: what.to_string().replace(&self.url, &self.shown) }
+    /// A client that sends by `post`; `shown` says to whom.
+    pub(crate) fn over(
+        shown: String,
+        post: impl Fn(&[u8]) -> Result<(u16, Vec<u8>), Unanswered> + Send + Sync + 'static,
+    ) -> Self {
+        Self { post: Box::new(post), shown, next_id: AtomicU64::new(1) }
+    }
+
+    fn unreachable(&self, what: String) -> ChainError {
+        ChainError::Unreachable { url: self.shown.clone(), what }
     }
 
     fn ask(&self, method: &'static str, params: Value) -> Result<Value, ChainError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string();
-        let request = self.agent.post(&self.url).header("content-type", "application/json");
-        let mut response = request.send(body.as_bytes()).map_err(|e| self.unreachable(e))?;
-        let status = response.status();
-        if status.as_u16() == 429 || status.is_server_error() {
-            return Err(self.unreachable(format!("HTTP status {}", status.as_u16())));
-        }
-        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(|e| match e {
-            ureq::Error::BodyExceedsLimit(_) => ChainError::nonsense(method, "an answer of more than 32 MiB"),
-            e => self.unreachable(e),
+        let (status, text) = (self.post)(body.as_bytes()).map_err(|e| match e {
+            Unanswered::TooLong => ChainError::nonsense(method, "an answer of more than 32 MiB"),
+            Unanswered::Broken(what) => self.unreachable(what),
         })?;
+        if busy(status) {
+            return Err(self.unreachable(format!("HTTP status {status}")));
+        }
         let answer: Value = serde_json::from_slice(&text)
-            .map_err(|_| ChainError::nonsense(method, format!("HTTP status {} and no JSON", status.as_u16())))?;
+            .map_err(|_| ChainError::nonsense(method, format!("HTTP status {status} and no JSON")))?;
         if let Some(error) = answer.get("error").filter(|e| !e.is_null()) {
             return Err(classify(error, &self.shown));
         }
@@ -195,9 +224,10 @@ fn log(l: &Value) -> Option<Log> {
 
 /// What an error object means. Nodes agree on few codes, so the words decide; these are geth's, anvil's and our own.
 fn classify(error: &Value, url: &str) -> ChainError {
-    let message = error["message"].as_str().unwrap_or("an error without a message").to_owned();
+    let said = error["message"].as_str().unwrap_or("an error without a message");
+    let message = quoted(said, 200);
     let code = error["code"].as_i64().unwrap_or(0);
-    let words = message.to_lowercase();
+    let words = said.to_lowercase();
     let says = |any: &[&str]| any.iter().any(|w| words.contains(w));
     let revert_data = revert_data(&error["data"]);
     if code == 3 || says(&["execution reverted", "reverted"]) {
@@ -234,6 +264,16 @@ fn revert_data(value: &Value) -> Option<Vec<u8>> {
     read_data(value).or_else(|| read_data(&value["data"])).or_else(|| read_data(&value["result"]))
 }
 
+/// Whether an HTTP status says to come back later.
+fn busy(status: u16) -> bool {
+    status == 429 || (500..600).contains(&status)
+}
+
+/// An error of the HTTP library may repeat the URL; what stands in a log must not hold its secrets.
+fn without_secrets(what: &str, url: &str, shown: &str) -> String {
+    what.replace(url, shown)
+}
+
 /// Scheme and host of a URL.
 fn shown(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
@@ -244,11 +284,7 @@ fn shown(url: &str) -> Option<String> {
 }
 
 fn brief(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(120) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
+    quoted(&value.to_string(), 120)
 }
 
 #[cfg(test)]

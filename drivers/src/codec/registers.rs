@@ -154,30 +154,42 @@ fn exponent(quantity: Quantity) -> i16 {
     }
 }
 
-/// How a device splits a value over its parts: the coarse ones take what they can, the finest takes the rest.
+/// How a device splits a value over its parts: the coarse ones take what they can hold, the finer ones what is left. Those
+/// that count against the others take only what these cannot: of a pair with one number for each direction, one is zero.
 fn shares(parts: &[Part], value: Raw, exponent: i16) -> Option<Vec<u64>> {
-    let negative = value.float() < 0.0;
-    let positive_fits = parts.iter().any(|part| !part.subtract && part.kind.is_signed());
-    // A pair of unsigned numbers, one for each direction.
-    let against = negative && !positive_fits && parts.iter().any(|part| part.subtract);
-    let mut rest = if against { value.negated()? } else { value };
     let mut places: Vec<usize> = (0..parts.len()).collect();
-    places.sort_by_key(|place| parts.get(*place).map(|part| Reverse(coarseness(part.factor))));
+    places.sort_by_key(|place| parts.get(*place).map(|part| (part.subtract, Reverse(coarseness(part.factor)))));
     let mut shares = vec![0; parts.len()];
+    let (mut rest, mut left_over) = (value, true);
     for place in places {
         let (part, share) = (parts.get(place)?, shares.get_mut(place)?);
-        let exponent = if part.exponent.is_some() { i32::from(exponent) } else { 0 };
-        if part.subtract == against {
-            let mine = rest.unscaled(part.factor)?.shifted(-exponent)?;
-            *share = bits(part, mine)?;
-            let taken =
-                if part.kind.is_float() { rest } else { mine.counted()?.shifted(exponent)?.scaled(part.factor)? };
-            rest = rest.plus(taken.negated()?)?;
-        } else {
+        if part.subtract && !left_over {
             *share = bits(part, Raw::Exact(Ratio::ZERO))?;
+            continue;
         }
+        let exponent = if part.exponent.is_some() { i32::from(exponent) } else { 0 };
+        let sign = |raw: Raw| if part.subtract { raw.negated() } else { Some(raw) };
+        let mine = sign(rest)?.unscaled(part.factor)?.shifted(-exponent)?;
+        let taken = if part.kind.is_float() { mine } else { held(part, mine)? };
+        *share = bits(part, taken)?;
+        left_over = !part.kind.is_float() && taken != mine.counted()?;
+        rest = rest.plus(sign(taken.shifted(exponent)?.scaled(part.factor)?)?.negated()?)?;
     }
-    Some(shares)
+    (!left_over).then_some(shares)
+}
+
+/// As much of a number as the part can count.
+fn held(part: &Part, value: Raw) -> Option<Raw> {
+    let kind = part.kind;
+    let (least, most) = match kind {
+        Kind::Bcd16 | Kind::Bcd32 | Kind::Bcd48 | Kind::Bcd64 => (0, 10_i128.pow(kind.bits() / 4) - 1),
+        _ if kind.is_signed() => (-(1 << (kind.bits() - 1)), (1 << (kind.bits() - 1)) - 1),
+        _ => (0, i128::from(part.mask >> part.shift)),
+    };
+    match value.counted()? {
+        Raw::Exact(ratio) => Some(Raw::Exact(Ratio::whole(ratio.exact()?.clamp(least, most)))),
+        Raw::Float(_) => None,
+    }
 }
 
 fn coarseness(factor: Factor) -> u64 {

@@ -207,6 +207,23 @@ fn the_registers_of_shipped_models_mean_what_their_makers_say() {
 }
 
 #[test]
+fn a_simulated_sum_is_split_so_that_every_part_can_hold_its_share() {
+    let at = |offset, subtract| Part { offset, subtract, ..part(Kind::I16, Order::Abcd) };
+    // Three phases, each of which may be too small for the sum; and two directions of different size.
+    let phases = of(Quantity::Power, vec![at(0, false), at(1, false), at(2, false)], scaling(1, 1));
+    let wide = Part { kind: Kind::U32, mask: Kind::U32.all_ones(), ..at(1, true) };
+    let pair = of(Quantity::Power, vec![at(0, false), wide], scaling(1, 1));
+    for watts in [0, 1, -1, 32_767, 32_768, 65_535, 98_301, -98_304] {
+        let reading = Reading { power: Some(Watts(watts)), ..blank() };
+        assert_eq!(read(&phases, &written(&phases, &reading)), Ok(reading));
+    }
+    for watts in [32_767, -32_768, -32_769, -4_000_000_000] {
+        let reading = Reading { power: Some(Watts(watts)), ..blank() };
+        assert_eq!(read(&pair, &written(&pair, &reading)), Ok(reading));
+    }
+}
+
+#[test]
 fn decimal_digits_that_are_none_are_refused() {
     let import = field(Quantity::Import, Kind::Bcd32, Order::Abcd, scaling(1000, 1));
     assert_eq!(read(&import, &[0x0012, 0x3456]).unwrap().import, Some(WattHours(123_456_000)));

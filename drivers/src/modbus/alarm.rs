@@ -5,6 +5,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
@@ -22,21 +23,19 @@ impl AsRawFd for Timer {
     }
 }
 
+/// A timer on the current runtime; where the kernel has none to give, the runtime's own stands in.
+#[allow(deprecated, reason = "its successor is unsafe code; our timer keeps its descriptor for as long as it lives")]
+fn timer() -> Option<AsyncFd<Timer>> {
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).ok()?;
+    AsyncFd::new(Timer(timer)).ok()
+}
+
 /// One waiter at a time.
-pub(super) struct Alarm(Option<AsyncFd<Timer>>);
+#[derive(Default)]
+pub(super) struct Alarm(OnceLock<Option<AsyncFd<Timer>>>);
 
 impl Alarm {
-    /// An alarm on the current runtime; where the kernel has none to give, the runtime's own timer stands in.
-    #[allow(
-        deprecated,
-        reason = "its successor is unsafe code; our timer keeps its descriptor for as long as it lives"
-    )]
-    pub fn new() -> Self {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).ok();
-        Self(timer.and_then(|timer| AsyncFd::new(Timer(timer)).ok()))
-    }
-
     /// Returns at `at`, and not before.
     pub async fn wait_until(&self, at: Instant) {
         let early = at.checked_sub(LATE).map(|early| early.saturating_duration_since(Instant::now()));
@@ -51,7 +50,7 @@ impl Alarm {
     }
 
     async fn sleep(&self, wait: Duration) -> io::Result<()> {
-        let Some(timer) = &self.0 else { return Err(io::ErrorKind::Unsupported.into()) };
+        let Some(timer) = self.0.get_or_init(timer) else { return Err(io::ErrorKind::Unsupported.into()) };
         let once = Expiration::OneShot(TimeSpec::from_duration(wait));
         timer.get_ref().0.set(once, TimerSetTimeFlags::empty())?;
         loop {
@@ -70,8 +69,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_never_rings_early_and_a_wait_that_was_given_up_does_not_ring_for_the_next() {
-        let alarm = Alarm::new();
-        assert!(alarm.0.is_some());
+        let alarm = Alarm::default();
         for micros in [0, 50, 700, 1750, 4000] {
             let at = Instant::now() + Duration::from_micros(micros);
             alarm.wait_until(at).await;
@@ -80,5 +78,6 @@ mod tests {
             let given_up = tokio::time::timeout(Duration::from_millis(1), long).await;
             drop(given_up);
         }
+        assert!(alarm.0.get().is_some_and(Option::is_some));
     }
 }

@@ -68,7 +68,7 @@ impl Line {
             echoes: None,
             watch,
         };
-        Self(Arc::new(Mutex::new(state)), Arc::new(Alarm::new()))
+        Self(Arc::new(Mutex::new(state)), Arc::new(Alarm::default()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

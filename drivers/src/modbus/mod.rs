@@ -10,12 +10,12 @@ mod device;
 mod gate;
 mod identity;
 mod limit;
-mod line;
+pub(crate) mod line;
 mod patience;
 mod place;
-mod plan;
+pub(crate) mod plan;
 mod setup;
-mod stream;
+pub(crate) mod stream;
 mod sunspec;
 
 pub(crate) use device::{ModbusMeter, ModbusSwitchDevice};
@@ -304,7 +304,7 @@ impl ModbusBus {
 }
 
 /// What the answer to `request` looks like.
-fn expected(unit: u8, request: &Request<'_>) -> Result<Expected, DeviceError> {
+pub(crate) fn expected(unit: u8, request: &Request<'_>) -> Result<Expected, DeviceError> {
     let read = |function, bytes: u16| {
         let bytes = u8::try_from(bytes).map_err(|_| DeviceError::nonsense("the request is too long"))?;
         Ok(Expected { unit, function, len: usize::from(bytes) + 5, bytes: Some(bytes) })

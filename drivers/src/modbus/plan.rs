@@ -12,7 +12,7 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// What is known about one device.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(crate) struct Known {
     plan: Vec<Plan>,
     refused: Vec<Plan>,
     since: Instant,
@@ -20,7 +20,7 @@ pub(super) struct Known {
 
 /// One reading's way through the plan.
 #[derive(Clone, Debug)]
-pub(super) struct Work {
+pub(crate) struct Work {
     answered: Vec<Plan>,
     refused: Vec<Plan>,
     /// Still to be asked, the next one last.
@@ -86,22 +86,27 @@ impl Work {
 
     pub fn refused(&mut self, part: Plan, fields: &[RegisterField]) {
         let pieces = split(part, fields);
-        if pieces.is_empty() {
+        // A quantity that takes all of it, with others inside its gaps, cannot be had in any other way.
+        let whole = fields.iter().any(|field| part.is_all_of(field));
+        if pieces.is_empty() || whole {
             self.refused.push(part);
         }
         self.left.extend(pieces.into_iter().rev());
     }
 }
 
-/// Smaller requests for the fields of `part`; none if it cannot be made smaller.
+/// Smaller requests for the fields of `part` that can be had by less; none if no field can.
 fn split(part: Plan, fields: &[RegisterField]) -> Vec<Plan> {
-    let mut inside: Vec<&RegisterField> = fields.iter().filter(|field| part.offset_of(field).is_some()).collect();
+    let smaller = |field: &&RegisterField| part.offset_of(field).is_some() && !part.is_all_of(field);
+    let mut inside: Vec<&RegisterField> = fields.iter().filter(smaller).collect();
     inside.sort_by_key(|field| field.address);
     let end = |field: &RegisterField| field.address.saturating_add(field.kind.registers());
     // From the first of these to the end of the last, and nothing else.
     let around = |fields: &[&RegisterField]| {
         let address = fields.first()?.address;
-        let quantity = fields.iter().map(|f| end(f)).max()?.checked_sub(address)?;
+        // Counted from the first register: the end of the address space itself is no address.
+        let reach = |f: &&RegisterField| f.address.checked_sub(address)?.checked_add(f.kind.registers());
+        let quantity = fields.iter().filter_map(reach).max()?;
         Some(Plan { table: part.table, address, quantity })
     };
     // The widest gap, and of several the one nearest to the middle.
@@ -110,18 +115,23 @@ fn split(part: Plan, fields: &[RegisterField]) -> Vec<Plan> {
         let gap = inside[*at].address.saturating_sub(end(inside[at - 1]));
         (gap, std::cmp::Reverse(at.abs_diff(middle)))
     });
-    let halves = match cut {
-        Some(at) => vec![around(&inside[..at]), around(&inside[at..])],
-        None => vec![around(&inside)],
+    let halves: Option<Vec<Plan>> = match cut {
+        Some(at) => [around(&inside[..at]), around(&inside[at..])].into_iter().collect(),
+        None => around(&inside).map(|one| vec![one]),
     };
-    // Fields that share registers may leave nothing to cut.
-    halves.into_iter().flatten().filter(|half| half.quantity < part.quantity).collect()
+    // Where quantities lie in each other's gaps a half may be no smaller: then each is asked for by itself.
+    let halves = halves.filter(|halves| halves.iter().all(|half| half.quantity < part.quantity));
+    halves.unwrap_or_else(|| {
+        let mut alone: Vec<Plan> = inside.iter().filter_map(|field| around(&[*field])).collect();
+        alone.dedup();
+        alone
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::{Protocol, Table, Template};
+    use crate::template::{Protocol, Quantity, Table, Template};
 
     fn fields(places: &[u16]) -> Vec<RegisterField> {
         let head = "model = \"x\"\nvendor = \"v\"\nname = \"n\"\nsource = \"s\"\nprotocol = \"modbus\"\n";
@@ -144,12 +154,43 @@ mod tests {
     }
 
     #[test]
+    fn the_last_register_of_all_is_not_cut_off() {
+        let fields = fields(&[65_531, 65_534]);
+        assert_eq!(split(part(65_531, 5), &fields), [part(65_531, 2), part(65_534, 2)]);
+    }
+
+    #[test]
     fn a_refused_block_is_cut_at_its_widest_gap() {
         let fields = fields(&[0, 2, 10, 12]);
         assert_eq!(split(part(0, 14), &fields), [part(0, 4), part(10, 4)]);
         assert_eq!(split(part(0, 4), &fields), [part(0, 2), part(2, 2)]);
         assert_eq!(split(part(0, 2), &fields), []);
         assert_eq!(split(part(10, 3), &fields), [part(10, 2)]);
+    }
+
+    /// The energies of this model share a scale register behind both, so that one lies in the other's gap.
+    #[test]
+    fn a_quantity_in_the_gap_of_another_is_still_read_when_that_one_is_refused() {
+        let template = crate::Library::builtin().get("sunspec-meter-203").unwrap();
+        let Protocol::Modbus(map) = &template.protocol else { panic!("no Modbus") };
+        let places = |quantity| {
+            let field = map.fields.iter().find(|field| field.quantity == quantity).unwrap();
+            Plan { table: Table::Holding, address: field.address, quantity: field.kind.registers() }
+        };
+        let (import, export) = (places(Quantity::Import), places(Quantity::Export));
+        let mut known = Known::new(&map.requests, Instant::now());
+        let mut work = known.begin(&map.requests, Instant::now());
+        let mut answered = Vec::new();
+        while let Some(part) = work.next() {
+            if part.quantity > import.quantity {
+                work.refused(part, &map.fields);
+            } else {
+                work.answered(part);
+                answered.push(part);
+            }
+        }
+        assert!(export.quantity > import.quantity && work.refused.contains(&export), "{work:?}");
+        assert!(answered.contains(&import), "{work:?}");
     }
 
     #[test]

@@ -90,19 +90,23 @@ impl MqttMeter {
     }
 
     fn decode(&self, message: &Message) -> Result<Reading, DeviceError> {
-        let payload = json(&message.payload)?;
         // It may have waited here while nobody read.
         let age = message.received.elapsed() * self.bus.clock.speed();
-        let mut reading = Reading::empty(self.id.clone(), self.bus.clock.stamp() - age);
-        let mut measured = false;
-        for field in &self.map.fields {
-            if let Some(raw) = codec::decode_json(field.quantity, payload.pointer(&field.pointer))? {
-                codec::put(&mut reading, field.quantity, &field.scaling, raw)?;
-                measured = true;
-            }
-        }
-        if measured { Ok(reading) } else { Err(DeviceError::nonsense("the message has none of the quantities")) }
+        measured(&self.map, &message.payload, Reading::empty(self.id.clone(), self.bus.clock.stamp() - age))
     }
+}
+
+/// Puts what a payload says into `reading`.
+pub(crate) fn measured(map: &MqttMap, payload: &[u8], mut reading: Reading) -> Result<Reading, DeviceError> {
+    let payload = json(payload)?;
+    let mut measured = false;
+    for field in &map.fields {
+        if let Some(raw) = codec::decode_json(field.quantity, payload.pointer(&field.pointer))? {
+            codec::put(&mut reading, field.quantity, &field.scaling, raw)?;
+            measured = true;
+        }
+    }
+    if measured { Ok(reading) } else { Err(DeviceError::nonsense("the message has none of the quantities")) }
 }
 
 #[async_trait]
@@ -184,7 +188,7 @@ impl MqttSwitchDevice {
 }
 
 /// The position that a state payload says.
-fn position(map: &MqttSwitch, payload: &[u8]) -> Result<Position, DeviceError> {
+pub(crate) fn position(map: &MqttSwitch, payload: &[u8]) -> Result<Position, DeviceError> {
     let found = if map.pointer.is_empty() {
         serde_json::from_slice(payload)
             .ok()

@@ -5,9 +5,9 @@
 //! was not acknowledged is sent again. Orders are the exception: an order to a switch must not arrive an hour late,
 //! so it is dropped when the connection breaks, and whoever gave it is told.
 
-mod device;
+pub(crate) mod device;
 mod session;
-mod subscription;
+pub(crate) mod subscription;
 
 pub(crate) use device::{MqttBus, MqttMeter, MqttSwitchDevice};
 pub use subscription::{Message, Subscription};

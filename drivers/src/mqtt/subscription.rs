@@ -108,7 +108,7 @@ impl Subscription {
 }
 
 /// Whether a topic fits a filter, as MQTT 3.1.1 section 4.7 says.
-fn fits(filter: &str, topic: &str) -> bool {
+pub(crate) fn fits(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }

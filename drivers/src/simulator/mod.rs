@@ -11,7 +11,7 @@ mod mqtt;
 mod process;
 mod roof;
 mod rtu;
-mod slave;
+pub(crate) mod slave;
 mod store;
 mod street;
 mod tcp;

@@ -43,7 +43,7 @@ impl Unit {
 }
 
 /// Devices on one bus. Several may share a unit, as the channels of a relay board do.
-pub(super) struct Slave(Vec<Unit>);
+pub(crate) struct Slave(Vec<Unit>);
 
 impl Slave {
     pub fn new(devices: Vec<SimDevice>) -> io::Result<Self> {

@@ -8,7 +8,7 @@ use domain::{MeterId, Reading, Stamp};
 
 /// What a telegram says in the words of this model. A quantity of which a part is missing or said to be absent is
 /// left out as a whole: a sum without it would be too small.
-pub(super) fn reading(
+pub(crate) fn reading(
     map: &TelegramMap,
     telegram: &Telegram,
     meter: MeterId,

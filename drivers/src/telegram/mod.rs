@@ -14,6 +14,7 @@ pub(crate) mod p1;
 pub(crate) mod sml;
 mod wire;
 
+pub(crate) use decode::reading;
 pub(crate) use device::{TelegramBus, TelegramMeter};
 
 use crate::template::{Language, Obis, TelegramMap};
@@ -84,7 +85,7 @@ pub(crate) fn parse(language: Language, candidate: &[u8]) -> Result<Telegram, To
 
 /// Takes the first telegram out of what was heard, with all that is before it; or the beginning of one that is torn,
 /// since what follows that may be whole. `None` if more must be heard first; what is kept until then is bounded.
-fn next(map: &TelegramMap, heard: &mut Vec<u8>) -> Option<Result<Telegram, Torn>> {
+pub(crate) fn next(map: &TelegramMap, heard: &mut Vec<u8>) -> Option<Result<Telegram, Torn>> {
     loop {
         let cut = find(map.language, heard);
         let noise = cut.noise.min(heard.len());

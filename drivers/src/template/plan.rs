@@ -21,6 +21,11 @@ impl Request {
         let inside = start.checked_add(field.kind.registers())? <= self.quantity;
         (self.table == field.table && inside).then_some(usize::from(start))
     }
+
+    /// Whether it asks for the registers of `field` and no others.
+    pub(crate) fn is_all_of(&self, field: &RegisterField) -> bool {
+        self.offset_of(field) == Some(0) && field.kind.registers() == self.quantity
+    }
 }
 
 /// Joins fields of one table that lie at most `max_gap` registers apart, into requests of at most `max_quantity`.

@@ -1,9 +1,10 @@
 //! The drivers against simulated and hostile devices on real sockets, pseudo-terminals and a real broker.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop here and say where")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop here and say where")]
 
 mod bench;
 mod board;
 mod brokers;
+mod fuzz;
 mod hostile;
 mod inverters;
 mod late;

@@ -3,6 +3,8 @@ use domain::OnSilence;
 use drivers::{BusKind, Parity, TelegramPlace};
 use proptest::prelude::*;
 
+mod fuzz;
+
 /// A street that uses every key there is.
 const FULL: &str = r#"
 [site]

@@ -2,6 +2,7 @@
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
@@ -10,6 +11,7 @@
 
 mod cuts;
 mod promises;
+mod rows;
 
 use domain::{
     Billed, Fact, Guard, MeterBook, MeterId, Price, Reading, Seq, Tariff, TimeZone, Timestamp, WattHours, Watts,

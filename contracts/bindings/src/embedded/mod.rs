@@ -170,6 +170,11 @@ impl EmbeddedChain {
     }
 }
 
+/// A record's payload, read as a block and written again.
+pub(crate) fn respelled(payload: &[u8]) -> Option<Vec<u8>> {
+    block::Block::decode(payload).ok().map(|block| block.encode())
+}
+
 /// What a block's author may get per gas. The author is nobody, so the least that is not nothing: a fee of zero could
 /// not be raised by percents.
 const TIP: u128 = 1;

@@ -38,6 +38,33 @@ fn a_write_that_fails_changes_nothing_and_stops_the_chain() {
 }
 
 #[test]
+fn a_record_whose_changes_break_off_is_no_block() {
+    let change = |last: u8| {
+        let mut s = rlp::RlpStream::new_list(2);
+        s.begin_list(1).append(&Address::repeat_byte(1).as_slice());
+        s.begin_list(1).append(&Address::repeat_byte(last).as_slice());
+        s.out().to_vec()
+    };
+    let genesis = block::Block::genesis(block::Header::genesis(1, &[])).encode();
+    // The genesis changes nothing: its last byte is that empty list.
+    let with = |changes: &[u8]| {
+        let list = rlp::Rlp::new(&genesis);
+        let mut s = rlp::RlpStream::new_list(5);
+        for part in list.iter().take(4) {
+            s.append_raw(part.as_raw(), 1);
+        }
+        s.append_raw(changes, 1);
+        s.out().to_vec()
+    };
+    let whole = with(&change(2));
+    assert_eq!(block::Block::decode(&whole).unwrap().encode(), whole);
+    let mut broken = change(2);
+    // The second change says that it is one byte longer than there is room for.
+    broken[23] += 1;
+    assert!(block::Block::decode(&with(&broken)).is_err());
+}
+
+#[test]
 fn the_base_fee_follows_eip_1559() {
     let mut header = block::Header::genesis(1, &[]);
     header.gas_used = block::GAS_LIMIT;

@@ -153,7 +153,7 @@ pub fn deposited(log: &Log) -> Option<Deposited> {
     Some(Deposited {
         number: small(topics[0])?,
         from: as_address(topics[1])?,
-        units: data.money(0)?,
+        units: data.amount(0)?,
         block: log.block,
         transaction: log.transaction,
         log_index: log.log_index,
@@ -206,5 +206,5 @@ pub fn tariff_set(log: &Log) -> Option<TariffSet> {
 #[must_use]
 pub fn withdrawn(log: &Log) -> Option<Withdrawn> {
     let (topics, data) = parts(log, topic::withdrawn(), 1, 1)?;
-    Some(Withdrawn { to: as_address(topics[0])?, units: data.money(0)? })
+    Some(Withdrawn { to: as_address(topics[0])?, units: data.amount(0)? })
 }

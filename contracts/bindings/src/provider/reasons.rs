@@ -1,6 +1,7 @@
 //! Why a call reverted, in words: the custom errors of `Provider`, and the two that the language itself has.
 
 use crate::abi::{Reader, selector};
+use crate::chain::quoted;
 
 /// All custom errors of the contract. A test compares the list with the ABI.
 pub(super) const ERRORS: &[&str] = &[
@@ -46,17 +47,22 @@ impl std::fmt::Display for StandardPanic {
     }
 }
 
+const NOTHING: &str = "no reason given";
+
 /// The reason in revert data: `Name(arguments)` for the errors of `Provider`, the text of `Error(string)`, the meaning
 /// of `Panic(uint256)`, and plain hex for anything else.
 #[must_use]
 pub fn reason(data: &[u8]) -> String {
     let Some((id, body)) = data.split_first_chunk::<4>() else {
-        return if data.is_empty() { "no reason given".into() } else { unknown(data) };
+        return if data.is_empty() { NOTHING.into() } else { unknown(data) };
     };
     let words = Reader(body);
     if *id == selector("Error(string)") {
-        let text = words.bytes(0).map(|b| String::from_utf8_lossy(b).chars().take(200).collect());
-        return text.unwrap_or_else(|| unknown(data));
+        return match words.bytes(0).map(|b| quoted(&String::from_utf8_lossy(b), 200)) {
+            Some(text) if text.trim().is_empty() => NOTHING.into(),
+            Some(text) => text,
+            None => unknown(data),
+        };
     }
     if *id == selector("Panic(uint256)") {
         return words.number(0).map_or_else(|| unknown(data), |code| StandardPanic(code).to_string());

@@ -39,6 +39,31 @@ fn a_name_fills_its_word_from_the_left() {
     assert_eq!((name_word(""), name_word(&"x".repeat(33))), (None, None));
 }
 
+#[test]
+fn an_amount_beyond_all_money_is_not_taken_for_a_negative_one() {
+    let log = |topic0, topics: usize| crate::chain::Log {
+        address: Address::ZERO,
+        topics: std::iter::once(topic0).chain(std::iter::repeat_n(B256::ZERO, topics)).collect(),
+        data: vec![0xFF; 32],
+        block: 1,
+        transaction: B256::ZERO,
+        log_index: 0,
+    };
+    assert_eq!(deposited(&log(topic::deposited(), 2)), None);
+    assert_eq!(withdrawn(&log(topic::withdrawn(), 1)), None);
+    // A balance is signed: there the same word is a debt of one.
+    assert_eq!(credit_changed(&log(topic::credit_low(), 1)).map(|c| c.balance), Some(Money(-1)));
+}
+
+#[test]
+fn the_words_of_a_foreign_contract_stay_on_one_line_and_are_short() {
+    let text = format!("no\n\u{1b}[2J{}", "x".repeat(300));
+    let said = |text: &str| reason(&Writer::new(&selector("Error(string)"), 1).bytes(text.as_bytes()).done());
+    assert_eq!(said("\n"), "no reason given");
+    let words = said(&text);
+    assert!(words.starts_with("no  [2Jxx") && words.ends_with("x…") && words.chars().count() == 201, "{words:?}");
+}
+
 proptest::proptest! {
     #[test]
     fn no_revert_data_and_no_answer_can_make_the_readers_panic(data in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {

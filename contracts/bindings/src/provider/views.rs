@@ -141,7 +141,7 @@ pub fn tariff(chain: &dyn Chain, provider: Address) -> Result<TariffOnChain, Cha
 /// Those of the chain; [`ChainError::Nonsense`] also beyond ±9.2e18 minor units.
 pub fn totals(chain: &dyn Chain, provider: Address) -> Result<Totals, ChainError> {
     ask(chain, provider, function("totals()", 0), |w| {
-        Some(Totals { paid_in: w.money(0)?, withdrawn: w.money(1)?, earned: w.money(2)?, owed: w.money(3)? })
+        Some(Totals { paid_in: w.amount(0)?, withdrawn: w.amount(1)?, earned: w.money(2)?, owed: w.amount(3)? })
     })
 }
 
@@ -150,7 +150,7 @@ pub fn totals(chain: &dyn Chain, provider: Address) -> Result<Totals, ChainError
 /// # Errors
 /// Those of the chain.
 pub fn available(chain: &dyn Chain, provider: Address) -> Result<Money, ChainError> {
-    ask(chain, provider, function("available()", 0), |w| w.money(0))
+    ask(chain, provider, function("available()", 0), |w| w.amount(0))
 }
 
 /// The balance at or below which credit is low.
@@ -158,7 +158,7 @@ pub fn available(chain: &dyn Chain, provider: Address) -> Result<Money, ChainErr
 /// # Errors
 /// Those of the chain.
 pub fn low_at(chain: &dyn Chain, provider: Address) -> Result<Money, ChainError> {
-    ask(chain, provider, function("lowAt()", 0), |w| w.money(0))
+    ask(chain, provider, function("lowAt()", 0), |w| w.amount(0))
 }
 
 /// What one minor unit is worth, in wei.

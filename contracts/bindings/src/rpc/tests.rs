@@ -28,6 +28,14 @@ fn the_words_of_the_usual_clients_are_understood() {
 }
 
 #[test]
+fn a_node_that_talks_without_end_is_quoted_in_few_words() {
+    let error = json!({ "code": -32000, "message": format!("nonce too low\n\u{1b}[2J{}", "x".repeat(10_000)) });
+    let ChainError::Refused { kind: Refusal::NonceTooLow, message } = classify(&error, "http://node") else { panic!() };
+    assert!(message.starts_with("nonce too low  [2Jxx") && message.chars().count() == 201, "{message:?}");
+    assert!(brief(&json!("\u{85}".repeat(500))).chars().all(|c| !c.is_control()));
+}
+
+#[test]
 fn a_revert_is_decoded_wherever_the_node_puts_its_data() {
     let data = format!("0x{}", hex::encode(crate::abi::selector("NotOwner()")));
     for error in [
@@ -52,9 +60,9 @@ fn a_node_that_is_busy_is_tried_again_and_one_that_says_no_is_not() {
 
 #[test]
 fn an_address_with_a_secret_is_shown_without_it() {
-    let rpc = JsonRpc::new("https://user:pass@node.example:8545/v3/s3cret?key=s3cret", Duration::from_secs(1)).unwrap();
-    let shown =
-        format!("{rpc:?} {}", rpc.unreachable("https://user:pass@node.example:8545/v3/s3cret?key=s3cret is down"));
+    let url = "https://user:pass@node.example:8545/v3/s3cret?key=s3cret";
+    let rpc = JsonRpc::new(url, Duration::from_secs(1)).unwrap();
+    let shown = format!("{rpc:?} {}", without_secrets(&format!("{url} is down"), url, &rpc.shown));
     assert!(shown.contains("https://node.example:8545"), "{shown}");
     assert!(!shown.contains("pass") && !shown.contains("s3cret"), "{shown}");
     for bad in ["", "node:8545", "ftp://node", "http://", "http://user@", "http://a b"] {

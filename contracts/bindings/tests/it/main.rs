@@ -3,6 +3,7 @@
 
 mod billing;
 mod foreign;
+mod fuzz;
 mod persistence;
 mod server;
 mod street;
