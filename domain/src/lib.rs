@@ -26,4 +26,4 @@ pub use reading::Reading;
 pub use register::Guard;
 pub use switch::{OnSilence, Position, Reason};
 pub use tariff::{DayRange, Range, Span, Tariff, TariffProblem, TimeZone};
-pub use units::{Amps, Hertz, Volts, WattHours, Watts};
+pub use units::{Amps, Hertz, Permille, Volts, WattHours, Watts};

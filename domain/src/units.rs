@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Add, AddAssign, Neg, Sub};
+use std::str::FromStr;
 
 /// Active power in whole watts; + import, − export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,6 +26,49 @@ impl WattHours {
     #[must_use]
     pub fn as_register(self) -> Option<Self> {
         (Self::ZERO..=Self::REGISTER_MAX).contains(&self).then_some(self)
+    }
+}
+
+/// A share of a rated value, in whole thousandths from 0 to 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Permille(u16);
+
+impl Permille {
+    /// All of it.
+    pub const FULL: Self = Self(1000);
+
+    /// The share, unless it is more than all.
+    #[must_use]
+    pub fn new(thousandths: u16) -> Option<Self> {
+        (thousandths <= Self::FULL.0).then_some(Self(thousandths))
+    }
+
+    /// The thousandths.
+    #[must_use]
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for Permille {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} %", self.0 / 10, self.0 % 10)
+    }
+}
+
+impl FromStr for Permille {
+    type Err = String;
+    /// `60%`, `12.5 %`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no share: say 0% to 100%, with at most one decimal");
+        let number = text.trim().strip_suffix('%').ok_or_else(wrong)?.trim_end();
+        let (whole, tenths) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |s: &str, most: usize| (1..=most).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole, 3) || !digits(tenths, 1) {
+            return Err(wrong());
+        }
+        format!("{whole}{tenths}").parse().ok().and_then(Self::new).ok_or_else(wrong)
     }
 }
 
@@ -79,4 +123,20 @@ measured! {
     Amps "A",
     /// Frequency.
     Hertz "Hz",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_written_in_percent_and_never_more_than_all() {
+        for (text, thousandths) in [("60%", 600), ("12.5 %", 125), ("0%", 0), ("100%", 1000), (" 7.0% ", 70)] {
+            assert_eq!(text.parse::<Permille>().map(Permille::get), Ok(thousandths));
+        }
+        for bad in ["", "%", "60", "101%", "100.1%", "-1%", "1.25%", "0x1%", "1e1%", ".5%", "99999999999%"] {
+            assert!(bad.parse::<Permille>().is_err(), "{bad}");
+        }
+        assert_eq!((Permille(605).to_string(), Permille::new(1001)), ("60.5 %".to_owned(), None));
+    }
 }

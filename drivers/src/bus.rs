@@ -1,9 +1,12 @@
 //! One owner per port: the only place where devices are made.
 
-use crate::capability::{DeviceError, Meter, Switch};
-use crate::modbus::{ModbusBus, ModbusMeter, ModbusSwitchDevice, Place};
+use crate::capability::{DeviceError, Identify, Identity, Inverter, Meter, Switch};
+use crate::modbus::{
+    ModbusBus, ModbusInverter, ModbusMeter, ModbusSwitchDevice, Place, SunSpec, SunSpecInverter, Texts, ask,
+};
 use crate::mqtt::{MqttBus, MqttMeter, MqttSwitchDevice};
 use crate::spec::{BusKind, BusSpec, DeviceAddress, SpecError, TelegramPlace};
+use crate::sunspec::Chain;
 use crate::telegram::{TelegramBus, TelegramMeter};
 use crate::template::{Protocol, Template};
 use crate::traffic::{Watch, Watcher};
@@ -141,6 +144,9 @@ impl Bus {
         match (&self.kind, &template.protocol) {
             (Kind::Modbus { bus, serial }, Protocol::Modbus(map)) => {
                 let (bus, unit, map) = (Arc::clone(bus), self.unit(&address, *serial)?, map.clone());
+                if let Some(discovery) = map.discovery {
+                    return Ok(Arc::new(SunSpec::new(id, bus, unit, discovery)));
+                }
                 Ok(Arc::new(ModbusMeter::new(id, bus, unit, map)))
             }
             (Kind::Mqtt(bus), Protocol::Mqtt(map)) => {
@@ -164,8 +170,9 @@ impl Bus {
         let missing = || SpecError::NoSwitch(template.model.clone());
         match (&self.kind, &template.protocol) {
             (Kind::Modbus { bus, serial }, Protocol::Modbus(map)) => {
-                let map = map.switch.ok_or_else(missing)?;
-                Ok(Arc::new(ModbusSwitchDevice { bus: Arc::clone(bus), unit: self.unit(&address, *serial)?, map }))
+                let switch = map.switch.ok_or_else(missing)?;
+                let unit = self.unit(&address, *serial)?;
+                Ok(Arc::new(ModbusSwitchDevice::new(Arc::clone(bus), unit, switch, map.setup.clone())))
             }
             (Kind::Mqtt(bus), Protocol::Mqtt(map)) => {
                 let map = map.switch.clone().ok_or_else(missing)?;
@@ -174,6 +181,45 @@ impl Bus {
             (Kind::Telegram(_), Protocol::Telegram(_)) => Err(missing()),
             _ => Err(self.wrong_bus(&template)),
         }
+    }
+
+    /// The inverter of this model at `address`.
+    pub fn inverter(&self, template: &Template, address: &DeviceAddress) -> Result<Arc<dyn Inverter>, SpecError> {
+        match (&self.kind, &template.protocol) {
+            (Kind::Modbus { bus, serial }, Protocol::Modbus(map)) => {
+                let unit = self.unit(address, *serial)?;
+                if map.discovery.is_some() {
+                    return Ok(Arc::new(SunSpecInverter::new(Arc::clone(bus), unit)));
+                }
+                let limit = map.limit.clone().ok_or_else(|| SpecError::NoInverter(template.model.clone()))?;
+                Ok(Arc::new(ModbusInverter::new(Arc::clone(bus), unit, limit, map.setup.clone())))
+            }
+            _ => Err(SpecError::NoInverter(template.model.clone())),
+        }
+    }
+
+    /// Who the device of this model at `address` says that it is; `None` for a model that cannot say it.
+    #[must_use]
+    pub fn identify(&self, template: &Template, address: &DeviceAddress) -> Option<Arc<dyn Identify>> {
+        let (Kind::Modbus { bus, serial }, Protocol::Modbus(map)) = (&self.kind, &template.protocol) else {
+            return None;
+        };
+        let (bus, unit) = (Arc::clone(bus), self.unit(address, *serial).ok()?);
+        if map.discovery.is_some() {
+            return Some(Arc::new(SunSpecInverter::new(bus, unit)));
+        }
+        (!map.identity.is_empty())
+            .then(|| -> Arc<dyn Identify> { Arc::new(Texts::new(bus, unit, map.identity.clone())) })
+    }
+
+    /// What a unit says about itself, if it is a SunSpec device: its chain of models, and who it is.
+    pub async fn sunspec(&self, address: &DeviceAddress) -> Result<Option<(Chain, Option<Identity>)>, DeviceError> {
+        let Kind::Modbus { bus, serial } = &self.kind else { return Ok(None) };
+        let unit = self.unit(address, *serial).map_err(DeviceError::nonsense)?;
+        let read = |address, count| ask::holding(bus, unit, address, count);
+        let Some(chain) = crate::sunspec::discover(read).await? else { return Ok(None) };
+        let identity = chain.identify(read).await?;
+        Ok(Some((chain, identity)))
     }
 
     fn wrong_bus(&self, template: &Template) -> SpecError {

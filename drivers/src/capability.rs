@@ -1,7 +1,8 @@
 //! What a device can do, apart from how it does it: one verb per trait, usable as `Arc<dyn Trait>`.
 
 use async_trait::async_trait;
-use domain::{Position, Reading};
+use domain::{Permille, Position, Reading};
+use std::fmt;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -50,6 +51,88 @@ pub trait Switch: Send + Sync {
     async fn position(&self) -> Result<Position, DeviceError>;
 }
 
+/// The limit that an inverter says it follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// The most active power it makes, of its rated power; `None` is no limit.
+    pub to: Option<Permille>,
+    /// How long after the last order it lets go by itself; `None` is never, so that a gateway that dies leaves it limited.
+    pub lapses: Option<Duration>,
+}
+
+/// Something that makes power and can be told to make less.
+#[async_trait]
+pub trait Inverter: Send + Sync {
+    /// Limits its active power to a share of its rated power, or lifts the limit. Says what the device says afterwards;
+    /// one that says something else than was ordered is [`DeviceError::Ignored`].
+    async fn limit(&self, to: Option<Permille>) -> Result<Limited, DeviceError>;
+
+    /// The limit, as the device says: never what was ordered last.
+    async fn limited(&self) -> Result<Limited, DeviceError>;
+
+    /// Holds a limit until an instant, repeating it before the device lets go, then lifts it. Ends early only with what
+    /// is not [transient](DeviceError::is_transient). Dropping the future repeats it no more: then the device's own
+    /// timer ends the limit, if it has one.
+    async fn hold(&self, to: Permille, until: Instant) -> Result<(), DeviceError> {
+        loop {
+            let next = match self.limit(Some(to)).await {
+                // Two orders may be lost.
+                Ok(limited) => limited.lapses.map_or(HOLD_LOOK, |lapses| lapses / 3).min(HOLD_LOOK),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, limit = %to, "a limit was not repeated");
+                    HOLD_RETRY
+                }
+                Err(error) => return Err(error),
+            };
+            if Instant::now() + next >= until {
+                break;
+            }
+            tokio::time::sleep(next).await;
+        }
+        tokio::time::sleep_until(until).await;
+        self.limit(None).await.map(|_| ())
+    }
+}
+
+/// A limit that does not lapse is still looked at so often: somebody else may have lifted it.
+const HOLD_LOOK: Duration = Duration::from_secs(60);
+const HOLD_RETRY: Duration = Duration::from_secs(2);
+
+/// Who a device says that it is; what it does not say is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Who made it.
+    pub manufacturer: Option<String>,
+    /// What it is.
+    pub model: Option<String>,
+    /// The version of its software.
+    pub version: Option<String>,
+    /// Its serial number.
+    pub serial: Option<String>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = [&self.manufacturer, &self.model].into_iter().flatten().map(String::as_str);
+        let name: Vec<&str> = known.collect();
+        f.write_str(if name.is_empty() { "a device without a name" } else { "" })?;
+        f.write_str(&name.join(" "))?;
+        for (what, said) in [("version", &self.version), ("serial number", &self.serial)] {
+            if let Some(said) = said {
+                write!(f, ", {what} {said}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Something that says who it is.
+#[async_trait]
+pub trait Identify: Send + Sync {
+    /// Who it says that it is.
+    async fn identify(&self) -> Result<Identity, DeviceError>;
+}
+
 /// Why a device did not do what it was asked. Says whose fault it is, and [`DeviceError::is_transient`] whether the
 /// same question may be answered later.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -74,6 +157,18 @@ pub enum DeviceError {
         /// What broke, with the system's own words.
         what: String,
     },
+    /// The device does not take the set-up that its model asks for, so that what it says may mean something else.
+    #[error("the device is not set up: {what}")]
+    NotSetUp {
+        /// Which register, and what became of it.
+        what: String,
+    },
+    /// The device took an order and did not follow it.
+    #[error("the device ignores the order: {what}")]
+    Ignored {
+        /// What was ordered, and what it says instead.
+        what: String,
+    },
     /// The device answered something that cannot be: undecodable, out of range, not for this question.
     #[error("nonsense: {what}")]
     Nonsense {
@@ -90,15 +185,15 @@ impl DeviceError {
             // Acknowledge, busy, and the two gateway codes pass by themselves; the others say that the map is wrong.
             Self::Refused { exception, .. } => matches!(exception, 5 | 6 | 10 | 11),
             Self::Silent { .. } | Self::Wire { .. } => true,
-            Self::Nonsense { .. } => false,
+            Self::NotSetUp { .. } | Self::Ignored { .. } | Self::Nonsense { .. } => false,
         }
     }
 
-    pub(crate) fn wire(what: impl std::fmt::Display) -> Self {
+    pub(crate) fn wire(what: impl fmt::Display) -> Self {
         Self::Wire { what: what.to_string() }
     }
 
-    pub(crate) fn nonsense(what: impl std::fmt::Display) -> Self {
+    pub(crate) fn nonsense(what: impl fmt::Display) -> Self {
         Self::Nonsense { what: what.to_string() }
     }
 

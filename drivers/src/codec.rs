@@ -4,9 +4,11 @@
 
 mod ratio;
 mod registers;
+mod setpoint;
 
 pub(crate) use ratio::Ratio;
 pub(crate) use registers::{decode, encode, scatter};
+pub(crate) use setpoint::{heard, said};
 
 use crate::capability::DeviceError;
 use crate::template::{Factor, Quantity, Scaling};

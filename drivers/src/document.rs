@@ -228,6 +228,17 @@ impl<'a, 't> Section<'a, 't> {
         self.required(key, self.choice(key, choices))
     }
 
+    /// One of a few numbers.
+    pub fn choice_of_numbers(&self, key: &'static str, choices: &[u8]) -> Option<u8> {
+        let value = self.get(key)?;
+        let found = integer(value.get_ref()).and_then(|n| choices.iter().copied().find(|c| i128::from(*c) == n));
+        if found.is_none() {
+            let names: Vec<_> = choices.iter().map(u8::to_string).collect();
+            self.problem(key, format!("must be {}", names.join(" or ")));
+        }
+        found
+    }
+
     /// Notes the keys that nobody asked for.
     pub fn close(&self) {
         let asked = self.asked.borrow();

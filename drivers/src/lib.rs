@@ -1,7 +1,7 @@
 //! The outside world: meters and switches behind Modbus (TCP and RTU) and MQTT, meters that speak telegrams, device
 //! models as data, and a simulator that speaks the same protocols on real sockets.
 //!
-//! - [`Meter`] and [`Switch`] are what a device can do; [`DeviceError`] is why it did not.
+//! - [`Meter`], [`Switch`] and [`Inverter`] are what a device can do; [`DeviceError`] is why it did not.
 //! - [`Bus`] owns one port and hands out the devices behind it; [`Round`] says whose turn it is there.
 //! - [`sunspec`] finds out what a device that describes itself has.
 //! - [`Template`] and [`Library`] are the device models.
@@ -29,7 +29,7 @@ mod tls;
 pub mod traffic;
 
 pub use bus::Bus;
-pub use capability::{DeviceError, Meter, Outlook, Pace, Switch};
+pub use capability::{DeviceError, Identify, Identity, Inverter, Limited, Meter, Outlook, Pace, Switch};
 pub use round::{Measured, Next, Round};
 pub use spec::{
     BusKind, BusSpec, Credentials, DeviceAddress, MqttSpec, Parity, Rs485, SpecError, TelegramPlace, TelegramSpec,

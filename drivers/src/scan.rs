@@ -2,8 +2,9 @@
 //! sense.
 
 use crate::Bus;
-use crate::capability::DeviceError;
+use crate::capability::{DeviceError, Identity};
 use crate::spec::DeviceAddress;
+use crate::sunspec::Chain;
 use crate::template::{Library, Protocol, Template};
 use domain::{MeterId, Reading};
 use std::ops::RangeInclusive;
@@ -16,6 +17,8 @@ pub struct Found {
     pub unit: u8,
     /// The models whose language it speaks, the likeliest first. Empty for a device that no template describes.
     pub models: Vec<Match>,
+    /// What it says about itself, if it is a SunSpec device: its chain of models, and who it is.
+    pub sunspec: Option<(Chain, Option<Identity>)>,
 }
 
 /// What a unit said when it was read as one model.
@@ -58,7 +61,9 @@ pub async fn scan(
     for unit in units {
         tell(Progress::Asking(unit));
         if let Some(models) = ask(bus, unit, &models).await {
-            let new = Found { unit, models };
+            // Whatever goes wrong there, the unit was found.
+            let sunspec = bus.sunspec(&DeviceAddress::Unit(unit)).await.ok().flatten();
+            let new = Found { unit, models, sunspec };
             tell(Progress::Found(&new));
             found.push(new);
         }
@@ -83,8 +88,8 @@ async fn ask(bus: &Bus, unit: u8, models: &[Arc<Template>]) -> Option<Vec<Match>
                     matches.push(Match { model: template.model.clone(), reading, score });
                 }
             }
-            Err(DeviceError::Refused { .. } | DeviceError::Nonsense { .. }) => there = true,
             Err(DeviceError::Silent { .. } | DeviceError::Wire { .. }) => silent.push(table),
+            Err(_) => there = true,
         }
     }
     matches.sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.model.cmp(&b.model)));
@@ -93,13 +98,22 @@ async fn ask(bus: &Bus, unit: u8, models: &[Arc<Template>]) -> Option<Vec<Match>
 
 async fn read(bus: &Bus, unit: u8, template: &Arc<Template>) -> Result<Reading, DeviceError> {
     let id: MeterId = "scanned".parse().map_err(DeviceError::nonsense)?;
-    let meter = bus.meter(id, Arc::clone(template), DeviceAddress::Unit(unit)).map_err(DeviceError::nonsense)?;
+    let mut template = Arc::clone(template);
+    // Nobody knows yet what this device is: nothing is written to it.
+    if let Protocol::Modbus(map) = &template.protocol
+        && !map.setup.is_empty()
+    {
+        let map = crate::template::ModbusMap { setup: Vec::new(), ..map.clone() };
+        template = Arc::new(Template { protocol: Protocol::Modbus(map), ..Template::clone(&template) });
+    }
+    let meter = bus.meter(id, template, DeviceAddress::Unit(unit)).map_err(DeviceError::nonsense)?;
     meter.read().await
 }
 
 fn first_table(template: &Template) -> &'static str {
     match &template.protocol {
-        Protocol::Modbus(map) => map.fields.first().map_or("", |f| f.table.name()),
+        // One that describes itself does so in holding registers.
+        Protocol::Modbus(map) => map.fields.first().map_or("holding", |f| f.table.name()),
         Protocol::Mqtt(_) | Protocol::Telegram(_) => "",
     }
 }

@@ -211,6 +211,9 @@ pub enum SpecError {
     /// The model cannot disconnect anybody.
     #[error("{0} is no switch: its template has no [switch]")]
     NoSwitch(String),
+    /// The model's power cannot be limited.
+    #[error("{0} takes no limit: its template has no [limit]")]
+    NoInverter(String),
     /// The bus itself is impossible.
     #[error("bus {bus}: {what}")]
     BadBus {

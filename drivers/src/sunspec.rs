@@ -1,12 +1,17 @@
-//! SunSpec devices describe themselves: a chain of numbered models behind a marker. Here the chain is walked and a
-//! model that we know becomes a [`Template`]. Offsets are those of the SunSpec information model definitions.
+//! SunSpec devices describe themselves: a chain of numbered models behind a marker. Here the chain is walked, and a
+//! model that we know becomes a [`Template`].
+
+mod common;
+mod models;
+
+pub(crate) use common::text;
 
 use crate::capability::DeviceError;
-use crate::template::Template;
+use crate::template::{ModbusLimit, Protocol, Template};
 use std::future::Future;
 
-/// Where the marker may be.
-const BASES: [u16; 3] = [40_000, 50_000, 0];
+/// Where the marker may be. The last is the first one of a device whose maker counted from 1 and subtracted twice.
+pub(crate) const BASES: [u16; 4] = [40_000, 50_000, 0, 39_999];
 /// `SunS`.
 const MARKER: [u16; 2] = [0x5375, 0x6E53];
 /// The model number that ends the chain.
@@ -38,10 +43,36 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// The first model that can be read as a meter, as a template.
+    /// The first model that can be read as a meter, as a template, with the limit if the chain has one.
     #[must_use]
     pub fn template(&self) -> Option<Template> {
-        self.blocks.iter().find_map(|block| block.template())
+        self.templates().next()
+    }
+
+    /// Every model that can be read as a meter, as a template with the number of its model.
+    pub(crate) fn readable(&self) -> impl Iterator<Item = (u16, Template)> {
+        self.blocks.iter().filter_map(|block| {
+            let text = block.document()? + &self.limit().unwrap_or_default();
+            Some((block.model, Template::parse("SunSpec", &text).ok()?))
+        })
+    }
+
+    fn templates(&self) -> impl Iterator<Item = Template> {
+        self.readable().map(|(_, template)| template)
+    }
+
+    /// `[limit]` of the newest model that can limit active power.
+    fn limit(&self) -> Option<String> {
+        [704, 123].into_iter().find_map(|model| self.blocks.iter().filter(|b| b.model == model).find_map(Block::limit))
+    }
+
+    /// The limit alone, for a device that measures nothing which we know.
+    pub(crate) fn limiter(&self) -> Option<ModbusLimit> {
+        let head = "model = \"sunspec\"\nvendor = \"SunSpec\"\nname = \"limit\"\nsource = \"SunSpec\"\nprotocol = \"modbus\"\n";
+        match Template::parse("SunSpec", &(head.to_owned() + &self.limit()?)).ok()?.protocol {
+            Protocol::Modbus(map) => map.limit,
+            Protocol::Mqtt(_) | Protocol::Telegram(_) => None,
+        }
     }
 }
 
@@ -54,16 +85,28 @@ where
 {
     let mut silence = None;
     for base in BASES {
-        match pair(read(base, 2).await) {
-            Ok(found) if found == MARKER => return walk(base, read).await.map(Some),
-            Ok(_) => {}
-            Err(error) if no_such_place(&error) => {}
+        match discover_at(base, &mut read).await {
+            Ok(None) => {}
             // Some devices do not answer for registers that they lack.
             Err(error @ DeviceError::Silent { .. }) => silence = Some(error),
-            Err(error) => return Err(error),
+            found => return found,
         }
     }
     silence.map_or(Ok(None), Err)
+}
+
+/// The same for one place.
+pub(crate) async fn discover_at<F, R>(base: u16, mut read: F) -> Result<Option<Chain>, DeviceError>
+where
+    F: FnMut(u16, u16) -> R,
+    R: Future<Output = Result<Vec<u16>, DeviceError>>,
+{
+    match pair(read(base, 2).await) {
+        Ok(found) if found == MARKER => walk(base, read).await.map(Some),
+        Ok(_) => Ok(None),
+        Err(error) if no_such_place(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn walk<F, R>(base: u16, mut read: F) -> Result<Chain, DeviceError>
@@ -102,124 +145,6 @@ fn pair(words: Result<Vec<u16>, DeviceError>) -> Result<[u16; 2], DeviceError> {
 
 fn no_such_place(error: &DeviceError) -> bool {
     matches!(error, DeviceError::Refused { .. }) && !error.is_transient()
-}
-
-/// Where a point stands, counted from the model's number, and where its scale factor does.
-type Point = (u16, Option<u16>);
-
-/// How the points of a family of models lie.
-struct Family {
-    /// How many registers the points take up to the last one that we read.
-    length: u16,
-    kind: &'static str,
-    energy: &'static str,
-    /// Produces: what it makes is export, and its power is negative.
-    inverter: bool,
-    current: Point,
-    voltage: Point,
-    power: Point,
-    frequency: Point,
-    export: Point,
-    import: Option<Point>,
-}
-
-fn family(model: u16) -> Option<Family> {
-    let scaled = |at, by| (at, Some(by));
-    let plain = |at| (at, None);
-    Some(match model {
-        101..=103 => Family {
-            length: 25,
-            kind: "u16",
-            energy: "u32",
-            inverter: true,
-            current: scaled(3, 6),
-            voltage: scaled(10, 13),
-            power: scaled(14, 15),
-            frequency: scaled(16, 17),
-            export: scaled(24, 26),
-            import: None,
-        },
-        111..=113 => Family {
-            length: 32,
-            kind: "f32",
-            energy: "f32",
-            inverter: true,
-            current: plain(4),
-            voltage: plain(16),
-            power: plain(22),
-            frequency: plain(24),
-            export: plain(32),
-            import: None,
-        },
-        201..=204 => Family {
-            length: 53,
-            kind: "i16",
-            energy: "u32",
-            inverter: false,
-            current: scaled(3, 6),
-            voltage: scaled(8, 15),
-            power: scaled(18, 22),
-            frequency: scaled(16, 17),
-            export: scaled(38, 54),
-            import: Some(scaled(46, 54)),
-        },
-        211..=214 => Family {
-            length: 68,
-            kind: "f32",
-            energy: "f32",
-            inverter: false,
-            current: plain(4),
-            voltage: plain(12),
-            power: plain(28),
-            frequency: plain(26),
-            export: plain(60),
-            import: Some(plain(68)),
-        },
-        _ => return None,
-    })
-}
-
-impl Block {
-    /// The model as a template; `None` for a model that is no meter or inverter, or is shorter than it must be.
-    #[must_use]
-    pub fn template(&self) -> Option<Template> {
-        Template::parse("SunSpec", &self.document()?).ok()
-    }
-
-    /// The same as a file, to be kept in a folder of models.
-    #[must_use]
-    pub fn document(&self) -> Option<String> {
-        let family = family(self.model).filter(|family| family.length <= self.length)?;
-        let what = if family.inverter { "inverter" } else { "meter" };
-        let Block { model, address, .. } = *self;
-        let mut text = format!(
-            "model = \"sunspec-{what}-{model}-{address}\"\nvendor = \"SunSpec\"\nname = \"Model {model} at {address}\"\n\
-             source = \"SunSpec Alliance, information model {model}\"\nprotocol = \"modbus\"\n"
-        );
-        let signed = if family.kind == "u16" { "i16" } else { family.kind };
-        let turned = if family.inverter { "invert = true\n" } else { "" };
-        let limits = "min = 0\nmax = 500\n";
-        let points = [
-            ("current", Some(family.current), family.kind, "A", ""),
-            ("voltage", Some(family.voltage), family.kind, "V", limits),
-            ("power", Some(family.power), signed, "W", turned),
-            ("frequency", Some(family.frequency), family.kind, "Hz", ""),
-            ("export", Some(family.export), family.energy, "Wh", ""),
-            ("import", family.import, family.energy, "Wh", ""),
-        ];
-        for (name, point, kind, unit, more) in points {
-            let Some((at, scale)) = point else { continue };
-            let at = address.checked_add(at)?;
-            text += &format!(
-                "\n[{name}]\ntable = \"holding\"\naddress = {at}\ntype = \"{kind}\"\nunit = \"{unit}\"\n{more}"
-            );
-            if let Some(scale) = scale {
-                let scale = address.checked_add(scale)?;
-                text += &format!("absent = \"sunspec\"\nscale_register = {{ address = {scale} }}\n");
-            }
-        }
-        Some(text)
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use domain::Position;
+use domain::{Permille, Position};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub enum Verb {
         /// The model to show
         model: Option<String>,
     },
-    /// Read one device, or move its switch, and show what it said
+    /// Read one device, or move its switch or limit its power, and show what it said
     Probe {
         /// The configuration
         #[command(flatten)]
@@ -49,6 +49,12 @@ pub enum Verb {
         /// Move the switch there first
         #[arg(long, value_name = "open|closed")]
         set: Option<Position>,
+        /// Limit the active power of an inverter to this share of its rated power first, or lift the limit
+        #[arg(long, value_name = "PERCENT|off", value_parser = limit)]
+        limit: Option<Limit>,
+        /// Hold the limit for so long, then lift it; otherwise it is ordered once
+        #[arg(long, value_name = "DURATION", value_parser = duration, requires = "limit")]
+        hold: Option<Duration>,
     },
     /// Pay into a customer's account, from a wallet's key or the settler's own
     Topup(Topup),
@@ -88,6 +94,10 @@ pub struct ConfigFile {
     )]
     pub path: PathBuf,
 }
+
+/// A limit of active power, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit(pub Option<Permille>);
 
 /// A deposit.
 #[derive(Clone, Debug, Args)]
@@ -206,6 +216,10 @@ pub enum Chain {
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::config::span(text).ok_or_else(|| format!("{text:?} is no duration: write 500ms, 10s, 15m or 1h"))
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    if text == "off" { Ok(Limit(None)) } else { text.parse().map(|share| Limit(Some(share))) }
 }
 
 fn unit_range(text: &str) -> Result<(u8, u8), String> {

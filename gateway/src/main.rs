@@ -49,7 +49,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Check { config, devices } => verbs::check(&config, devices),
         Verb::Config => verbs::print(config::DEFAULT),
         Verb::Models { model } => verbs::models(model.as_deref()),
-        Verb::Probe { config, device, set } => verbs::probe(&config, &device, set),
+        Verb::Probe { config, device, set, limit, hold } => verbs::probe(&config, &device, set, limit, hold),
         Verb::Topup(options) => deposit::run(&options),
         Verb::Scan(options) => scan::run(&options),
         Verb::Simulate(file) => verbs::simulate(&file),

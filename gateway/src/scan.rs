@@ -87,6 +87,11 @@ fn describe(block: &Block, found: &[Found]) -> String {
     let bus = if block.toml.contains("modbus-tcp") { "lan0" } else { "rtu0" };
     let mut text = format!("# {}: {} found\n{}", block.label, found.len(), block.toml);
     for f in found {
+        if let Some((chain, who)) = &f.sunspec {
+            let models: Vec<String> = chain.blocks.iter().map(|block| block.model.to_string()).collect();
+            let who = who.as_ref().map_or_else(|| "a SunSpec device without a name".to_owned(), ToString::to_string);
+            text += &format!("\n# unit {} is {who}; SunSpec models {} from {}", f.unit, models.join(", "), chain.base);
+        }
         let best = f.models.first().map_or(0, |m| m.score);
         let likely: Vec<&str> = f.models.iter().filter(|m| m.score == best).map(|m| m.model.as_str()).collect();
         text += &format!("\n[[meter]]\nid = \"{bus}-{}\"\nbus = \"{bus}\"\nunit = {}\n", f.unit, f.unit);

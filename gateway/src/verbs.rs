@@ -1,10 +1,11 @@
 //! The verbs that are short: each reads like what it prints.
 
 mod chain;
+mod inverter;
 
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
 
-use crate::cli::ConfigFile;
+use crate::cli::{ConfigFile, Limit};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::house::{self, House};
@@ -192,7 +193,13 @@ fn watcher(template: &Arc<drivers::Template>) -> Watcher {
 }
 
 /// `probe`
-pub fn probe(file: &ConfigFile, device: &str, set: Option<Position>) -> Result<(), Failure> {
+pub fn probe(
+    file: &ConfigFile,
+    device: &str,
+    set: Option<Position>,
+    limit: Option<Limit>,
+    hold: Option<Duration>,
+) -> Result<(), Failure> {
     let config = Config::load(&file.path)?.beside_the_service();
     let clock = clock::open(&config)?;
     let meter = config.meters.iter().find(|m| m.id.as_str() == device);
@@ -208,6 +215,9 @@ pub fn probe(file: &ConfigFile, device: &str, set: Option<Position>) -> Result<(
     if set.is_some() && switch.is_none() {
         return Err(Failure::new(Code::Usage, format!("{device} is a meter, it has no contact to set")));
     }
+    if limit.is_some() && !meter.is_some_and(|m| m.template.is_inverter()) {
+        return Err(Failure::new(Code::Usage, format!("{device} is no inverter: its model has no limit")));
+    }
     let open = |bus: &domain::BusId| {
         let spec = config.buses.iter().find(|b| b.spec.id == *bus).map(|b| b.spec.clone());
         let spec = spec.ok_or_else(|| Failure::new(Code::Internal, "a device without its bus"))?;
@@ -219,6 +229,14 @@ pub fn probe(file: &ConfigFile, device: &str, set: Option<Position>) -> Result<(
         if let Some(m) = meter {
             let bus = open(&m.bus)?;
             bus.watch(watcher(&m.template));
+            if let Some(who) = bus.identify(&m.template, &m.address) {
+                let who = patient(Duration::from_secs(10), who.identify()).await;
+                // A device need not have a name.
+                print(&who.map_or_else(|e| format!("{device}: {e}\n"), |who| format!("{device} is {who}\n")))?;
+            }
+            if m.template.is_inverter() {
+                inverter::probe(&bus, m, limit, hold).await?;
+            }
             let meter = bus.meter(m.id.clone(), Arc::clone(&m.template), m.address.clone());
             let meter = meter.map_err(|e| Failure::new(Code::Config, e))?;
             let reading = patient(m.period * 3, meter.read()).await.map_err(gone)?;

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// The walk ends within 104 reads of two registers. The models that it finds follow each other without overlap inside
+/// The walk ends within 105 reads of two registers. The models that it finds follow each other without overlap inside
 /// the address space, none has a number that means nothing, and whatever one of them becomes as a template reads
 /// registers of its own only.
 pub fn check(bytes: &[u8]) {
@@ -24,8 +24,22 @@ pub fn check(bytes: &[u8]) {
         Poll::Ready(found) => found,
         Poll::Pending => unreachable!("every answer is there at once"),
     };
-    assert!(reads.get() <= 3 + 101, "{} reads", reads.get());
+    assert!(reads.get() <= 4 + 101, "{} reads", reads.get());
     let Ok(Some(chain)) = found else { return };
+    let words = |_: u16, count: u16| {
+        let mut u = u.borrow_mut();
+        ready(Ok((0..count).map(|_| u.arbitrary().unwrap_or(0)).collect()))
+    };
+    let said = pin!(chain.identify(words)).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Ok(identity)) = said else { unreachable!("every answer is there at once") };
+    for text in identity.into_iter().flat_map(|i| [i.manufacturer, i.model, i.version, i.serial]).flatten() {
+        assert!(!text.is_empty() && text.trim() == text && !text.chars().any(char::is_control), "{text:?}");
+    }
+    let end = u32::from(chain.base) + 2 + chain.blocks.iter().map(|b| u32::from(b.length) + 2).sum::<u32>();
+    if let Some(Protocol::Modbus(map)) = chain.template().map(|template| template.protocol) {
+        let limit = map.limit.iter().map(|limit| &limit.value);
+        assert!(limit.clone().all(|value| u32::from(value.address) + u32::from(value.kind.registers()) <= end));
+    }
     let mut next = u32::from(chain.base) + 2;
     for block in &chain.blocks {
         assert_eq!(u32::from(block.address), next, "{chain:?}");
@@ -43,12 +57,12 @@ pub fn check(bytes: &[u8]) {
 
 /// What a device says to one question: mostly the marker first and models of some length, sometimes anything.
 fn said(u: &mut Unstructured<'_>) -> Result<Vec<u16>, DeviceError> {
-    const MODELS: [u16; 12] = [1, 101, 103, 111, 113, 201, 203, 204, 211, 214, 0xFFFF, 0];
+    const MODELS: [u16; 15] = [1, 101, 103, 111, 113, 123, 201, 203, 204, 211, 214, 701, 704, 0xFFFF, 0];
     Ok(match u.int_in_range(0..=9_u8).unwrap_or(0) {
         0 | 1 => vec![0x5375, 0x6E53],
         2..6 => {
             let model = u.choose(&MODELS).copied().unwrap_or(0);
-            vec![model, u.int_in_range(0..=120).unwrap_or(0)]
+            vec![model, u.int_in_range(0..=160).unwrap_or(0)]
         }
         6 => vec![u.arbitrary().unwrap_or(0), u.arbitrary().unwrap_or(0)],
         7 => vec![0; usize::from(u.int_in_range(0..=5_u8).unwrap_or(0))],

@@ -2,9 +2,10 @@
 
 use drivers::Template;
 use drivers::template::Protocol;
+use std::collections::BTreeSet;
 
-/// A text is taken or its problems are named, with a line that it has. A model that was taken measures or switches
-/// something, and its registers exist. A model is taken for what it says: twice the same.
+/// A text is taken or its problems are named, with a line that it has. A model that was taken measures, switches
+/// or limits something, and its registers exist; none is written for two reasons. A model is taken for what it says: twice the same.
 pub fn check(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let template = match Template::parse("fuzz.toml", &text) {
@@ -19,7 +20,7 @@ pub fn check(bytes: &[u8]) {
             return;
         }
     };
-    assert!(template.is_meter() || template.is_switch());
+    assert!(template.is_meter() || template.is_switch() || template.is_inverter());
     assert_eq!(Template::parse("fuzz.toml", &text).as_ref(), Ok(&template));
     match &template.protocol {
         Protocol::Modbus(map) => {
@@ -33,6 +34,24 @@ pub fn check(bytes: &[u8]) {
                 assert_ne!(switch.readback.closed, switch.readback.open);
                 let last = switch.order.address.max(switch.readback.address);
                 assert!(u32::from(last) + u32::from(switch.channels) <= 0x1_0000);
+            }
+            let limit = map.limit.as_ref();
+            let mut written = BTreeSet::new();
+            for preset in map.setup.iter().chain(limit.into_iter().flat_map(|limit| &limit.setup)) {
+                for at in (u32::from(preset.address)..).take(preset.words.len()) {
+                    assert!(at < 0x1_0000 && written.insert((preset.table, at)), "{preset:?}");
+                }
+            }
+            if let Some(limit) = limit {
+                let end = u32::from(limit.value.address) + u32::from(limit.value.kind.registers());
+                assert!(end <= 0x1_0000 && limit.value.kind.parts.len() == 1);
+                assert!(limit.enable.is_none_or(|enable| enable.on != enable.off));
+                if let Some(timer) = &limit.reversion {
+                    assert_eq!(timer.said(&timer.words()), Some(timer.after));
+                }
+            }
+            for text in &map.identity {
+                assert!(text.registers > 0 && u32::from(text.address) + u32::from(text.registers) <= 0x1_0000);
             }
         }
         Protocol::Mqtt(map) => {

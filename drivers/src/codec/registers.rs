@@ -7,7 +7,7 @@ use domain::Reading;
 use std::cmp::Reverse;
 
 /// The powers of ten that a scale register may hold; anything else, 0x8000 for one, means that there is no value.
-const EXPONENTS: std::ops::RangeInclusive<i16> = -10..=10;
+pub(super) const EXPONENTS: std::ops::RangeInclusive<i16> = -10..=10;
 
 /// The words in the other of the two orders. Each order is its own inverse.
 fn reorder(order: Order, words: &mut [u16]) {
@@ -198,7 +198,7 @@ fn coarseness(factor: Factor) -> u64 {
 }
 
 /// The bit pattern of a number, `None` if the type cannot hold it.
-fn bits(part: &Part, value: Raw) -> Option<u64> {
+pub(super) fn bits(part: &Part, value: Raw) -> Option<u64> {
     let kind = part.kind;
     let int = || match value.counted() {
         Some(Raw::Exact(ratio)) => ratio.exact(),

@@ -1,17 +1,17 @@
 //! Meters and switches behind registers and coils.
 
-use super::ModbusBus;
 use super::gate::Lane;
 use super::plan::Known;
+use super::setup::SetUp;
+use super::{ModbusBus, ask};
 use crate::capability::{DeviceError, Meter, Outlook, Pace, Switch};
 use crate::codec;
-use crate::template::{Contact, ModbusMap, ModbusSwitch, Request as Plan, Table};
+use crate::template::{Contact, ModbusMap, ModbusSwitch, Preset, Request as Plan, Table};
 use crate::traffic::Traffic;
 use async_trait::async_trait;
 use domain::{MeterId, Position, Reading};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
-use tokio_modbus::{Request, Response};
 
 /// A meter.
 pub(crate) struct ModbusMeter {
@@ -21,12 +21,14 @@ pub(crate) struct ModbusMeter {
     map: ModbusMap,
     /// Which requests this device answers.
     known: Mutex<Known>,
+    setup: SetUp,
 }
 
 impl ModbusMeter {
     pub fn new(id: MeterId, bus: Arc<ModbusBus>, unit: u8, map: ModbusMap) -> Self {
         let known = Mutex::new(Known::new(&map.requests, Instant::now()));
-        Self { id, bus, unit, map, known }
+        let setup = SetUp::new(Arc::clone(&bus), unit, map.setup.clone(), Lane::Reading);
+        Self { id, bus, unit, map, known, setup }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -39,7 +41,8 @@ impl ModbusMeter {
         let mut answers = Vec::with_capacity(work.left());
         let mut refusal = None;
         while let Some(part) = work.next() {
-            match read_words(&self.bus, self.unit, part).await {
+            let place = (part.table, part.address, part.quantity);
+            match ask::read(&self.bus, self.unit, place, Lane::Reading).await {
                 Ok(words) => {
                     let (table, address) = (part.table, part.address);
                     self.bus.watch.tell(Traffic::Registers { table, address, words: &words });
@@ -67,6 +70,15 @@ impl ModbusMeter {
         Ok(answers)
     }
 
+    async fn read_now(&self) -> Result<Reading, DeviceError> {
+        if self.known().is_a_trial() {
+            // Everything was refused last time. Only if that has changed is everything worth asking again.
+            self.ask().await?;
+            *self.known() = Known::new(&self.map.requests, Instant::now());
+        }
+        self.read_all().await
+    }
+
     async fn read_all(&self) -> Result<Reading, DeviceError> {
         let answers = self.ask().await?;
         let mut reading = Reading::empty(self.id.clone(), self.bus.clock.stamp());
@@ -92,12 +104,7 @@ impl ModbusMeter {
 #[async_trait]
 impl Meter for ModbusMeter {
     async fn read(&self) -> Result<Reading, DeviceError> {
-        if self.known().is_a_trial() {
-            // Everything was refused last time. Only if that has changed is everything worth asking again.
-            self.ask().await?;
-            *self.known() = Known::new(&self.map.requests, Instant::now());
-        }
-        self.read_all().await
+        self.setup.before(|| self.read_now()).await
     }
 
     fn pace(&self) -> Pace {
@@ -105,70 +112,48 @@ impl Meter for ModbusMeter {
     }
 
     fn outlook(&self) -> Outlook {
-        let Some(part) = self.known().first() else { return Outlook::default() };
-        let function = if part.table == Table::Input { 4 } else { 3 };
-        self.bus.outlook(self.unit, function, 5 + 2 * usize::from(part.quantity))
-    }
-}
-
-async fn read_words(bus: &ModbusBus, unit: u8, part: Plan) -> Result<Vec<u16>, DeviceError> {
-    let request = match part.table {
-        Table::Input => Request::ReadInputRegisters(part.address, part.quantity),
-        _ => Request::ReadHoldingRegisters(part.address, part.quantity),
-    };
-    match bus.transact(unit, request, Lane::Reading).await? {
-        Response::ReadInputRegisters(words) | Response::ReadHoldingRegisters(words)
-            if words.len() == usize::from(part.quantity) =>
-        {
-            Ok(words)
-        }
-        _ => Err(DeviceError::wire(format!("bus {}: an answer of the wrong length", bus.id))),
+        let asked = self.known().first().map(|part| (part.table, usize::from(part.quantity)));
+        let asked = self.setup.first().map(|preset| (preset.table, preset.words.len())).or(asked);
+        let Some((table, quantity)) = asked else { return Outlook::default() };
+        let function = match table {
+            Table::Coil => 1,
+            Table::Discrete => 2,
+            Table::Holding => 3,
+            Table::Input => 4,
+        };
+        self.bus.outlook(self.unit, function, 5 + 2 * quantity)
     }
 }
 
 /// A switch.
 pub(crate) struct ModbusSwitchDevice {
-    pub bus: Arc<ModbusBus>,
-    pub unit: u8,
-    pub map: ModbusSwitch,
+    bus: Arc<ModbusBus>,
+    unit: u8,
+    map: ModbusSwitch,
+    setup: SetUp,
 }
 
 impl ModbusSwitchDevice {
-    fn echoed(&self, right: bool) -> Result<(), DeviceError> {
-        if right { Ok(()) } else { Err(DeviceError::nonsense("the switch confirmed another order than the one given")) }
+    pub fn new(bus: Arc<ModbusBus>, unit: u8, map: ModbusSwitch, setup: Vec<Preset>) -> Self {
+        let setup = SetUp::new(Arc::clone(&bus), unit, setup, Lane::Order);
+        Self { bus, unit, map, setup }
     }
 }
 
 #[async_trait]
 impl Switch for ModbusSwitchDevice {
     async fn set(&self, position: Position) -> Result<(), DeviceError> {
-        let Contact { table, address, closed, open } = self.map.order;
+        let Contact { table, address, closed, open, .. } = self.map.order;
         let value = if position == Position::Closed { closed } else { open };
-        let request = match table {
-            Table::Coil => Request::WriteSingleCoil(address, value != 0),
-            _ => Request::WriteSingleRegister(address, value),
-        };
-        match self.bus.transact(self.unit, request, Lane::Order).await? {
-            Response::WriteSingleCoil(at, bit) => self.echoed(at == address && bit == (value != 0)),
-            Response::WriteSingleRegister(at, word) => self.echoed(at == address && word == value),
-            _ => self.echoed(false),
-        }
+        let words = [value];
+        let order = || ask::write(&self.bus, self.unit, (table, address, &words), false, Lane::Order);
+        self.setup.before(order).await
     }
 
     async fn position(&self) -> Result<Position, DeviceError> {
-        let Contact { table, address, closed, open } = self.map.readback;
-        let request = match table {
-            Table::Coil => Request::ReadCoils(address, 1),
-            Table::Discrete => Request::ReadDiscreteInputs(address, 1),
-            Table::Input => Request::ReadInputRegisters(address, 1),
-            Table::Holding => Request::ReadHoldingRegisters(address, 1),
-        };
-        let value = match self.bus.transact(self.unit, request, Lane::Order).await? {
-            Response::ReadCoils(bits) | Response::ReadDiscreteInputs(bits) => bits.first().map(|bit| u16::from(*bit)),
-            Response::ReadInputRegisters(words) | Response::ReadHoldingRegisters(words) => words.first().copied(),
-            _ => None,
-        };
-        match value {
+        let Contact { table, address, closed, open, mask } = self.map.readback;
+        let look = || ask::read(&self.bus, self.unit, (table, address, 1), Lane::Order);
+        match self.setup.before(look).await?.first().map(|value| value & mask) {
             Some(value) if value == closed => Ok(Position::Closed),
             Some(value) if value == open => Ok(Position::Open),
             Some(value) => Err(DeviceError::nonsense(format!("the switch says {value}, neither open nor closed"))),

@@ -5,17 +5,25 @@
 //! ([`Line`], [`Stream`]), so that a unit that is slow or dead costs its neighbours neither answers nor connections.
 
 mod alarm;
+pub(crate) mod ask;
 mod device;
 mod gate;
+mod identity;
+mod limit;
 pub(crate) mod line;
 mod patience;
 mod place;
 pub(crate) mod plan;
+mod setup;
 pub(crate) mod stream;
+mod sunspec;
 
 pub(crate) use device::{ModbusMeter, ModbusSwitchDevice};
+pub(crate) use identity::Texts;
+pub(crate) use limit::ModbusInverter;
 pub(crate) use line::{crc, crc_fits};
 pub(crate) use place::Place;
+pub(crate) use sunspec::{SunSpec, SunSpecInverter};
 
 use crate::backoff::Backoff;
 use crate::capability::{DeviceError, Outlook};
@@ -68,6 +76,8 @@ pub(crate) struct ModbusBus {
     patience: StdMutex<HashMap<u8, Patience>>,
     /// Questions since the last answer.
     unanswered: AtomicU32,
+    /// How often the port was opened.
+    openings: AtomicU32,
 }
 
 /// The question and the mark that it has no answer yet. Dropped unanswered, by timeout or because the caller lost
@@ -106,7 +116,14 @@ impl ModbusBus {
             doubts: StdMutex::default(),
             patience: StdMutex::default(),
             unanswered: AtomicU32::new(0),
+            openings: AtomicU32::new(0),
         }
+    }
+
+    /// Which connection it is, counted from 1; 0 before the first. Whoever was set up on an earlier one may have been
+    /// without power since.
+    pub fn connection(&self) -> u32 {
+        self.openings.load(Ordering::Relaxed)
     }
 
     /// Opens the port now, whatever the back-off says.
@@ -157,7 +174,9 @@ impl ModbusBus {
         if line.echoes().is_none() {
             let look = match write {
                 Request::WriteSingleCoil(address, _) => Request::ReadCoils(*address, 1),
-                Request::WriteSingleRegister(address, _) => Request::ReadHoldingRegisters(*address, 1),
+                Request::WriteSingleRegister(address, _) | Request::WriteMultipleRegisters(address, _) => {
+                    Request::ReadHoldingRegisters(*address, 1)
+                }
                 _ => return Ok(()),
             };
             // What the device says to this is of no interest, nor whether it says anything.
@@ -270,6 +289,7 @@ impl ModbusBus {
                     Guard::Stream(stream) => tokio_modbus::client::tcp::attach(stream),
                 });
                 (connection.guard, connection.retry_at) = (Some(guard), None);
+                self.openings.fetch_add(1, Ordering::Relaxed);
                 self.unanswered.store(0, Ordering::Relaxed);
                 Ok(())
             }
@@ -296,6 +316,7 @@ pub(crate) fn expected(unit: u8, request: &Request<'_>) -> Result<Expected, Devi
         Request::ReadInputRegisters(_, n) => read(4, n.saturating_mul(2)),
         Request::WriteSingleCoil(..) => Ok(Expected { unit, function: 5, len: 8, bytes: None }),
         Request::WriteSingleRegister(..) => Ok(Expected { unit, function: 6, len: 8, bytes: None }),
+        Request::WriteMultipleRegisters(..) => Ok(Expected { unit, function: 16, len: 8, bytes: None }),
         _ => Err(DeviceError::nonsense("no driver asks this")),
     }
 }

@@ -4,9 +4,12 @@
 //! same templates by which the drivers decode it, so that any model can be simulated: [`serve_tcp`], [`serve_rtu`]
 //! and [`serve_telegrams`] (on pseudo-terminals) and [`serve_mqtt`].
 
+mod chain;
 mod curve;
+mod memory;
 mod mqtt;
 mod process;
+mod roof;
 mod rtu;
 pub(crate) mod slave;
 mod store;
@@ -15,7 +18,9 @@ mod tcp;
 mod telegram;
 pub(crate) mod wording;
 
+pub use chain::simulated;
 pub use mqtt::serve_mqtt;
+pub use roof::Roof;
 pub use rtu::serve_rtu;
 pub use street::{HomeSpec, Street, StreetSpec};
 pub use tcp::serve_tcp;
@@ -23,10 +28,11 @@ pub use telegram::serve_telegrams;
 
 use crate::spec::DeviceAddress;
 use crate::template::Template;
-use domain::{Position, Reading};
+use domain::{Permille, Position, Reading};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What stands behind a simulated device.
 pub trait Appliance: Send + Sync {
@@ -38,6 +44,9 @@ pub trait Appliance: Send + Sync {
 
     /// Moves its switch. May write to disk; on return the position is durable.
     fn operate(&self, position: Position) -> io::Result<()>;
+
+    /// Its device follows this limit from an instant on, which may be past. What makes no power goes on as before.
+    fn curtail(&self, _limit: Option<Permille>, _at: Instant) {}
 }
 
 /// A device to be simulated: where it is, what model it pretends to be, and what stands behind it.

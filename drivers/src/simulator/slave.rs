@@ -1,5 +1,7 @@
 //! The Modbus side of simulated devices: from a request's PDU to the answer's, for any template.
 
+use super::chain::{description, simulated};
+use super::memory::{Change, Memory};
 use super::process::operate;
 use super::{Appliance, SimDevice, impossible};
 use crate::codec;
@@ -8,7 +10,7 @@ use crate::template::{Contact, ModbusMap, Protocol, Table};
 use domain::Position;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const ILLEGAL_FUNCTION: u8 = 1;
 const ILLEGAL_ADDRESS: u8 = 2;
@@ -23,6 +25,21 @@ struct Unit {
     map: ModbusMap,
     what: Arc<dyn Appliance>,
     refuses_gaps: bool,
+    memory: Mutex<Memory>,
+    /// What it says about itself.
+    fixed: Vec<((Table, u16), u16)>,
+}
+
+impl Unit {
+    fn follow(&self, change: Option<Change>) {
+        if let Some((limit, at)) = change {
+            self.what.curtail(limit, at);
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Devices on one bus. Several may share a unit, as the channels of a relay board do.
@@ -30,9 +47,14 @@ pub(crate) struct Slave(Vec<Unit>);
 
 impl Slave {
     pub fn new(devices: Vec<SimDevice>) -> io::Result<Self> {
-        let unit = |device: SimDevice| match (&device.address, &device.template.protocol) {
+        let unit = |device: SimDevice| match (&device.address, &simulated(&device.template).protocol) {
             (DeviceAddress::Unit(unit), Protocol::Modbus(map)) => {
-                Ok(Unit { unit: *unit, map: map.clone(), what: device.what, refuses_gaps: device.refuses_gaps })
+                let describes_itself =
+                    matches!(&device.template.protocol, Protocol::Modbus(m) if m.discovery.is_some());
+                let fixed = if describes_itself { description() } else { Vec::new() };
+                let memory = Mutex::new(Memory::new(map));
+                let (map, what, refuses_gaps) = (map.clone(), device.what, device.refuses_gaps);
+                Ok(Unit { unit: *unit, map, what, refuses_gaps, memory, fixed })
             }
             (address, _) => Err(impossible(format!("{} at {address} is no Modbus device", device.template.model))),
         };
@@ -45,6 +67,10 @@ impl Slave {
         let (function, rest) = pdu.split_first()?;
         if units.is_empty() {
             return None;
+        }
+        for unit in &units {
+            let change = unit.memory().revert();
+            unit.follow(change);
         }
         Some(match serve(&units, *function, rest).await {
             Ok(body) => [&[*function], body.as_slice()].concat(),
@@ -150,18 +176,31 @@ fn image(unit: &Unit) -> Image {
             }
         }
     }
+    image.extend(unit.fixed.iter().copied());
+    image.extend(unit.memory().show());
     if let (Some(switch), Some(position)) = (unit.map.switch, unit.what.position()) {
-        for Contact { table, address, closed, open } in [switch.order, switch.readback] {
+        for Contact { table, address, closed, open, .. } in [switch.order, switch.readback] {
             image.insert((table, address), if position == Position::Closed { closed } else { open });
         }
     }
     image
 }
 
+/// What one written word does.
+enum Effect<'a> {
+    Moves(&'a Arc<dyn Appliance>, Position),
+    Keeps(&'a Unit, u16, u16),
+}
+
 async fn write(units: &[&Unit], table: Table, address: u16, values: &[u16]) -> Result<(), u8> {
-    let mut orders = Vec::with_capacity(values.len());
+    let mut effects = Vec::with_capacity(values.len());
     for (at, value) in (u32::from(address)..).zip(values) {
-        let here = |contact: Contact| contact.table == table && u32::from(contact.address) == at;
+        let at = u16::try_from(at).map_err(|_| ILLEGAL_ADDRESS)?;
+        if let Some(unit) = units.iter().find(|unit| unit.memory().has(table, at)) {
+            effects.push(Effect::Keeps(unit, at, *value));
+            continue;
+        }
+        let here = |contact: Contact| contact.table == table && contact.address == at;
         let mut switches = units.iter().filter_map(|unit| Some((unit, unit.map.switch?.order)));
         let found = switches.find(|(_, order)| here(*order));
         let (unit, order) = found.filter(|(unit, _)| unit.what.position().is_some()).ok_or(ILLEGAL_ADDRESS)?;
@@ -170,11 +209,17 @@ async fn write(units: &[&Unit], table: Table, address: u16, values: &[u16]) -> R
             value if value == order.open => Position::Open,
             _ => return Err(ILLEGAL_VALUE),
         };
-        orders.push((&unit.what, position));
+        effects.push(Effect::Moves(&unit.what, position));
     }
     // Nothing moves unless all of it can.
-    for (what, position) in orders {
-        operate(what, position).await.map_err(|_| DEVICE_FAILURE)?;
+    for effect in effects {
+        match effect {
+            Effect::Moves(what, position) => operate(what, position).await.map_err(|_| DEVICE_FAILURE)?,
+            Effect::Keeps(unit, at, value) => {
+                let change = unit.memory().keep(table, at, value);
+                unit.follow(change);
+            }
+        }
     }
     Ok(())
 }

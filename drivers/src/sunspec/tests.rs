@@ -1,5 +1,6 @@
 use super::*;
 use crate::Library;
+use crate::template::{ModbusLimit, Protocol};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -33,7 +34,7 @@ fn words(end: &[u16]) -> Vec<u16> {
 }
 
 #[tokio::test]
-async fn a_device_is_found_at_each_of_the_three_places() {
+async fn a_device_is_found_wherever_makers_put_the_marker() {
     for base in BASES {
         let chain = Device::new(base, &words(&[END, 0])).discover().await.unwrap().unwrap();
         assert_eq!((chain.base, chain.ended), (base, true));
@@ -83,19 +84,77 @@ fn what_is_built_from_a_chain_is_what_is_shipped() {
 
 #[test]
 fn every_model_that_is_known_gives_a_template_and_a_short_one_none() {
-    for model in (101..=103).chain(111..=113).chain(201..=204).chain(211..=214) {
-        assert!(Block { model, address: 2, length: 124 }.template().unwrap().is_meter());
-        for (address, length) in [(2, 10), (65_520, 124)] {
+    for model in (101..=103).chain(111..=113).chain(201..=204).chain(211..=214).chain([701]) {
+        assert!(Block { model, address: 2, length: 153 }.template().unwrap().is_meter());
+        for (address, length) in [(2, 10), (65_520, 153)] {
             assert!(Block { model, address, length }.template().is_none(), "{model} at {address}");
         }
     }
     assert!(Block { model: 1, address: 2, length: 66 }.template().is_none());
 }
 
+fn limit(blocks: Vec<Block>) -> Option<ModbusLimit> {
+    let Protocol::Modbus(map) = Chain { base: 0, blocks, ended: true }.template()?.protocol else { return None };
+    map.limit
+}
+
+#[test]
+fn the_limit_of_a_chain_is_that_of_its_newest_model() {
+    let block = |model, address, length| Block { model, address, length };
+    let meter = block(103, 100, 50);
+    assert_eq!(limit(vec![meter]), None);
+    assert_eq!(limit(vec![meter, block(123, 200, 23)]), None, "too short to have a scale factor");
+    let old = limit(vec![meter, block(123, 200, 24)]).unwrap();
+    assert_eq!((old.value.address, old.value.kind.registers(), old.enable.unwrap().address), (205, 19, 209));
+    assert_eq!(old.reversion.map(|r| (r.address, r.registers, r.full, r.off)), Some((207, 1, None, None)));
+    let new = limit(vec![meter, block(123, 200, 24), block(704, 300, 65)]).unwrap();
+    assert_eq!((new.value.address, new.value.kind.registers(), new.enable.unwrap().address), (315, 40, 314));
+    assert_eq!(new.reversion.map(|r| (r.address, r.registers, r.full, r.off)), Some((318, 2, Some(316), Some(317))));
+    let alone = Chain { base: 0, blocks: vec![block(704, 300, 65)], ended: true };
+    assert!(alone.template().is_none() && alone.limiter().is_some());
+}
+
+#[tokio::test]
+async fn a_device_says_who_it_is_in_a_common_model_of_either_length() {
+    for length in [65, 66] {
+        let mut words = vec![1, length];
+        let mut say = |text: &str, registers: usize| {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes.resize(registers * 2, 0);
+            words.extend(bytes.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])));
+        };
+        say("Acme\u{7} ", 16);
+        say("Roof 5000 that fills the field.!", 16);
+        say("", 8);
+        say(" 1.2 ", 8);
+        say("\u{0}spare", 16);
+        words.resize(usize::from(length) + 2, 0);
+        words.extend([103, 50]);
+        words.resize(words.len() + 50, 0);
+        words.extend([END, 0]);
+        let device = Device::new(40_000, &words);
+        let chain = device.discover().await.unwrap().unwrap();
+        assert_eq!(chain.template().unwrap().model, format!("sunspec-inverter-103-{}", 40_004 + length));
+        let said = chain.identify(async |address, count| device.read(address, count)).await.unwrap().unwrap();
+        assert_eq!((said.manufacturer.as_deref(), said.version.as_deref()), (Some("Acme"), Some("1.2")));
+        assert_eq!((said.model.as_deref(), said.serial), (Some("Roof 5000 that fills the field.!"), None));
+    }
+    let nameless = Device::new(0, &[103, 0, END, 0]).discover().await.unwrap().unwrap();
+    assert_eq!(nameless.identify(async |_, _| unreachable!("nothing is asked")).await, Ok(None));
+}
+
+#[test]
+fn a_text_that_says_nothing_is_none() {
+    for words in [&[0, 0][..], &[0xFFFF, 0xFFFF], &[0x2020, 0x2000], &[]] {
+        assert_eq!(text(words), None, "{words:?}");
+    }
+    assert_eq!(text(&[0x41FF, 0x4200]).as_deref(), Some("A\u{fffd}B"));
+}
+
 proptest! {
     #[test]
     fn arbitrary_registers_end_the_walk_without_a_panic(
-        base in 0..3_usize, words in proptest::collection::vec(any::<u16>(), 0..300), fill in 0..3_u16,
+        base in 0..BASES.len(), words in proptest::collection::vec(any::<u16>(), 0..300), fill in 0..3_u16,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let registers = Device::new(BASES[base], &words).registers;

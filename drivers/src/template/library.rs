@@ -17,6 +17,7 @@ embedded![
     "abb-b23",
     "bge-ds100",
     "bge-ws100",
+    "carlo-gavazzi-em112",
     "carlo-gavazzi-em24-e1",
     "carlo-gavazzi-em24",
     "carlo-gavazzi-em340",
@@ -36,6 +37,7 @@ embedded![
     "eastron-sdm72d-m",
     "eastron-x96-1a",
     "easymeter-q3d",
+    "eletechsup-relay",
     "elster-as1440",
     "eltako-dsz15dzmod",
     "emh-ed300l",
@@ -43,6 +45,7 @@ embedded![
     "finder-7m24",
     "finder-7m38",
     "generic-json",
+    "goodwe-et-meter",
     "growatt-tl",
     "holley-dtz541-zdba",
     "huawei-power-sensor",
@@ -71,6 +74,7 @@ embedded![
     "sim-home",
     "sma-inverter",
     "sml-obis",
+    "socomec-countis",
     "solaredge-meter",
     "sungrow-sg",
     "sunspec-inverter-101",
@@ -80,6 +84,7 @@ embedded![
     "sunspec-meter-201",
     "sunspec-meter-203",
     "sunspec-meter-213",
+    "sunspec",
     "tasmota-energy",
     "wago-879-30xx",
     "zigbee2mqtt-plug",
@@ -144,12 +149,18 @@ impl Library {
         self.models.insert(template.model.clone(), Arc::new(template));
     }
 
-    /// The model of this name. `model:3` is the third channel of a board with several switches.
+    /// The model of this name. `model:3` is the third channel of a board with several switches, `sunspec:203` the model
+    /// 203 of a device that describes itself.
     #[must_use]
     pub fn get(&self, model: &str) -> Option<Arc<Template>> {
         let Some((board, channel)) = model.split_once(':') else { return self.models.get(model).cloned() };
         let mut template = Template::clone(self.models.get(board)?);
         let Protocol::Modbus(map) = &mut template.protocol else { return None };
+        if let Some(discovery) = &mut map.discovery {
+            discovery.model = Some(channel.parse().ok()?);
+            template.model = model.to_owned();
+            return Some(Arc::new(template));
+        }
         let switch = map.switch.as_mut()?;
         let skip = channel.parse::<u16>().ok()?.checked_sub(1).filter(|skip| *skip < switch.channels)?;
         switch.order.address = switch.order.address.checked_add(skip)?;

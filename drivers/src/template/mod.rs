@@ -1,6 +1,7 @@
 //! What a device model looks like from outside, as data: one TOML file per model.
 
 mod library;
+mod limit;
 mod parse;
 mod plan;
 mod registers;
@@ -8,6 +9,7 @@ mod telegram;
 
 pub use crate::document::Problem as TemplateProblem;
 pub use library::Library;
+pub use limit::{Enable, ModbusLimit, Rated, Reversion, Share};
 pub use plan::Request;
 pub use registers::{Kind, Layout, Order, Part, RegisterField};
 pub use telegram::{Language, Obis, ObisField, ObisPart, TelegramMap};
@@ -83,7 +85,7 @@ impl Template {
     #[must_use]
     pub fn is_meter(&self) -> bool {
         match &self.protocol {
-            Protocol::Modbus(map) => !map.fields.is_empty(),
+            Protocol::Modbus(map) => !map.fields.is_empty() || map.discovery.is_some(),
             Protocol::Mqtt(map) => !map.fields.is_empty(),
             Protocol::Telegram(map) => !map.fields.is_empty(),
         }
@@ -99,7 +101,13 @@ impl Template {
         }
     }
 
-    /// Which quantities the model measures.
+    /// Whether the model's active power can be limited; one that describes itself may turn out to lack that.
+    #[must_use]
+    pub fn is_inverter(&self) -> bool {
+        matches!(&self.protocol, Protocol::Modbus(map) if map.limit.is_some() || map.discovery.is_some())
+    }
+
+    /// Which quantities the model measures; none of one that describes itself is known beforehand.
     pub fn quantities(&self) -> impl Iterator<Item = Quantity> {
         self.fields().into_iter().map(|(quantity, _)| quantity)
     }
@@ -242,10 +250,67 @@ pub struct ModbusMap {
     pub fields: Vec<RegisterField>,
     /// How it switches.
     pub switch: Option<ModbusSwitch>,
+    /// What must stand in its registers before it is read or switched.
+    pub setup: Vec<Preset>,
+    /// How its active power is limited.
+    pub limit: Option<ModbusLimit>,
+    /// The device describes itself: what it measures is found out when it is first asked.
+    pub discovery: Option<Discovery>,
+    /// The strings by which it says who it is.
+    pub identity: Vec<Text>,
     /// The fewest requests that read all fields.
     pub requests: Vec<Request>,
     /// The same without a register that no field names, for devices that refuse those.
     pub requests_without_gaps: Vec<Request>,
+}
+
+/// A device that describes itself, as SunSpec devices do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// Which model of its chain is read; the first that can be, if left out. The configuration picks it by
+    /// `sunspec:203`.
+    pub model: Option<u16>,
+}
+
+/// What a string of a device says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trait {
+    /// Who made it.
+    Manufacturer,
+    /// What it is.
+    Model,
+    /// The version of its software.
+    Version,
+    /// Its serial number.
+    Serial,
+}
+
+/// A string in registers, two characters each, or a number that is read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// What it says.
+    pub says: Trait,
+    /// Input or holding.
+    pub table: Table,
+    /// Protocol address (from 0) of the first register.
+    pub address: u16,
+    /// How many registers.
+    pub registers: u16,
+    /// It is a whole number, the highest word first.
+    pub number: bool,
+}
+
+/// What must stand in one or more registers, or in a coil.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// Coil or holding.
+    pub table: Table,
+    /// Protocol address (from 0) of the first register.
+    pub address: u16,
+    /// The registers as they must be; 0 or 1 for a coil.
+    pub words: Vec<u16>,
+    /// Written by function 16 even if it is one register.
+    pub many: bool,
 }
 
 /// A switch behind a coil or a holding register.
@@ -270,6 +335,8 @@ pub struct Contact {
     pub closed: u16,
     /// The value that means open.
     pub open: u16,
+    /// The bits of a register that say so; the others are not looked at.
+    pub mask: u16,
 }
 
 /// An MQTT model.

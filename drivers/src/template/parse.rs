@@ -1,8 +1,8 @@
 //! From TOML text to a [`Template`] that cannot be wrong, or to every problem at once.
 
 use super::{
-    Contact, Factor, JsonField, ModbusMap, ModbusSwitch, MqttMap, MqttSwitch, Protocol, Quantity, Scaling, Table,
-    Template, TemplateProblem, plan,
+    Contact, Discovery, Factor, JsonField, ModbusMap, ModbusSwitch, MqttMap, MqttSwitch, Protocol, Quantity, Scaling,
+    Table, Template, TemplateProblem, plan,
 };
 use crate::document::{Notes, Section, decimal, integer};
 use domain::WattHours;
@@ -10,8 +10,11 @@ use number::register_field;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
+mod identity;
+mod limit;
 mod number;
 mod places;
+mod preset;
 mod telegram;
 
 const WORD: std::ops::Range<i128> = 0..0x1_0000;
@@ -66,13 +69,42 @@ fn modbus(root: &Section<'_, '_>) -> Option<ModbusMap> {
         section.close();
         switch
     });
+    let setup = preset::presets(root, "setup");
+    let limit = root.section("limit").and_then(|section| {
+        let limit = limit::limit(&section, max_quantity);
+        section.close();
+        limit
+    });
+    let identity = root.section("identity").map(|section| {
+        let identity = identity::texts(&section, max_quantity);
+        section.close();
+        identity
+    });
+    let discovery = root.choice("discover", &[("sunspec", Discovery::default())]);
+    if discovery.is_some() && (switch.is_some() || limit.is_some() || identity.is_some() || !fields.is_empty()) {
+        root.problem("discover", "is for a device that says itself what it has, but the template says it too");
+    }
     places::no_overlap(root, &fields, switch.as_ref());
-    if fields.is_empty() && switch.is_none() && root.notes.count() == 0 {
-        root.notes.add(&root.span, "", "the template has neither a quantity nor a [switch]");
+    preset::no_conflict(root, &setup, switch.as_ref(), limit.as_ref());
+    let nothing = fields.is_empty() && switch.is_none() && limit.is_none() && discovery.is_none();
+    if nothing && root.notes.count() == 0 {
+        root.notes.add(&root.span, "", "the template has neither a quantity nor a [switch] or [limit]");
     }
     let requests = plan::requests(&fields, max_quantity, max_gap);
     let requests_without_gaps = plan::requests(&fields, max_quantity, 0);
-    Some(ModbusMap { max_quantity, max_gap, fields, switch, requests, requests_without_gaps })
+    let identity = identity.unwrap_or_default();
+    Some(ModbusMap {
+        max_quantity,
+        max_gap,
+        fields,
+        switch,
+        setup,
+        limit,
+        discovery,
+        identity,
+        requests,
+        requests_without_gaps,
+    })
 }
 
 fn scaling(quantity: Quantity, section: &Section<'_, '_>) -> Option<Scaling> {
@@ -84,12 +116,17 @@ fn scaling(quantity: Quantity, section: &Section<'_, '_>) -> Option<Scaling> {
 fn factor(quantity: Quantity, section: &Section<'_, '_>) -> Option<Factor> {
     let before = section.notes.count();
     let unit = section.choice("unit", quantity.units()).unwrap_or(Factor::ONE);
-    let Some(value) = section.get("scale") else { return (section.notes.count() == before).then_some(unit) };
+    scaled(unit, section).filter(|_| section.notes.count() == before)
+}
+
+/// A unit times `scale`.
+fn scaled(unit: Factor, section: &Section<'_, '_>) -> Option<Factor> {
+    let Some(value) = section.get("scale") else { return Some(unit) };
     let factor = decimal(value.get_ref()).and_then(|text| ratio(&text)).and_then(|f| product(f, unit));
     if factor.is_none() {
         section.problem("scale", "must be a positive decimal number with at most 9 digits, such as 0.01");
     }
-    factor.filter(|_| section.notes.count() == before)
+    factor
 }
 
 /// What a quantity may be, and which way round it is.
@@ -159,13 +196,19 @@ fn contact(section: &Section<'_, '_>, tables: &[(&str, Table)], like: Option<Con
     let address = section.required_number("address", WORD);
     let bit = matches!(table, Some(Table::Coil | Table::Discrete));
     let values = if bit { 0..2 } else { WORD };
+    // An order is the whole register: to change some of its bits would take a look first, and others may write too.
+    let mask = if like.is_some() { section.number("mask", 1..0x1_0000) } else { None };
     let like = like.filter(|l| !bit || (l.closed < 2 && l.open < 2));
     let closed = section.number("closed", values.clone()).unwrap_or(like.map_or(1, |l| l.closed));
     let open = section.number("open", values).unwrap_or(like.map_or(0, |l| l.open));
     if closed == open {
         section.problem("open", "is the same value as closed");
     }
-    Some(Contact { table: table?, address: address?, closed, open })
+    let mask = mask.unwrap_or(u16::MAX);
+    if (closed | open) & !mask != 0 {
+        section.problem("mask", "cuts bits off closed or open");
+    }
+    Some(Contact { table: table?, address: address?, closed, open, mask })
 }
 
 fn mqtt(root: &Section<'_, '_>) -> Option<MqttMap> {

@@ -6,7 +6,7 @@ use crate::bench::{
 };
 use crate::brokers;
 use domain::{Amps, Hertz, Position, Reading, SwitchId, Volts, WattHours, Watts};
-use drivers::simulator::{SimDevice, serve_mqtt, serve_rtu, serve_telegrams};
+use drivers::simulator::{SimDevice, serve_mqtt, serve_rtu, serve_telegrams, simulated};
 use drivers::template::{Protocol, Quantity};
 use drivers::{
     Bus, BusKind, BusSpec, DeviceAddress, DeviceError, Library, Meter, Pace, Switch, TelegramPlace, Template,
@@ -61,10 +61,11 @@ fn within_reach(template: &Template, mut sample: Reading) -> Reading {
 
 /// Puts every sample on the bench and reads it back, then moves the switch both ways.
 async fn read_back(bench: &Bench, template: &Template, meter: Option<Arc<dyn Meter>>, switch: Option<Arc<dyn Switch>>) {
+    let described = simulated(template);
     for sample in samples() {
-        let sample = within_reach(template, sample);
+        let sample = within_reach(&described, sample);
         bench.turn(sample.clone());
-        let (wanted, Some(meter)) = (as_seen_by(template, &sample), &meter) else { continue };
+        let (wanted, Some(meter)) = (as_seen_by(&described, &sample), &meter) else { continue };
         // A pushed message may have been on its way before the bench was turned; the next is not.
         let mut tries = if meter.pace() == Pace::Pushed { 3 } else { 1 };
         loop {

@@ -12,6 +12,7 @@ mod crash;
 mod demo;
 mod foreign;
 mod house;
+mod inverter;
 mod rules;
 mod scan;
 mod simulated;

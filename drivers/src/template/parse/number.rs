@@ -36,9 +36,9 @@ pub(super) fn register_field(
 }
 
 /// A number with its own address and that of its scale register.
-type Placed = (u16, Part, Option<u16>);
+pub(super) type Placed = (u16, Part, Option<u16>);
 
-fn layout(section: &Section<'_, '_>, placed: Vec<Placed>, max_quantity: u16) -> Option<(u16, Layout)> {
+pub(super) fn layout(section: &Section<'_, '_>, placed: Vec<Placed>, max_quantity: u16) -> Option<(u16, Layout)> {
     let first = placed.iter().flat_map(|(address, _, exponent)| [Some(*address), *exponent]).flatten().min()?;
     let relative = |(address, part, exponent): Placed| {
         let exponent = exponent.map(|at| at.saturating_sub(first));
@@ -59,7 +59,7 @@ fn layout(section: &Section<'_, '_>, placed: Vec<Placed>, max_quantity: u16) -> 
 }
 
 /// One number: `address`, `type`, `order`, `half`, `mask`, `shift`, `absent`, `scale_register`.
-fn part(section: &Section<'_, '_>) -> Option<Placed> {
+pub(super) fn part(section: &Section<'_, '_>) -> Option<Placed> {
     let address = section.required_number("address", WORD);
     let kind = section.required_choice("type", &Kind::ALL);
     let order = order(section, kind);
@@ -90,7 +90,7 @@ fn part(section: &Section<'_, '_>) -> Option<Placed> {
     Some((address, plain, exponent.flatten()))
 }
 
-fn order(section: &Section<'_, '_>, kind: Option<Kind>) -> Option<Order> {
+pub(super) fn order(section: &Section<'_, '_>, kind: Option<Kind>) -> Option<Order> {
     if section.get("order").is_none() {
         return Some(Order::default());
     }

@@ -125,6 +125,82 @@ fn halves_of_a_register_are_two_numbers_and_bits_must_fit() {
 }
 
 #[test]
+fn set_up_registers_are_bits_and_words_of_every_width() {
+    let of = |more: &str| map(&format!("{}[[setup]]\naddress = 9\n{more}", field("import", 4))).setup.remove(0);
+    assert_eq!(of("table = \"coil\"\nvalue = true\n").words, [1]);
+    let one = of("table = \"holding\"\nvalue = 0xBEEF\n");
+    assert_eq!((one.words, one.many), (vec![0xBEEF], false));
+    let two = of("table = \"holding\"\ntype = \"i32\"\norder = \"cdab\"\nvalue = -2\n");
+    assert_eq!((two.words, two.many), (vec![0xFFFE, 0xFFFF], true));
+    assert_eq!(of("table = \"holding\"\ntype = \"f32\"\nvalue = 0.5\n").words, [0x3F00, 0]);
+    assert!(of("table = \"holding\"\nfunction = 16\nvalue = 1\n").many);
+}
+
+#[test]
+fn a_set_up_that_cannot_be_is_refused_with_its_line() {
+    let of = |more: &str| problems(&format!("[switch]\ntable = \"coil\"\naddress = 1\nchannels = 2\n{more}"));
+    let setup = |more: &str| of(&format!("[[setup]]\ntable = \"holding\"\naddress = 9\n{more}"));
+    for (found, wanted) in [
+        (setup("value = 65536\n"), "setup[1].value is no value of this type"),
+        (setup("value = -1\n"), "setup[1].value is no value of this type"),
+        (setup(""), "setup[1].value is missing"),
+        (setup("type = \"bcd16\"\nvalue = 1\n"), "setup[1].value is no value of this type"),
+        (setup("type = \"u32\"\nfunction = 6\nvalue = 1\n"), "setup[1].function is 6"),
+        (setup("function = 5\nvalue = 1\n"), "setup[1].function must be 6 or 16"),
+        (
+            of("[[setup]]\ntable = \"coil\"\naddress = 2\nvalue = 1\n"),
+            "setup writes coil 2 as setup, which is written as switch too",
+        ),
+        (of("[[setup]]\ntable = \"coil\"\naddress = 5\nvalue = 2\n"), "setup[1].value must be 0 or 1"),
+        (
+            setup("value = 1\n[[setup]]\ntable = \"holding\"\naddress = 9\nvalue = 2\n"),
+            "writes holding 9 as setup, which is written as setup too",
+        ),
+    ] {
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(wanted), "{wanted} is not in {found:?}");
+    }
+}
+
+#[test]
+fn some_bits_of_a_register_may_say_where_a_contact_is() {
+    let of = |more: &str| {
+        format!("[switch]\ntable = \"holding\"\naddress = 1\n[switch.readback]\ntable = \"input\"\naddress = 2\n{more}")
+    };
+    let readback = map(&of("mask = 0x0300\nclosed = 0x0100\n")).switch.unwrap().readback;
+    assert_eq!((readback.mask, readback.closed, readback.open), (0x0300, 0x0100, 0));
+    assert!(problems(&of("mask = 0x0300\nclosed = 1\n"))[0].contains("mask cuts bits off"));
+}
+
+#[test]
+fn every_mistake_in_a_limit_is_named() {
+    let limit = |more: &str| format!("[limit]\ntable = \"holding\"\naddress = 9\ntype = \"u16\"\n{more}");
+    let enable = "[limit.enable]\naddress = 9\n";
+    let timer = "[limit.reversion]\naddress = 65535\ntype = \"u32\"\n";
+    for (found, wanted) in [
+        (limit(""), "limit.unit is missing"),
+        (limit("unit = \"A\"\n"), "limit.unit is \"A\", must be one of %, W, kW"),
+        (limit("unit = \"W\"\n"), "limit.rated is missing"),
+        (limit("unit = \"W\"\nrated = 0\n"), "limit.rated must be a whole number from 1"),
+        (limit("unit = \"%\"\nrated = 5000\n"), "limit.rated is no key"),
+        (limit("unit = \"%\"\nmask = 3\n"), "limit.type is less than a register"),
+        (limit("unit = \"%\"\nrefresh_s = 0\n"), "limit.refresh_s must be"),
+        (
+            limit(&format!("unit = \"%\"\n{enable}")),
+            "limit writes holding 9 as limit.enable, which is written as limit too",
+        ),
+        (limit(&format!("unit = \"%\"\n{timer}")), "limit.reversion.address is so high"),
+        (limit("unit = \"%\"\n[limit.reversion]\naddress = 2\nseconds = 65535\n"), "limit.reversion.seconds must be"),
+        (limit("unit = \"%\"\n[limit.enable]\naddress = 2\non = 0\n"), "limit.enable.off is the same value as on"),
+        (limit("unit = \"%\"\n[[limit.setup]]\ntable = \"holding\"\naddress = 2\n"), "limit.setup[1].value is missing"),
+    ] {
+        let found = problems(&found);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(wanted), "{wanted} is not in {found:?}");
+    }
+}
+
+#[test]
 fn where_a_register_rolls_over_is_the_models_to_say_and_only_of_energy() {
     let rolling = |name: &str| field(name, 0) + "rollover = 1000000\n";
     let template = template("x.toml", &format!("{HEAD}{}", rolling("export"))).unwrap();
@@ -151,6 +227,7 @@ fn the_examples_of_the_readme_are_models() {
     for example in examples {
         let found = template("README.md", example).unwrap();
         assert!(found.is_meter() && found.is_switch() == (found.speaks() != "telegrams"));
+        assert_eq!(found.is_inverter(), found.speaks() == "Modbus");
     }
 }
 
@@ -177,12 +254,12 @@ proptest! {
 
     #[test]
     fn arbitrary_values_in_known_keys_never_panic(
-        keys in proptest::collection::vec(("(model|notes|table|address|type|order|unit|scale|absent|min|max|rollover|invert|half|mask|shift|scale_register|sum|closed|open|channels|pointer|topic)",
+        keys in proptest::collection::vec(("(model|notes|table|address|value|function|rated|seconds|full|refresh_s|on|off|type|order|unit|scale|absent|min|max|rollover|invert|half|mask|shift|scale_register|sum|closed|open|channels|pointer|topic)",
             "(\"(input|holding|coil|u16|f64|kWh|/a|\\{topic\\})\"|-?[0-9]{1,25}|0x[0-9A-F]{1,20}|[0-9]{1,12}\\.[0-9]{1,12}|nan|inf|true|\"sunspec\"|\\{ address = [0-9]{1,5} \\}|\\[\\{ address = [0-9]{1,5}, type = \"f64\" \\}\\]|\\[[0-9]{1,3}\\]|\\{\\})"), 0..9),
-        section in "(import|export|voltage|switch|switch\\.readback|switch\\.state|ask)", mqtt in any::<bool>(),
+        section in "\\[(import|export|voltage|switch|switch\\.readback|switch\\.state|ask)\\]|\\[(limit|limit\\.enable|limit\\.reversion|limit\\.rated)\\]|\\[\\[setup\\]\\]", mqtt in any::<bool>(),
     ) {
         let protocol = if mqtt { "mqtt" } else { "modbus" };
-        let mut text = format!("protocol = \"{protocol}\"\n[{section}]\n");
+        let mut text = format!("protocol = \"{protocol}\"\n{section}\n");
         let mut seen = std::collections::BTreeSet::new();
         for (key, value) in keys {
             if seen.insert(key.clone()) {
