@@ -45,12 +45,16 @@ pub(crate) fn find(heard: &[u8]) -> Cut {
     Cut { noise: start, whole: end.filter(|end| start + end <= heard.len()) }
 }
 
-/// What a candidate says. The check character is the exclusive or of all that follows STX, ETX included.
+/// What a candidate says. The check character is the exclusive or of all that follows STX, ETX included. One wrong byte
+/// that is an ETX ends the block early, and every 256th time what follows fits: so the `!` must be there too.
 pub(crate) fn parse(candidate: &[u8]) -> Result<Telegram, Torn> {
     let [STX, data @ .., ETX, check] = candidate else { return Err(Torn::Malformed("it is no block of data")) };
     let said = text(data)?;
     if data.iter().fold(ETX, |sum, byte| sum ^ byte) != *check {
         return Err(Torn::Checksum);
+    }
+    if said.trim_end().lines().last() != Some("!") {
+        return Err(Torn::Malformed("it has no end"));
     }
     Ok(Telegram { entries: data_sets(said, false)?, checked: true })
 }

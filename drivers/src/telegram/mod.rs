@@ -84,7 +84,8 @@ pub(crate) fn parse(language: Language, candidate: &[u8]) -> Result<Telegram, To
 }
 
 /// Takes the first telegram out of what was heard, with all that is before it; or the beginning of one that is torn,
-/// since what follows that may be whole. `None` if more must be heard first; what is kept until then is bounded.
+/// since what follows that may be whole. A torn answer goes as a whole: the check of mode C is too weak to be asked
+/// of every part of one. `None` if more must be heard first; what is kept until then is bounded.
 pub(crate) fn next(map: &TelegramMap, heard: &mut Vec<u8>) -> Option<Result<Telegram, Torn>> {
     loop {
         let cut = find(map.language, heard);
@@ -102,7 +103,8 @@ pub(crate) fn next(map: &TelegramMap, heard: &mut Vec<u8>) -> Option<Result<Tele
         };
         let parsed = parse(map.language, heard.get(..len)?);
         let believed = parsed.and_then(|t| if t.checked || !map.checked { Ok(t) } else { Err(Torn::Unchecked) });
-        heard.drain(..if believed.is_ok() { len } else { 1 });
+        let whole = believed.is_ok() || map.language == Language::ModeC;
+        heard.drain(..if whole { len } else { 1 });
         return Some(believed);
     }
 }

@@ -44,7 +44,9 @@ pub(crate) fn parse(candidate: &[u8]) -> Result<Telegram, Torn> {
         }
     }
     let (head, data) = body.split_once(['\r', '\n']).ok_or(Torn::Malformed("it has one line only"))?;
-    if identification(head.as_bytes()) != Some(0) || head.len() < 4 {
+    // After the maker stands a speed. Without a checksum, `*kWh` with two wrong bits could begin a telegram otherwise.
+    let speed = head.as_bytes().get(4).is_some_and(u8::is_ascii_alphanumeric);
+    if identification(head.as_bytes()) != Some(0) || !speed {
         return Err(Torn::Malformed("it does not begin with an identification"));
     }
     Ok(Telegram { entries: data_sets(data, !checked)?, checked })
