@@ -269,12 +269,22 @@ fn meters_switches_brokers_and_wallets_by_others_make_one_street() {
     for home in HOMES {
         eventually(&format!("{home} at rest"), || (lane.import_wh(home)? == last[home]).then_some(()));
     }
-    eventually("everything is settled", || {
+    // "Nothing pending" alone would also hold before the last reading is priced.
+    let exported = lane.export();
+    let began_at = |home: &str| {
+        let mut readings = exported.iter().map(|line| &line["reading"]).filter(|r| r["meter"] == home);
+        readings.find_map(|r| r["import"].as_i64()).unwrap()
+    };
+    let used: BTreeMap<&str, i128> = HOMES.map(|home| (home, i128::from(last[home] - began_at(home)))).into();
+    for home in HOMES {
+        eventually(&format!("all that {home} used is settled"), || {
+            let there = on_chain(lane.rpc, &provider, numbers[home]);
+            (there.off_peak + there.peak == used[home]).then_some(())
+        });
+    }
+    eventually("the ledger knows it", || {
         let ledger = &house::state(lane.page)["ledger"];
-        (ledger["pending_wh"] == 0
-            && ledger["priced_seq"].as_i64()? > 0
-            && ledger["metered_wh"] == ledger["settled_wh"])
-            .then_some(())
+        (ledger["pending_wh"] == 0 && ledger["metered_wh"] == ledger["settled_wh"]).then_some(())
     });
     let registers: BTreeMap<&str, OnChain> =
         numbers.iter().map(|(home, number)| (*home, on_chain(lane.rpc, &provider, *number))).collect();
