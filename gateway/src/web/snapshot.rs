@@ -193,6 +193,10 @@ impl Shared {
             "ok": health.is_none_or(|h| h.ok),
             "problem": health.and_then(|h| h.problem.clone()),
             "held": held,
+            // As wanted and as achieved, both on the gateway's clock; a bus that cannot keep up shows here first.
+            "wanted_period_ms": u64::try_from(m.period.as_millis()).ok(),
+            "period_ms": health.and_then(|h| h.period_ms).map(|ms| ms.saturating_mul(self.clock.speed().into())),
+            "latency_ms": health.and_then(|h| h.latency_ms),
             "at": r.map(|r| r.at.to_string()),
             "power_w": r.and_then(|r| r.power),
             "import_kwh": r.and_then(|r| r.import).map(kilo),

@@ -65,6 +65,12 @@ function watts(w) {
 	return Math.abs(w) < 10000 ? [num(w), 'W'] : [num(w / 1000, Math.abs(w) < 1e5 ? 2 : 1), 'kW'];
 }
 const energy = (wh) => (wh == null ? '–' : num(wh / 1000, 2) + NB + 'kWh');
+/** A stretch of time in milliseconds, in two digits. */
+function span(ms) {
+	const s = ms / 1000;
+	return s < 100 ? Number(s.toPrecision(2)) + NB + 's' : Math.round(s / 60) + NB + 'min';
+}
+
 function age(at, now) {
 	const ms = now - Date.parse(at);
 	if (!at || Number.isNaN(ms)) return 'never';
@@ -323,6 +329,9 @@ function draw(s) {
 		text(r.health, !m.ok ? 'Silent' : m.held ? 'Billing held' : 'Answers');
 		attr(r.health, 'data-level', m.ok && !m.held ? 'good' : 'alarm');
 		text(r.age, age(m.at, now));
+		const late = m.period_ms > 1.25 * m.wanted_period_ms;
+		text(r.every, m.period_ms == null ? '–' : late ? `${span(m.period_ms)}, ${span(m.wanted_period_ms)} wanted` : span(m.period_ms));
+		attr(r.every, 'data-level', late ? 'warn' : null);
 		text(r.imp, energy(m.import_kwh && m.import_kwh * 1000));
 		text(r.exp, energy(m.export_kwh && m.export_kwh * 1000));
 	});
