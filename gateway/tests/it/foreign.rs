@@ -211,9 +211,11 @@ fn meters_switches_brokers_and_wallets_by_others_make_one_street() {
     }
     assert_eq!(lane.home("hall")["meters"][0]["voltage_v"], 230.5);
     assert_eq!(lane.home("attic")["meters"][0]["power_w"], 1200);
-    let hall = || lane.home("hall")["meters"][0].clone();
-    let every = eventually("how often the hall is read", || hall()["period_ms"].as_u64());
-    assert!(every >= 400, "read every {every} ms, wanted every {}", hall()["wanted_period_ms"]);
+    assert_eq!(lane.home("hall")["meters"][0]["wanted_period_ms"], 500);
+    // The first answer of a device may be late, so that the second follows it sooner.
+    eventually("the hall is shown to be read no oftener than it should be", || {
+        lane.home("hall")["meters"][0]["period_ms"].as_u64().filter(|ms| *ms >= 450)
+    });
 
     // Nobody has paid yet, so nobody is cut off: the relay board that came up open is closed.
     let seen = lane.coil_moves_after(0, "coil closed");
