@@ -2,11 +2,9 @@
 
 use crate::{Board, Enforcer, Lease, Leases, RecordFailed, Scribe};
 use actix::prelude::*;
-use domain::{
-    AccountId, Billed, Clock, Credit, CreditRule, Fact, Guard, MeterBook, MeterId, Tariff, Timestamp, Watts, billing,
-};
+use domain::{AccountId, Clock, Credit, CreditRule, Fact, Guard, MeterId, Step, Timestamp};
 use ledger::{Ledger, LedgerError, Priced, Write};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,14 +25,10 @@ pub struct AccountPlan {
 /// Everything the Pricer needs to know.
 #[derive(Clone)]
 pub struct PricerPlan {
-    /// The tariff in force.
-    pub tariff: Tariff,
     /// All accounts.
     pub accounts: Vec<AccountPlan>,
     /// What each meter's registers are judged by.
     pub guards: BTreeMap<MeterId, Guard>,
-    /// Length of a billing interval.
-    pub interval: Duration,
     /// How long a lease lasts without news.
     pub lease: Duration,
     /// A meter that has been quiet for longer than this renews no lease.
@@ -121,42 +115,18 @@ async fn round(plan: &Arc<PricerPlan>, clock: &Clock, scribe: &Scribe) -> Result
 fn bill_new(ledger: &Ledger, plan: &PricerPlan) -> Result<Option<Priced>, LedgerError> {
     let after = ledger.priced_seq()?;
     let readings = ledger.readings_after(after, AT_ONCE)?;
-    let Some((upto, _)) = readings.last() else { return Ok(None) };
-    let upto = *upto;
-    let mut books: BTreeMap<MeterId, MeterBook> =
-        ledger.meters()?.into_iter().filter_map(|m| Some((m.name, m.book?))).collect();
-    let mut touched = BTreeSet::new();
-    let (mut started, mut pieces, mut facts) = (Vec::new(), Vec::new(), Vec::new());
-    for (seq, reading) in &readings {
-        let guard = plan.guards.get(&reading.meter).copied().unwrap_or(Guard::new(Watts(i64::MAX)));
-        let book = match billing::bill(books.get(&reading.meter), reading, &plan.tariff, &guard) {
-            Billed::Started(book) => {
-                started.push(book.clone());
-                book
-            }
-            Billed::Advanced(book, made) => {
-                pieces.extend(made.into_iter().map(|piece| (reading.meter.clone(), piece)));
-                book
-            }
-            Billed::Held(book, doubt) => {
-                tracing::warn!(meter = %reading.meter, %seq, %doubt, "held: nothing is billed until a person looks");
-                facts.push(Fact::MeterHeld { meter: reading.meter.clone(), doubt });
-                book
-            }
-            Billed::Doubted(book, doubt) => {
-                if book.doubted_since == Some(reading.at) {
-                    tracing::warn!(meter = %reading.meter, %seq, %doubt, "not believed yet");
-                }
-                book
-            }
-            Billed::Nothing => continue,
-        };
-        touched.insert(reading.meter.clone());
-        books.insert(reading.meter.clone(), book);
+    if readings.is_empty() {
+        return Ok(None);
     }
-    let books = books.into_iter().filter(|(id, _)| touched.contains(id)).map(|(_, book)| book).collect();
-    let interval_ms = i64::try_from(plan.interval.as_millis()).unwrap_or(i64::MAX);
-    Ok(Some(Priced { after, upto, started, books, pieces, interval_ms, facts }))
+    // Read anew in every round: an operator may have changed prices, classes or meters meanwhile.
+    let Some(biller) = ledger.biller(&plan.guards)? else { return Ok(None) };
+    Ok(Some(Priced::by(biller, after, &readings, |seq, reading, step| match step {
+        Step::Held(doubt) => {
+            tracing::warn!(meter = %reading.meter, %seq, %doubt, "held: nothing is billed until a person looks");
+        }
+        Step::Doubted(doubt, true) => tracing::warn!(meter = %reading.meter, %seq, %doubt, "not believed yet"),
+        _ => {}
+    })))
 }
 
 /// Which accounts changed their state, and who may have power.

@@ -1,9 +1,8 @@
-//! From two readings of one meter to what the customer owes: the pure rule that the Pricer runs, the verifier runs
-//! again, and a property test holds to conservation.
+//! From two readings of one meter to the energy that flowed between them: the pure rule that the Pricer runs, the
+//! verifier runs again, and a property test holds to conservation.
 
 use crate::register::{Doubt, Guard, advance};
-use crate::tariff::apportion;
-use crate::{MeterId, Money, Range, Reading, Tariff, Timestamp, Uptime, WattHours};
+use crate::{Flow, MeterId, Reading, Timestamp, Uptime, WattHours};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -30,72 +29,19 @@ pub struct MeterBook {
     pub held: Option<Doubt>,
 }
 
-/// Cumulative billed energy of one account since it was opened, by price range. These are what is settled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TariffRegisters {
-    /// Imported in the cheaper hours.
-    pub off_peak: WattHours,
-    /// Imported in the dearer hours.
-    pub peak: WattHours,
-    /// Exported at any hour.
-    pub feed_in: WattHours,
-}
-
-impl TariffRegisters {
-    /// Adds one piece.
-    pub fn add(&mut self, piece: &Piece) {
-        match piece.range {
-            Range::OffPeak => self.off_peak += piece.import,
-            Range::Peak => self.peak += piece.import,
-        }
-        self.feed_in += piece.export;
-    }
-
-    /// All energy counted, in either direction.
-    #[must_use]
-    pub fn total(&self) -> WattHours {
-        self.off_peak + self.peak + self.feed_in
-    }
-}
-
-/// The energy of one stretch of time within one price range, and what it costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Piece {
-    /// The price range.
-    pub range: Range,
-    /// The tariff version that priced it.
-    pub tariff_version: u32,
-    /// Start.
-    pub from: Timestamp,
-    /// End.
-    pub to: Timestamp,
-    /// Import register at the start (interpolated where a reading was split at a border).
-    pub import_from: WattHours,
-    /// Export register at the start, zero for a meter without one.
-    pub export_from: WattHours,
-    /// Energy from the grid.
-    pub import: WattHours,
-    /// Energy to the grid.
-    pub export: WattHours,
-    /// What the customer owes for `import`.
-    pub debit: Money,
-    /// What the customer is paid for `export`.
-    pub credit: Money,
-}
-
 /// What one reading means for money.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Billed {
     /// The first reading of this meter: billing starts at its registers.
     Started(MeterBook),
-    /// Energy moved on. Pieces without energy are left out, so the list may be empty.
-    Advanced(MeterBook, Vec<Piece>),
+    /// Time moved on, and with it perhaps energy.
+    Advanced(MeterBook, Flow),
     /// A register rose by more than can have flowed. Nothing is billed by this reading; the next ones are judged anew,
     /// from the same start.
     Doubted(MeterBook, Doubt),
     /// The registers moved as no honest meter's can; nothing is billed from here on.
     Held(MeterBook, Doubt),
-    /// Nothing to bill: no import register in this reading, the meter is held, or the amount cannot be represented.
+    /// Nothing to bill: no import register in this reading, or the meter is held.
     Nothing,
 }
 
@@ -105,6 +51,10 @@ const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// Wall clocks are slewed, and both clocks are rounded: within this the time between two readings is the same on both.
 const SAME: Duration = Duration::from_secs(2);
+
+/// A time without any reading that is believed. Beyond it, one of two clocks was wrong, and prices, days and allowances
+/// would be guessed.
+const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// When, on the wall clock as it stood at `reading`, the time since `earlier` began. A clock that was set in between by
 /// an hour makes that hour neither energy nor time: what was metered in 10 s is billed over 10 s.
@@ -120,7 +70,7 @@ fn began(earlier: (Timestamp, Option<Uptime>), reading: &Reading) -> Timestamp {
 
 /// Bills `reading` against the meter's book, judged by `guard`.
 #[must_use]
-pub fn bill(book: Option<&MeterBook>, reading: &Reading, tariff: &Tariff, guard: &Guard) -> Billed {
+pub fn bill(book: Option<&MeterBook>, reading: &Reading, guard: &Guard) -> Billed {
     // An absent register is never a number: this reading has no say in the bill, the next one covers its energy.
     let Some(import) = reading.import else { return Billed::Nothing };
     let export_at = reading.export.map(|_| reading.at);
@@ -141,6 +91,9 @@ pub fn bill(book: Option<&MeterBook>, reading: &Reading, tariff: &Tariff, guard:
         return Billed::Nothing;
     }
     let since = began((book.at, book.up), reading);
+    if reading.at.since(since) > LONGEST {
+        return doubted(book, reading.at, Doubt::Long { since, until: reading.at });
+    }
     let import_step = |to| advance(book.import, to, (since, reading.at), guard.limit, guard.import_rollover);
     let export_step = |from, to| {
         // An export register that was silent for a while counts from when it last spoke.
@@ -168,55 +121,25 @@ pub fn bill(book: Option<&MeterBook>, reading: &Reading, tariff: &Tariff, guard:
         doubted_since: None,
         ..book.clone()
     };
-    match pieces(book, &next, since, (imported, exported), tariff) {
-        Some(pieces) => Billed::Advanced(next, pieces),
-        None => Billed::Nothing,
-    }
+    let flow = Flow {
+        from: since,
+        to: next.at,
+        import_from: book.import,
+        export_from: book.export.or(next.export).unwrap_or_default(),
+        import: imported,
+        export: exported,
+    };
+    Billed::Advanced(next, flow)
 }
 
 fn doubted(book: &MeterBook, at: Timestamp, doubt: Doubt) -> Billed {
     let since = book.doubted_since.unwrap_or(at);
-    let patient = matches!(doubt, Doubt::Jump { .. }) && at.since(since) < PATIENCE;
+    let patient = !matches!(doubt, Doubt::Backward { .. }) && at.since(since) < PATIENCE;
     if patient {
         Billed::Doubted(MeterBook { doubted_since: Some(since), ..book.clone() }, doubt)
     } else {
         Billed::Held(MeterBook { held: Some(doubt), ..book.clone() }, doubt)
     }
-}
-
-fn pieces(
-    book: &MeterBook,
-    next: &MeterBook,
-    since: Timestamp,
-    (imported, exported): (WattHours, WattHours),
-    tariff: &Tariff,
-) -> Option<Vec<Piece>> {
-    let (mut import_from, mut export_from) = (book.import, book.export.or(next.export).unwrap_or_default());
-    if imported == WattHours::ZERO && exported == WattHours::ZERO {
-        return Some(Vec::new());
-    }
-    let spans = tariff.split(since, next.at);
-    let shares = apportion(imported, &spans).into_iter().zip(apportion(exported, &spans));
-    let mut made = Vec::with_capacity(spans.len());
-    for (span, (import, export)) in spans.iter().zip(shares) {
-        if import != WattHours::ZERO || export != WattHours::ZERO {
-            made.push(Piece {
-                range: span.range,
-                tariff_version: tariff.version,
-                from: span.from,
-                to: span.to,
-                import_from,
-                export_from,
-                import,
-                export,
-                debit: tariff.price(span.range).of(import)?,
-                credit: tariff.feed_in.of(export)?,
-            });
-        }
-        import_from += import;
-        export_from += export;
-    }
-    Some(made)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What happened, apart from readings: each is written to the journal before anyone acts on it.
 
-use crate::{AccountId, Credit, MeterId, Money, Position, Reason, SwitchId, register::Doubt};
+use crate::{
+    AccountId, ClassId, Credit, MeterId, Money, Position, Reason, Source, SwitchId, Timestamp, register::Doubt,
+};
 use serde::{Deserialize, Serialize};
 
 /// The position of a record in the journal: strictly increasing, never used twice.
@@ -36,10 +38,79 @@ pub enum Fact {
         account: AccountId,
         /// How much.
         amount: Money,
-        /// The transaction that carried it, as hex.
-        transaction: String,
-        /// Which of that transaction's deposits, from 0.
-        ordinal: u32,
+        /// Of that, what paid back debt.
+        #[serde(default)]
+        debt: Money,
+        /// Where it came from.
+        source: Source,
+    },
+    /// Money was paid back to a customer.
+    Refunded {
+        /// Whose account.
+        account: AccountId,
+        /// How much.
+        amount: Money,
+        /// The operator's own number for it; never used twice.
+        reference: String,
+        /// Who paid it out.
+        who: String,
+    },
+    /// The operator gave credit without payment, or took it back.
+    Adjusted {
+        /// Whose account.
+        account: AccountId,
+        /// How much was given; negative if it was taken.
+        amount: Money,
+        /// Why, in words for the customer.
+        why: String,
+        /// The operator's own number for it; never used twice.
+        reference: String,
+        /// Who did it.
+        who: String,
+    },
+    /// A customer owes more: for a device, or because use beyond the credit became debt.
+    Lent {
+        /// Whose account.
+        account: AccountId,
+        /// How much.
+        amount: Money,
+        /// Whether it was given as credit; otherwise the customer got something else for it.
+        as_credit: bool,
+        /// What for, in words for the customer.
+        why: String,
+        /// The operator's own number for it; never used twice.
+        reference: String,
+        /// Who did it.
+        who: String,
+    },
+    /// What the pool earned before a border of intervals was shared out.
+    PoolShared {
+        /// The border.
+        until: Timestamp,
+        /// How far the Pricer had come; what is billed later counts to later intervals.
+        upto: Seq,
+        /// All of it.
+        amount: Money,
+    },
+    /// Another version of the tariff was announced.
+    TariffChanged {
+        /// Its number.
+        version: u32,
+        /// From when it holds.
+        since: Timestamp,
+        /// Who did it.
+        who: String,
+    },
+    /// A customer belongs to another class.
+    ClassChanged {
+        /// Whose account.
+        account: AccountId,
+        /// The class; none for the rates without a class.
+        class: Option<ClassId>,
+        /// From when.
+        since: Timestamp,
+        /// Who did it.
+        who: String,
     },
     /// An account passed a threshold.
     CreditChanged {

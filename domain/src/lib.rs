@@ -4,26 +4,38 @@
 //! Sign rule, everywhere: **+ is import** (energy from the grid to the home), **− is export**. Registers are cumulative
 //! and counted in whole watt-hours; money is counted in whole minor units of a currency with stated decimals.
 
+mod biller;
 pub mod billing;
+mod books;
+mod calendar;
+mod charge;
 mod clock;
 pub mod credit;
 mod fact;
 mod id;
 mod money;
+mod pool;
 mod reading;
 pub mod register;
+mod schedule;
 pub mod switch;
 mod tariff;
 mod units;
 
-pub use billing::{Billed, MeterBook, Piece, TariffRegisters};
+pub use biller::{Biller, Customer, Metered, Step};
+pub use billing::{Billed, MeterBook};
+pub use books::{BOOKS, Book, Books, Entry, Source};
+pub use calendar::{DayRange, Local, TimeZone};
+pub use charge::{Debit, Flow, Kind, Line, RegisterPrices, TariffRegisters, Usage};
 pub use clock::{Clock, Stamp, Timestamp, Uptime};
 pub use credit::{Credit, CreditRule};
 pub use fact::{Fact, Seq};
-pub use id::{AccountId, BadId, BusId, MeterId, SwitchId};
-pub use money::{Currency, Money, Price};
+pub use id::{AccountId, BadId, BusId, ClassId, MeterId, SwitchId};
+pub use money::{Currency, Money, PowerPrice, Price};
+pub use pool::{Part, Pool, share};
 pub use reading::Reading;
 pub use register::Guard;
+pub use schedule::{Classes, Schedule, Span, apportion};
 pub use switch::{OnSilence, Position, Reason};
-pub use tariff::{DayRange, Range, Span, Tariff, TariffProblem, TimeZone};
+pub use tariff::{Block, Period, Range, Rates, Tariff, TariffProblem};
 pub use units::{Amps, Hertz, Permille, Volts, WattHours, Watts};

@@ -1,6 +1,6 @@
 //! Money as whole minor units. What a minor unit is worth is said once, by [`Currency`].
 
-use crate::WattHours;
+use crate::{WattHours, Watts};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -37,6 +37,19 @@ impl Price {
     #[must_use]
     pub fn of(self, energy: WattHours) -> Option<Money> {
         i64::from(self.0).checked_mul(energy.0).map(Money)
+    }
+}
+
+/// What a watt of demand costs in a month, in whole minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PowerPrice(pub u32);
+
+impl PowerPrice {
+    /// Price × power, exact; `None` past ±9.2e18 minor units.
+    #[must_use]
+    pub fn of(self, power: Watts) -> Option<Money> {
+        i64::from(self.0).checked_mul(power.0).map(Money)
     }
 }
 

@@ -22,6 +22,13 @@ pub enum Doubt {
         /// What the connection could have carried.
         possible: WattHours,
     },
+    /// More than a year without a reading, or a clock that was far from the truth at one of the two.
+    Long {
+        /// The reading before.
+        since: Timestamp,
+        /// This one.
+        until: Timestamp,
+    },
 }
 
 impl fmt::Display for Doubt {
@@ -29,6 +36,7 @@ impl fmt::Display for Doubt {
         match self {
             Self::Backward { from, to } => write!(f, "the register fell from {from} to {to}"),
             Self::Jump { by, possible } => write!(f, "the register rose by {by} where at most {possible} could flow"),
+            Self::Long { since, until } => write!(f, "nothing was read from {since} to {until}"),
         }
     }
 }

@@ -1,10 +1,9 @@
-//! The two-range time-of-use tariff: which price holds when, in the local time of the site.
+//! What energy costs: one version of the tariff, with its price ranges, its other charges, and its customer classes.
 
-use crate::{Price, Timestamp, WattHours};
+use crate::{ClassId, DayRange, Money, Permille, PowerPrice, Price, TimeZone, Timestamp, WattHours};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
-use std::time::Duration;
 use thiserror::Error;
 
 /// The price range that an instant lies in. The numbers are those of the tariff registers on the chain.
@@ -41,145 +40,132 @@ pub enum TariffProblem {
     /// No such zone.
     #[error("{0:?} is no time zone: use an IANA name such as \"Europe/Madrid\" or \"UTC\"")]
     Zone(String),
+    /// Borders of intervals would fall differently every day.
+    #[error("an interval of {0} s does not divide a day: use 1m, 5m, 15m, 30m or 1h")]
+    Interval(u32),
+    /// Two blocks begin at the same energy, or they are not in order.
+    #[error("the block above {0} must begin above the one before it")]
+    BlockOrder(WattHours),
+    /// A block that pays the customer for taking energy.
+    #[error("the block above {0} makes a watt-hour cheaper than nothing")]
+    BlockPrice(WattHours),
 }
 
-/// A range of minutes of the local day, `start` included, `end` not. It may run over midnight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct DayRange {
-    start: u16,
-    end: u16,
+/// Over which time blocks and allowances count before they begin again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Period {
+    /// The local day.
+    Day,
+    /// The local calendar month.
+    #[default]
+    Month,
 }
 
-const DAY_MINUTES: u16 = 24 * 60;
-
-impl DayRange {
-    fn contains(self, minute: u16) -> bool {
-        if self.start < self.end {
-            (self.start..self.end).contains(&minute)
-        } else {
-            minute >= self.start || minute < self.end
-        }
-    }
+/// Above so much energy in a period, every watt-hour costs more (or less) than its range says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Where it begins, in energy taken since the period began.
+    pub above: WattHours,
+    /// Minor units a watt-hour on top of the price of the range, up to the next block. It replaces the surcharge of the
+    /// block before.
+    pub surcharge: i32,
 }
 
-impl FromStr for DayRange {
-    type Err = TariffProblem;
-    fn from_str(text: &str) -> Result<Self, TariffProblem> {
-        let minute = |s: &str| {
-            let (h, m) = s.trim().split_once(':')?;
-            let digits =
-                |s: &str| (s.len() == 2 && s.bytes().all(|b| b.is_ascii_digit())).then(|| s.parse::<u16>().ok());
-            let (h, m) = (digits(h)??, digits(m)??);
-            (m < 60 && (h < 24 || (h == 24 && m == 0))).then_some(h * 60 + m)
-        };
-        let bad = || TariffProblem::Hours(text.chars().take(40).collect());
-        let (start, end) = text.split_once('-').ok_or_else(bad)?;
-        let (start, end) = (minute(start).ok_or_else(bad)?, minute(end).ok_or_else(bad)?);
-        let range = Self { start: start % DAY_MINUTES, end };
-        if start % DAY_MINUTES == end % DAY_MINUTES { Err(TariffProblem::Empty(range)) } else { Ok(range) }
-    }
-}
-
-impl TryFrom<String> for DayRange {
-    type Error = TariffProblem;
-    fn try_from(text: String) -> Result<Self, TariffProblem> {
-        text.parse()
-    }
-}
-
-impl From<DayRange> for String {
-    fn from(range: DayRange) -> Self {
-        range.to_string()
-    }
-}
-
-impl fmt::Display for DayRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}:{:02}-{:02}:{:02}", self.start / 60, self.start % 60, self.end / 60, self.end % 60)
-    }
-}
-
-/// A time zone by its IANA name. The rules are compiled in, so that a bare system knows them too.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct TimeZone {
-    name: String,
-    zone: jiff::tz::TimeZone,
-}
-
-impl TimeZone {
-    /// Coordinated universal time.
-    #[must_use]
-    pub fn utc() -> Self {
-        Self { name: "UTC".into(), zone: jiff::tz::TimeZone::UTC }
-    }
-
-    fn minute_of_day(&self, at: Timestamp) -> u16 {
-        // Outside jiff's range of years there is no local time; the minute in UTC is as good as any.
-        let minutes = match jiff::Timestamp::from_second(at.0.div_euclid(1000)) {
-            Ok(t) => {
-                let local = self.zone.to_datetime(t);
-                i64::from(local.hour()) * 60 + i64::from(local.minute())
-            }
-            Err(_) => at.0.div_euclid(60_000).rem_euclid(i64::from(DAY_MINUTES)),
-        };
-        u16::try_from(minutes).unwrap_or(0)
-    }
-
-    /// Local wall-clock time as `HH:MM`, for people.
-    #[must_use]
-    pub fn hh_mm(&self, at: Timestamp) -> String {
-        let minute = self.minute_of_day(at);
-        format!("{:02}:{:02}", minute / 60, minute % 60)
-    }
-}
-
-impl TryFrom<String> for TimeZone {
-    type Error = TariffProblem;
-    fn try_from(name: String) -> Result<Self, TariffProblem> {
-        match jiff::tz::TimeZone::get(&name) {
-            Ok(zone) => Ok(Self { name, zone }),
-            Err(_) => Err(TariffProblem::Zone(name)),
-        }
-    }
-}
-
-impl From<TimeZone> for String {
-    fn from(zone: TimeZone) -> Self {
-        zone.name
-    }
-}
-
-/// One version of the tariff. A version never changes; another price is another version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tariff {
-    /// Counts from 1, as on the chain.
-    pub version: u32,
+/// What a class of customers pays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rates {
     /// Price of imported energy in the cheaper hours.
     pub off_peak: Price,
     /// Price of imported energy in the dearer hours.
     pub peak: Price,
     /// What a prosumer is paid for exported energy.
     pub feed_in: Price,
+    /// What the network operator gets of every imported watt-hour, on top of the price.
+    pub network: Price,
+    /// Tax on everything that is charged, in millionths.
+    pub tax_ppm: u32,
+    /// Fixed charge of every local day.
+    pub daily: Money,
+    /// Of the highest mean power of an interval in a local month, charged as it rises.
+    pub demand: PowerPrice,
+    /// Energy of every local day that costs nothing.
+    pub lifeline: WattHours,
+    /// In ascending order.
+    pub blocks: Vec<Block>,
+    /// When the blocks begin again.
+    pub block_period: Period,
+}
+
+impl Rates {
+    /// The price of imported energy in a range, before blocks.
+    #[must_use]
+    pub fn price(&self, range: Range) -> Price {
+        match range {
+            Range::OffPeak => self.off_peak,
+            Range::Peak => self.peak,
+        }
+    }
+
+    /// What `energy` costs in `range` when `taken` came before it in this period of blocks; `None` if that is no amount.
+    #[must_use]
+    pub fn energy(&self, range: Range, taken: WattHours, energy: WattHours) -> Option<Money> {
+        let mut due = self.price(range).of(energy)?;
+        let (from, to) = (taken.0, taken.0.checked_add(energy.0)?);
+        for (i, block) in self.blocks.iter().enumerate() {
+            let end = self.blocks.get(i + 1).map_or(i64::MAX, |next| next.above.0);
+            let within = to.min(end).saturating_sub(from.max(block.above.0)).max(0);
+            due = due.checked_add(Money(i64::from(block.surcharge).checked_mul(within)?))?;
+        }
+        Some(due)
+    }
+
+    /// All that is wrong with it.
+    #[must_use]
+    pub fn problems(&self) -> Vec<TariffProblem> {
+        let mut found = Vec::new();
+        let cheapest = i64::from(self.off_peak.0.min(self.peak.0));
+        for (i, block) in self.blocks.iter().enumerate() {
+            if i > 0 && self.blocks[i - 1].above >= block.above {
+                found.push(TariffProblem::BlockOrder(block.above));
+            }
+            if cheapest + i64::from(block.surcharge) < 0 {
+                found.push(TariffProblem::BlockPrice(block.above));
+            }
+        }
+        found
+    }
+}
+
+/// One version of the tariff. A version never changes; another price is another version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tariff {
+    /// Counts from 1.
+    pub version: u32,
+    /// The interval border from which it holds.
+    pub since: Timestamp,
+    /// Length of a billing interval in seconds; it divides a day.
+    pub interval_s: u32,
     /// The dearer hours of every day.
     pub peak_hours: Vec<DayRange>,
     /// Where the site is, as far as clocks go.
     pub zone: TimeZone,
+    /// The share of what the street pays for energy from its own roofs that goes to those roofs, beside the feed-in
+    /// price.
+    #[serde(default = "none")]
+    pub pool_share: Permille,
+    /// What customers of no class pay.
+    pub rates: Rates,
+    /// What customers of a class pay.
+    pub classes: BTreeMap<ClassId, Rates>,
 }
 
-/// A stretch of time within one price range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Span {
-    /// Its range.
-    pub range: Range,
-    /// Start, included.
-    pub from: Timestamp,
-    /// End, not included.
-    pub to: Timestamp,
+fn none() -> Permille {
+    Permille::NONE
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+const DAY_S: u32 = 24 * 60 * 60;
 
 impl Tariff {
     /// All that is wrong with it.
@@ -193,73 +179,57 @@ impl Tariff {
                 }
             }
         }
+        if self.interval_s == 0 || !DAY_S.is_multiple_of(self.interval_s) {
+            found.push(TariffProblem::Interval(self.interval_s));
+        }
+        found.extend(self.rates.problems());
+        found.extend(self.classes.values().flat_map(Rates::problems));
         found
+    }
+
+    /// What a customer of this class pays. A class that this version does not know pays what those without a class do.
+    #[must_use]
+    pub fn rates(&self, class: Option<&ClassId>) -> &Rates {
+        class.and_then(|class| self.classes.get(class)).unwrap_or(&self.rates)
     }
 
     /// The range that holds at an instant.
     #[must_use]
     pub fn range_at(&self, at: Timestamp) -> Range {
-        let minute = self.zone.minute_of_day(at);
+        self.range_of(self.zone.local(at).minute)
+    }
+
+    pub(crate) fn range_of(&self, minute: u16) -> Range {
         if self.peak_hours.iter().any(|r| r.contains(minute)) { Range::Peak } else { Range::OffPeak }
     }
 
-    /// The price of imported energy in a range.
-    #[must_use]
-    pub fn price(&self, range: Range) -> Price {
-        match range {
-            Range::OffPeak => self.off_peak,
-            Range::Peak => self.peak,
-        }
+    pub(crate) fn interval_ms(&self) -> i64 {
+        i64::from(self.interval_s.max(1)) * 1000
     }
 
-    /// Cuts `from..to` at every border between ranges. Never empty; the spans cover the time without gap or overlap.
-    ///
-    /// Walks minute by minute instead of computing borders, because that stays right on the days when clocks change:
-    /// every zone offset in use is a whole number of minutes. A week costs about 10,000 steps, well under 10 ms.
+    /// The start of the interval in which an instant lies.
     #[must_use]
-    pub fn split(&self, from: Timestamp, to: Timestamp) -> Vec<Span> {
-        if to <= from {
-            return vec![Span { range: self.range_at(to), from: to, to }];
-        }
-        let mut spans = Vec::with_capacity(1);
-        let mut open = Span { range: self.range_at(from), from, to: from };
-        let mut at = from.floor_to(MINUTE) + MINUTE;
-        while at < to {
-            let range = self.range_at(at);
-            if range != open.range {
-                spans.push(Span { to: at, ..open });
-                open = Span { range, from: at, to: at };
-            }
-            at = at + MINUTE;
-        }
-        spans.push(Span { to, ..open });
-        spans
+    pub fn interval_of(&self, at: Timestamp) -> Timestamp {
+        Timestamp(at.0.div_euclid(self.interval_ms()).saturating_mul(self.interval_ms()))
     }
-}
 
-/// Shares energy among spans by their length. The shares add up to `energy` exactly: each is the difference of two
-/// running totals, each rounded down to a watt-hour.
-#[must_use]
-pub fn apportion(energy: WattHours, spans: &[Span]) -> Vec<WattHours> {
-    let length = |s: &Span| i128::from(s.to.0.saturating_sub(s.from.0).max(0));
-    let whole: i128 = spans.iter().map(length).sum();
-    if whole == 0 {
-        // No time passed: all of it belongs to the last span.
-        let last = spans.len().saturating_sub(1);
-        return (0..spans.len()).map(|i| if i == last { energy } else { WattHours::ZERO }).collect();
+    /// The same but for `version` and `since`: nothing would change for anybody.
+    #[must_use]
+    pub fn same_terms(&self, other: &Self) -> bool {
+        Self { version: other.version, since: other.since, ..self.clone() } == *other
     }
-    let (mut passed, mut given) = (0_i128, WattHours::ZERO);
-    spans
-        .iter()
-        .map(|span| {
-            passed += length(span);
-            let due = (i128::from(energy.0) * passed).div_euclid(whole);
-            let due = WattHours(i64::try_from(due).unwrap_or(energy.0));
-            let share = due - given;
-            given = due;
-            share
-        })
-        .collect()
+
+    /// The first border of intervals at or after `at` that is one in `other` as well.
+    #[must_use]
+    pub fn common_border(&self, other: &Self, at: Timestamp) -> Timestamp {
+        let (ours, theirs) = (self.interval_ms(), other.interval_ms());
+        let mut border = self.interval_of(Timestamp(at.0.saturating_add(ours - 1)));
+        // Both divide a day, so there is one within a day.
+        while border.0.rem_euclid(theirs) != 0 && border.0 < at.0.saturating_add(i64::from(DAY_S) * 1000) {
+            border = Timestamp(border.0 + ours);
+        }
+        border
+    }
 }
 
 #[cfg(test)]

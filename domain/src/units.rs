@@ -30,13 +30,28 @@ impl WattHours {
 }
 
 /// A share of a rated value, in whole thousandths from 0 to 1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
 pub struct Permille(u16);
+
+impl From<Permille> for u16 {
+    fn from(share: Permille) -> Self {
+        share.0
+    }
+}
+
+impl TryFrom<u16> for Permille {
+    type Error = String;
+    fn try_from(thousandths: u16) -> Result<Self, String> {
+        Self::new(thousandths).ok_or_else(|| format!("{thousandths} thousandths are more than all"))
+    }
+}
 
 impl Permille {
     /// All of it.
     pub const FULL: Self = Self(1000);
+    /// Nothing of it.
+    pub const NONE: Self = Self(0);
 
     /// The share, unless it is more than all.
     #[must_use]

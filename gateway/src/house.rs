@@ -17,7 +17,7 @@ use contracts::{Address, U256};
 use domain::{BusId, Clock, Fact, MeterId, Money, Tariff};
 use drivers::{Bus, Switch};
 use futures_util::future::join_all;
-use ledger::{Enrolment, Ledger};
+use ledger::{Enrolled, Enrolment, Ledger};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,7 +130,7 @@ impl House {
         let (buses, mut meters, switches) = devices(&config, &clock)?;
         let enforcer = (!switches.is_empty())
             .then(|| Enforcer::new(switches, config.lease, clock.clone(), scribe.clone(), board.clone()).start());
-        let pricer = pricer_plan(&config, &clock, tariff);
+        let pricer = pricer_plan(&config, &clock);
         Pricer::new(pricer, clock.clone(), scribe.clone(), board.clone(), enforcer).start();
         let settler = Settler::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
         let pollers = meters
@@ -221,18 +221,15 @@ pub fn runs(config: &Config) -> bool {
 /// Makes sure that the ledger knows everybody, and settles which tariff is in force.
 fn enrol(config: &Config, ledger: &Ledger, clock: &Clock) -> Result<Tariff, Failure> {
     ledger.enrol(&Enrolment {
-        accounts: config.accounts.iter().map(|a| a.id.clone()).collect(),
+        accounts: config.accounts.iter().map(|a| Enrolled { id: a.id.clone(), debt_share: a.debt_share }).collect(),
         meters: config.meters.iter().map(|m| (m.id.clone(), m.account.clone())).collect(),
     })?;
-    let tariff = ledger.tariff(clock.now(), &config.tariff)?;
-    if tariff != config.tariff {
-        return Err(Failure::new(
-            Code::Config,
-            "[tariff] differs from the one that this ledger began with. Customers are billed by the tariff on the \
-             chain, and this version cannot change it while it runs: put the old prices, hours and time zone back, or \
-             begin with a new state folder",
-        ));
+    let tariff = ledger.adopt_tariff(clock.now(), &config.tariff, None, "the configuration")?;
+    if tariff.since > clock.now() {
+        tracing::info!(version = tariff.version, since = %tariff.since, "[tariff] changed; the new prices hold from then on");
     }
+    let classes: Vec<_> = config.accounts.iter().map(|a| (a.id.clone(), a.class.clone())).collect();
+    ledger.adopt_classes(clock.now(), &classes, "the configuration")?;
     Ok(tariff)
 }
 
@@ -273,7 +270,7 @@ fn settler_plan(config: &Config, clock: &Clock, tariff: &Tariff) -> Result<(Sett
         signer,
         provider: config.chain.provider,
         wei_per_unit: wei_per_unit(config),
-        prices: Prices { off_peak: tariff.off_peak, peak: tariff.peak, feed_in: tariff.feed_in },
+        prices: Prices { off_peak: tariff.rates.off_peak, peak: tariff.rates.peak, feed_in: tariff.rates.feed_in },
         low_at,
         confirmations: config.chain.confirmations,
         every: config.chain.settle_every,
@@ -322,19 +319,17 @@ fn devices(config: &Config, clock: &Clock) -> Result<(Buses, Meters, Vec<SwitchP
     Ok((buses, meters, switches))
 }
 
-fn pricer_plan(config: &Config, clock: &Clock, tariff: Tariff) -> PricerPlan {
+fn pricer_plan(config: &Config, clock: &Clock) -> PricerPlan {
     let meters_of = |account: &domain::AccountId| -> Vec<MeterId> {
         config.meters.iter().filter(|m| m.account.as_ref() == Some(account)).map(|m| m.id.clone()).collect()
     };
     PricerPlan {
-        tariff,
         accounts: config
             .accounts
             .iter()
             .map(|a| AccountPlan { id: a.id.clone(), meters: meters_of(&a.id), rule: a.rule })
             .collect(),
         guards: config.guards(),
-        interval: config.interval,
         lease: config.lease,
         stale_after: config.stale_after,
         pause: clock.real(Duration::from_secs(6)).clamp(Duration::from_millis(100), Duration::from_secs(1)),

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use actors::Scribe;
-use domain::{Currency, Fact, Position, Seq, Timestamp};
+use domain::{Currency, Fact, Money, Position, Seq, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -50,7 +50,31 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::AccountOpened { account, number } => {
             info(format!("{account} was opened on the chain as account {number}"))
         }
-        Fact::ToppedUp { account, amount, .. } => info(format!("{account} topped up {}", currency.show(*amount))),
+        Fact::ToppedUp { account, amount, debt: Money::ZERO, .. } => {
+            info(format!("{account} topped up {}", currency.show(*amount)))
+        }
+        Fact::ToppedUp { account, amount, debt, .. } => info(format!(
+            "{account} topped up {}, of which {} paid back debt",
+            currency.show(*amount),
+            currency.show(*debt)
+        )),
+        Fact::Refunded { account, amount, who, .. } => {
+            info(format!("{who} paid {} back to {account}", currency.show(*amount)))
+        }
+        Fact::Adjusted { account, amount, why, who, .. } => {
+            info(format!("{who} gave {account} {}: {why}", currency.show(*amount)))
+        }
+        Fact::Lent { account, amount, why, who, .. } => {
+            info(format!("{account} owes {} more: {why} ({who})", currency.show(*amount)))
+        }
+        Fact::PoolShared { amount, .. } => info(format!("the pool shared {} among its roofs", currency.show(*amount))),
+        Fact::TariffChanged { version, since, who } => {
+            (Level::Warn, format!("{who} changed the tariff: version {version} holds from {since}"))
+        }
+        Fact::ClassChanged { account, class, since, who } => {
+            let class = class.as_ref().map_or_else(|| "no class".to_owned(), |c| format!("class {c}"));
+            info(format!("{who} put {account} into {class} from {since}"))
+        }
         Fact::CreditChanged { account, credit, balance } => {
             let level = if *credit == domain::Credit::Good { Level::Info } else { Level::Warn };
             (level, format!("{account}: credit is {credit}, balance {}", currency.show(*balance)))

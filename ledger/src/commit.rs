@@ -1,14 +1,16 @@
 //! The one writer: a group of writes, one transaction, one sync.
 
-use crate::outbox::{Batch, BatchItem, load_batch};
+use crate::money::{book_fact, debt_part};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
-use crate::{Enrolment, Ledger, LedgerError};
-use domain::{Fact, MeterBook, Piece, Reading, Seq, Tariff, TariffRegisters, Timestamp, WattHours};
+use crate::{Enrolment, Ledger, LedgerError, batch, lines};
+use domain::{AccountId, Fact, MeterBook, Money, Reading, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The cursor of the Pricer.
 pub(crate) const PRICER: &str = "pricer";
+/// The border up to which the pool is shared out; its position is a time.
+pub(crate) const POOL: &str = "pool";
 /// The cursor of the reader of chain deposits; its position is a block number.
 pub(crate) const DEPOSITS: &str = "deposits";
 
@@ -43,7 +45,11 @@ impl Ledger {
         let mut db = self.writer();
         let tx = db.transaction()?;
         for account in &who.accounts {
-            tx.execute("INSERT INTO accounts (name) VALUES (?) ON CONFLICT DO NOTHING", [account.as_str()])?;
+            tx.execute(
+                "INSERT INTO accounts (name, debt_share) VALUES (?, ?)
+                 ON CONFLICT (name) DO UPDATE SET debt_share = excluded.debt_share",
+                params![account.id.as_str(), account.debt_share.get()],
+            )?;
         }
         for (meter, account) in &who.meters {
             let number: Option<u32> = match account {
@@ -66,19 +72,6 @@ impl Ledger {
         }
         Ok(tx.commit()?)
     }
-
-    /// The tariff in force: records `wanted` as the first version, or answers the recorded one if they differ.
-    pub fn tariff(&self, now: Timestamp, wanted: &Tariff) -> Result<Tariff, LedgerError> {
-        let db = self.writer();
-        let latest: Option<String> =
-            db.query_row("SELECT body FROM tariffs ORDER BY version DESC LIMIT 1", [], |r| r.get(0)).optional()?;
-        if let Some(body) = latest {
-            return serde_json::from_str(&body).map_err(|e| LedgerError::unreadable("the tariff", e));
-        }
-        let body = serde_json::to_string(wanted).map_err(|e| LedgerError::unreadable("the tariff", e))?;
-        db.execute("INSERT INTO tariffs VALUES (?, ?, ?)", params![wanted.version, now.0, body])?;
-        Ok(wanted.clone())
-    }
 }
 
 /// A broken constraint is the fault of one write, not of the database.
@@ -99,29 +92,27 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
         Write::Deposits { upto_block, deposits } => {
             let mut last = current(db)?;
             for d in deposits {
-                let fact = Fact::ToppedUp {
-                    account: d.account.clone(),
-                    amount: d.amount,
-                    transaction: d.transaction.clone(),
-                    ordinal: d.ordinal,
-                };
                 let fresh = db.execute(
                     "INSERT INTO deposits SELECT ?1, ?2, number, ?3 FROM accounts WHERE name = ?4 ON CONFLICT DO NOTHING",
                     params![d.transaction, d.ordinal, d.amount.0, d.account.as_str()],
                 )?;
                 if fresh == 1 {
-                    last = record_fact(db, now, &fact)?;
+                    let source = Source::Chain { transaction: d.transaction.clone(), ordinal: d.ordinal };
+                    last = top_up(db, now, &d.account, d.amount, source)?;
                 }
             }
             set_cursor(db, DEPOSITS, i64::try_from(*upto_block).unwrap_or(i64::MAX))?;
             Ok(Outcome::Recorded(last))
         }
+        Write::TopUp { account, amount, source } => {
+            top_up(db, now, account, *amount, source.clone()).map(Outcome::Recorded)
+        }
         Write::Queue(purpose) => {
             let purpose = serde_json::to_string(purpose).map_err(|e| LedgerError::unreadable("a purpose", e))?;
             queue(db, now, &purpose).map(Outcome::Queued)
         }
-        Write::MakeBatch { sequence, most, tariff_version } => {
-            make_batch(db, now, *sequence, *most, *tariff_version).map(Outcome::Batch)
+        Write::MakeBatch { sequence, most, tariff_version, prices } => {
+            batch::make(db, now, *sequence, *most, *tariff_version, prices).map(Outcome::Batch)
         }
         Write::Attempt(a) => {
             let nonce = i64::try_from(a.nonce).map_err(|e| LedgerError::unreadable("a nonce", e))?;
@@ -132,7 +123,7 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
             Ok(Outcome::Recorded(current(db)?))
         }
         Write::Conclude { intent, mined, problem, facts } => {
-            conclude(db, now, *intent, mined.as_ref(), problem.as_deref(), facts).map(Outcome::Recorded)
+            batch::conclude(db, now, *intent, mined.as_ref(), problem.as_deref(), facts).map(Outcome::Recorded)
         }
         Write::Meta(key, value) => {
             db.execute(
@@ -144,7 +135,7 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
     }
 }
 
-fn current(db: &Connection) -> Result<Seq, LedgerError> {
+pub(crate) fn current(db: &Connection) -> Result<Seq, LedgerError> {
     Ok(Seq(db.query_row("SELECT last FROM sequence", [], |r| r.get(0))?))
 }
 
@@ -182,7 +173,7 @@ fn record_readings(db: &Connection, readings: &[Reading]) -> Result<Seq, LedgerE
     Ok(Seq(seq))
 }
 
-fn record_fact(db: &Connection, now: Timestamp, fact: &Fact) -> Result<Seq, LedgerError> {
+pub(crate) fn record_fact(db: &Connection, now: Timestamp, fact: &Fact) -> Result<Seq, LedgerError> {
     let seq = take(db, 1)? + 1;
     let fact = &match fact {
         Fact::MeterReleased { meter, by, .. } => {
@@ -192,11 +183,27 @@ fn record_fact(db: &Connection, now: Timestamp, fact: &Fact) -> Result<Seq, Ledg
     };
     let body = serde_json::to_string(fact).map_err(|e| LedgerError::unreadable("a fact", e))?;
     db.prepare_cached("INSERT INTO facts VALUES (?, ?, ?)")?.execute(params![seq, now.0, body])?;
+    book_fact(db, Seq(seq), fact)?;
     project(db, now, fact)?;
     Ok(Seq(seq))
 }
 
-fn set_cursor(db: &Connection, reader: &str, position: i64) -> Result<(), LedgerError> {
+/// Money that came in; the part that pays back debt is settled here, so that two at once cannot pay it back twice.
+fn top_up(
+    db: &Connection,
+    now: Timestamp,
+    account: &AccountId,
+    amount: Money,
+    source: Source,
+) -> Result<Seq, LedgerError> {
+    if amount <= Money::ZERO {
+        return Err(LedgerError::Refused(format!("{amount} is no amount to pay in")));
+    }
+    let debt = debt_part(db, account, amount)?;
+    record_fact(db, now, &Fact::ToppedUp { account: account.clone(), amount, debt, source })
+}
+
+pub(crate) fn set_cursor(db: &Connection, reader: &str, position: i64) -> Result<(), LedgerError> {
     db.prepare_cached(
         "INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET position = max(position, excluded.position)",
     )?
@@ -220,8 +227,20 @@ fn book(db: &Connection, now: Timestamp, priced: &Priced) -> Result<Seq, LedgerE
     for b in priced.started.iter().chain(&priced.books) {
         store_book(db, b)?;
     }
-    for (meter, piece) in &priced.pieces {
-        bill_piece(db, meter.as_str(), piece, priced.interval_ms)?;
+    for (account, line) in &priced.lines {
+        lines::bill(db, account, line)?;
+    }
+    for (account, usage) in &priced.usages {
+        let usage = serde_json::to_string(usage).map_err(|e| LedgerError::unreadable("a usage", e))?;
+        db.prepare_cached("UPDATE accounts SET usage = ? WHERE name = ?")?
+            .execute([usage.as_str(), account.as_str()])?;
+    }
+    for (interval, account, part) in &priced.pool {
+        db.prepare_cached(
+            "INSERT INTO pool SELECT ?, number, ?, ?, ? FROM accounts WHERE name = ?
+             ON CONFLICT DO UPDATE SET sales = excluded.sales, import = excluded.import, export = excluded.export",
+        )?
+        .execute(params![interval.0, part.sales.0, part.import.0, part.export.0, account.as_str()])?;
     }
     set_cursor(db, PRICER, priced.upto.0)?;
     let mut last = current(db)?;
@@ -254,141 +273,7 @@ fn store_book(db: &Connection, book: &MeterBook) -> Result<(), LedgerError> {
     Ok(())
 }
 
-fn bill_piece(db: &Connection, meter: &str, piece: &Piece, interval_ms: i64) -> Result<(), LedgerError> {
-    let account: Option<(i64, u32)> = db
-        .prepare_cached("SELECT id, account FROM meters WHERE name = ? AND account IS NOT NULL")?
-        .query_row([meter], |r| Ok((r.get(0)?, r.get(1)?)))
-        .optional()?;
-    let Some((meter, account)) = account else { return Ok(()) };
-    let bucket = piece.from.0.div_euclid(interval_ms.max(1)) * interval_ms.max(1);
-    db.prepare_cached(
-        "INSERT INTO intervals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-         ON CONFLICT DO UPDATE SET to_at = max(to_at, excluded.to_at), import = import + excluded.import,
-         export = export + excluded.export, debit = debit + excluded.debit, credit = credit + excluded.credit",
-    )?
-    .execute(params![
-        meter,
-        bucket,
-        range_code(piece),
-        piece.tariff_version,
-        piece.from.0,
-        piece.to.0,
-        piece.import_from.0,
-        piece.export_from.0,
-        piece.import.0,
-        piece.export.0,
-        piece.debit.0,
-        piece.credit.0
-    ])?;
-    let mut moved = TariffRegisters::default();
-    moved.add(piece);
-    let net =
-        piece.credit.checked_sub(piece.debit).ok_or_else(|| LedgerError::Refused("amount out of range".into()))?;
-    db.prepare_cached(
-        "UPDATE accounts SET off_peak = off_peak + ?1, peak = peak + ?2, feed_in = feed_in + ?3,
-         balance = balance + ?4, debited = debited + ?5, paid_for_feed_in = paid_for_feed_in + ?6 WHERE number = ?7",
-    )?
-    .execute(params![
-        moved.off_peak.0,
-        moved.peak.0,
-        moved.feed_in.0,
-        net.0,
-        piece.debit.0,
-        piece.credit.0,
-        account
-    ])?;
-    Ok(())
-}
-
-pub(crate) fn range_code(piece: &Piece) -> u8 {
-    match piece.range {
-        domain::Range::OffPeak => 0,
-        domain::Range::Peak => 1,
-    }
-}
-
-fn queue(db: &Connection, now: Timestamp, purpose: &str) -> Result<i64, LedgerError> {
+pub(crate) fn queue(db: &Connection, now: Timestamp, purpose: &str) -> Result<i64, LedgerError> {
     db.execute("INSERT INTO intents (made_at, purpose, state) VALUES (?, ?, 'open')", params![now.0, purpose])?;
     Ok(db.last_insert_rowid())
-}
-
-fn make_batch(
-    db: &Connection,
-    now: Timestamp,
-    number: u64,
-    most: u32,
-    tariff: u32,
-) -> Result<Option<Batch>, LedgerError> {
-    let unfinished: i64 = db.query_row("SELECT count(*) FROM batches WHERE state = 'open'", [], |r| r.get(0))?;
-    if unfinished > 0 {
-        return Ok(None);
-    }
-    let mut rows = db.prepare_cached(
-        "SELECT number, off_peak, peak, feed_in FROM accounts WHERE opened = 1 AND
-         (off_peak > settled_off_peak OR peak > settled_peak OR feed_in > settled_feed_in) ORDER BY number LIMIT ?",
-    )?;
-    let items: Vec<BatchItem> = rows
-        .query_map([most], |r| {
-            let registers = TariffRegisters {
-                off_peak: WattHours(r.get(1)?),
-                peak: WattHours(r.get(2)?),
-                feed_in: WattHours(r.get(3)?),
-            };
-            Ok(BatchItem { number: r.get(0)?, registers })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    if items.is_empty() {
-        return Ok(None);
-    }
-    let sequence = i64::try_from(number).map_err(|e| LedgerError::unreadable("batch number", e))?;
-    let settled: i64 =
-        db.query_row("SELECT count(*) FROM batches WHERE sequence = ? AND state = 'done'", [sequence], |r| r.get(0))?;
-    if settled > 0 {
-        return Err(LedgerError::Refused(format!(
-            "batch {number} is settled here, but the contract takes it next: it is not the contract of this ledger"
-        )));
-    }
-    let purpose = serde_json::to_string(&crate::Purpose::Settle { sequence: number })
-        .map_err(|e| LedgerError::unreadable("a purpose", e))?;
-    let intent = queue(db, now, &purpose)?;
-    // How many readings this batch brings to the chain: those priced since the last one.
-    let priced = cursor(db, PRICER)?;
-    let readings: i64 = db.query_row(
-        "SELECT count(*) FROM readings r JOIN meters m ON m.id = r.meter
-         WHERE r.seq > ?1 AND r.seq <= ?2 AND m.account IS NOT NULL",
-        params![cursor(db, "batched")?, priced],
-        |r| r.get(0),
-    )?;
-    set_cursor(db, "batched", priced)?;
-    let text = serde_json::to_string(&items).map_err(|e| LedgerError::unreadable("a batch", e))?;
-    db.execute(
-        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, 'open')",
-        params![intent, sequence, tariff, text, readings],
-    )?;
-    load_batch(db, number)
-}
-
-fn conclude(
-    db: &Connection,
-    now: Timestamp,
-    intent: i64,
-    mined: Option<&(String, u64)>,
-    problem: Option<&str>,
-    facts: &[Fact],
-) -> Result<Seq, LedgerError> {
-    let state = if problem.is_none() { "done" } else { "refused" };
-    let block = mined.map(|(_, b)| i64::try_from(*b).unwrap_or(i64::MAX));
-    let changed = db.execute(
-        "UPDATE intents SET state = ?, transaction_hash = ?, block = ?, problem = ? WHERE id = ? AND state = 'open'",
-        params![state, mined.map(|(h, _)| h), block, problem, intent],
-    )?;
-    if changed != 1 {
-        return Err(LedgerError::Refused(format!("intent {intent} is concluded already")));
-    }
-    db.execute("UPDATE batches SET state = ? WHERE intent = ?", params![state, intent])?;
-    let mut last = current(db)?;
-    for fact in facts {
-        last = record_fact(db, now, fact)?;
-    }
-    Ok(last)
 }

@@ -7,20 +7,25 @@
 //!
 //! No async here: callers put it on a blocking thread.
 
+mod batch;
 mod commit;
 mod error;
+mod lines;
+mod money;
 mod outbox;
 mod project;
 mod read;
 mod schema;
+mod tariffs;
 mod verify;
 mod write;
 
 pub use error::LedgerError;
+pub use lines::BilledLine;
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose};
-pub use read::{AccountRow, Interval, MeterRow, SwitchRow, Totals};
+pub use read::{AccountRow, MeterRow, SwitchRow, Totals};
 pub use verify::{Finding, Report};
-pub use write::{Enrolment, Outcome, Priced, Write};
+pub use write::{Enrolled, Enrolment, Outcome, Priced, Write};
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};

@@ -67,6 +67,10 @@ pub struct BatchItem {
     pub number: u32,
     /// Its registers at the moment of the snapshot.
     pub registers: TariffRegisters,
+    /// What the customer owes beyond the contract's price of what the registers moved; negative is money to the customer.
+    pub charge: Money,
+    /// The part of the balance that deposits do not explain, at that moment.
+    pub net: Money,
 }
 
 /// Money that a customer sent to the contract.

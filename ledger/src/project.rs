@@ -1,6 +1,7 @@
 //! How a fact changes the tables of present state. Runs inside the transaction that records the fact.
 
 use crate::LedgerError;
+use crate::commit::{POOL, set_cursor};
 use crate::outbox::load_batch;
 use domain::{Fact, Position, Reason, Timestamp};
 use rusqlite::{Connection, params};
@@ -9,12 +10,6 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
     match fact {
         Fact::AccountOpened { account, .. } => {
             db.execute("UPDATE accounts SET opened = 1 WHERE name = ?", [account.as_str()])?;
-        }
-        Fact::ToppedUp { account, amount, .. } => {
-            db.execute(
-                "UPDATE accounts SET balance = balance + ?1, topped_up = topped_up + ?1 WHERE name = ?2",
-                params![amount.0, account.as_str()],
-            )?;
         }
         Fact::CreditChanged { account, credit, .. } => {
             let credit = serde_json::to_string(credit).map_err(|e| LedgerError::unreadable("a credit state", e))?;
@@ -41,17 +36,29 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
                 params![switch.as_str(), now.0, problem],
             )?;
         }
+        Fact::PoolShared { until, .. } => {
+            db.execute("DELETE FROM pool WHERE interval < ?", [until.0])?;
+            set_cursor(db, POOL, until.0)?;
+        }
         Fact::MeterReleased { meter, upto, .. } => release(db, meter.as_str(), upto.0)?,
         Fact::Settled { batch, .. } => {
             let settled = load_batch(db, *batch)?;
             for item in settled.iter().flat_map(|b| &b.items) {
                 let r = item.registers;
                 db.prepare_cached(
-                    "UPDATE accounts SET settled_off_peak = ?, settled_peak = ?, settled_feed_in = ? WHERE number = ?",
+                    "UPDATE accounts SET settled_off_peak = ?, settled_peak = ?, settled_feed_in = ?, settled_net = ?
+                     WHERE number = ?",
                 )?
-                .execute(params![r.off_peak.0, r.peak.0, r.feed_in.0, item.number])?;
+                .execute(params![r.off_peak.0, r.peak.0, r.feed_in.0, item.net.0, item.number])?;
             }
         }
+        // Their money is booked with the record, and what they change has tables that are written with it.
+        Fact::ToppedUp { .. }
+        | Fact::Refunded { .. }
+        | Fact::Adjusted { .. }
+        | Fact::Lent { .. }
+        | Fact::TariffChanged { .. }
+        | Fact::ClassChanged { .. } => {}
         Fact::Started { .. }
         | Fact::DeviceDegraded { .. }
         | Fact::DeviceRecovered { .. }

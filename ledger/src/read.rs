@@ -1,10 +1,11 @@
 //! What readers ask: records after a cursor, and the tables of present state.
 
 use crate::commit::{DEPOSITS, PRICER, cursor};
+use crate::money::{BOOK_COLUMNS, books};
 use crate::{Ledger, LedgerError};
 use domain::{
-    AccountId, Amps, Credit, Fact, Hertz, MeterBook, MeterId, Money, Position, Range, Reading, Reason, Seq, SwitchId,
-    TariffRegisters, Timestamp, Uptime, Volts, WattHours, Watts,
+    AccountId, Amps, Book, Books, Credit, Fact, Hertz, MeterBook, MeterId, Money, Position, Reading, Reason, Seq,
+    SwitchId, TariffRegisters, Timestamp, Uptime, Usage, Volts, WattHours, Watts,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -31,8 +32,17 @@ pub struct AccountRow {
     pub paid_for_feed_in: Money,
     /// All that was paid in so far.
     pub topped_up: Money,
+    /// What is owed and paid back by and by.
+    pub debt: Money,
+    /// All books.
+    #[serde(skip)]
+    pub books: Books,
+    /// The part of the balance that deposits do not explain and that the chain knows.
+    pub settled_net: Money,
     /// The credit state last recorded.
     pub credit: Credit,
+    /// What was used of whatever the tariff counts over a day, a month or an interval.
+    pub usage: Usage,
 }
 
 /// A meter as it stands.
@@ -67,31 +77,6 @@ pub struct SwitchRow {
     pub problem: Option<String>,
 }
 
-/// One line of a bill.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Interval {
-    /// The meter.
-    pub meter: MeterId,
-    /// Price range.
-    pub range: Range,
-    /// Tariff version.
-    pub tariff: u32,
-    /// Start.
-    pub from: Timestamp,
-    /// End.
-    pub to: Timestamp,
-    /// Import register at the start.
-    pub import_from: WattHours,
-    /// Energy from the grid.
-    pub import: WattHours,
-    /// Energy to the grid.
-    pub export: WattHours,
-    /// Debit.
-    pub debit: Money,
-    /// Credit.
-    pub credit: Money,
-}
-
 /// Sums over everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
@@ -122,7 +107,11 @@ pub struct Totals {
     pub paid_for_feed_in: Money,
     /// Paid in by customers.
     pub topped_up: Money,
-    /// Sum of balances.
+    /// Paid back to customers.
+    pub refunded: Money,
+    /// Given to customers without payment, less what they owe for it.
+    pub given: Money,
+    /// Sum of balances: what was paid in, paid for feed-in and given, less what was charged and refunded.
     pub balances: Money,
 }
 
@@ -205,31 +194,6 @@ impl Ledger {
         found.map(|r| Ok(r?)).collect()
     }
 
-    /// The newest `limit` lines of an account's bill, newest first.
-    pub fn intervals(&self, account: &AccountId, limit: u32) -> Result<Vec<Interval>, LedgerError> {
-        let db = self.reader();
-        let mut rows = db.prepare_cached(
-            "SELECT m.name, i.range, i.tariff, i.from_at, i.to_at, i.import_from, i.import, i.export, i.debit, i.credit
-             FROM intervals i JOIN meters m ON m.id = i.meter JOIN accounts a ON a.number = m.account
-             WHERE a.name = ? ORDER BY i.bucket DESC, i.range DESC LIMIT ?",
-        )?;
-        let found = rows.query_map(params![account.as_str(), limit], |r| {
-            Ok(Interval {
-                meter: named(r, 0)?,
-                range: if r.get::<_, u8>(1)? == 0 { Range::OffPeak } else { Range::Peak },
-                tariff: r.get(2)?,
-                from: Timestamp(r.get(3)?),
-                to: Timestamp(r.get(4)?),
-                import_from: WattHours(r.get(5)?),
-                import: WattHours(r.get(6)?),
-                export: WattHours(r.get(7)?),
-                debit: Money(r.get(8)?),
-                credit: Money(r.get(9)?),
-            })
-        })?;
-        found.map(|r| Ok(r?)).collect()
-    }
-
     /// Sums over everything, read in one consistent snapshot.
     pub fn totals(&self) -> Result<Totals, LedgerError> {
         totals(&*self.reader().transaction()?)
@@ -237,10 +201,10 @@ impl Ledger {
 }
 
 pub(crate) fn accounts(db: &Connection) -> Result<Vec<AccountRow>, LedgerError> {
-    let mut rows = db.prepare_cached(
+    let mut rows = db.prepare_cached(&format!(
         "SELECT number, name, opened, off_peak, peak, feed_in, settled_off_peak, settled_peak, settled_feed_in,
-             balance, debited, paid_for_feed_in, topped_up, credit FROM accounts ORDER BY number",
-    )?;
+             credit, usage, settled_net, {BOOK_COLUMNS} FROM accounts ORDER BY number",
+    ))?;
     let registers = |r: &Row<'_>, i: usize| {
         Ok::<_, rusqlite::Error>(TariffRegisters {
             off_peak: WattHours(r.get(i)?),
@@ -249,17 +213,22 @@ pub(crate) fn accounts(db: &Connection) -> Result<Vec<AccountRow>, LedgerError> 
         })
     };
     let found = rows.query_map([], |r| {
+        let books = books(r, 12)?;
         Ok(AccountRow {
             number: r.get(0)?,
             name: named(r, 1)?,
             opened: r.get(2)?,
             registers: registers(r, 3)?,
             settled: registers(r, 6)?,
-            balance: Money(r.get(9)?),
-            debited: Money(r.get(10)?),
-            paid_for_feed_in: Money(r.get(11)?),
-            topped_up: Money(r.get(12)?),
-            credit: json(r, 13)?.unwrap_or(Credit::Good),
+            balance: books.get(Book::Balance),
+            debited: books.debited(),
+            paid_for_feed_in: Money(-(books.get(Book::FeedIn).0 + books.get(Book::Pool).0)),
+            topped_up: books.paid_in(),
+            debt: Money(-books.get(Book::Debt).0),
+            books,
+            credit: json(r, 9)?.unwrap_or(Credit::Good),
+            usage: json(r, 10)?.unwrap_or_default(),
+            settled_net: Money(r.get(11)?),
         })
     })?;
     found.map(|r| Ok(r?)).collect()
@@ -313,9 +282,11 @@ pub(crate) fn totals(db: &Connection) -> Result<Totals, LedgerError> {
         unbilled: WattHours(one("SELECT sum(unbilled) FROM meters WHERE account IS NOT NULL")?),
         billed: WattHours(one("SELECT sum(off_peak + peak + feed_in) FROM accounts")?),
         settled: WattHours(one("SELECT sum(settled_off_peak + settled_peak + settled_feed_in) FROM accounts")?),
-        debited: Money(one("SELECT sum(debited) FROM accounts")?),
-        paid_for_feed_in: Money(one("SELECT sum(paid_for_feed_in) FROM accounts")?),
-        topped_up: Money(one("SELECT sum(topped_up) FROM accounts")?),
+        debited: Money(one("SELECT sum(energy + network + demand + daily + tax) FROM accounts")?),
+        paid_for_feed_in: Money(-one("SELECT sum(fed_in + pool) FROM accounts")?),
+        topped_up: Money(-one("SELECT sum(deposits + cash) FROM accounts")?),
+        refunded: Money(one("SELECT sum(refunds) FROM accounts")?),
+        given: Money(-one("SELECT sum(adjustments + lent + debt) FROM accounts")?),
         balances: Money(one("SELECT sum(balance) FROM accounts")?),
     })
 }
@@ -350,13 +321,13 @@ pub(crate) fn reading(r: &Row<'_>) -> rusqlite::Result<(Seq, Reading)> {
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct BadText(String);
+pub(crate) struct BadText(pub(crate) String);
 
-fn convert(column: usize, e: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(crate) fn convert(column: usize, e: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e))
 }
 
-fn named<T: std::str::FromStr<Err = domain::BadId>>(r: &Row<'_>, i: usize) -> rusqlite::Result<T> {
+pub(crate) fn named<T: std::str::FromStr<Err = domain::BadId>>(r: &Row<'_>, i: usize) -> rusqlite::Result<T> {
     r.get_ref(i)?.as_str().map_err(|e| convert(i, e))?.parse().map_err(|e| convert(i, e))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// "MGGW" as SQLite's application id, so that a foreign database is recognised.
 const APPLICATION_ID: i32 = 0x4D47_4757;
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 /// Files up to this size are checked page by page at every start; beyond it that would delay the start for long.
 const QUICK_CHECK_BYTES: u64 = 64 << 20;
 
@@ -21,14 +21,28 @@ CREATE TABLE facts (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT 
 CREATE TABLE sequence (last INTEGER NOT NULL);
 INSERT INTO sequence VALUES (0);
 
+-- balance to lent are the books of the account, as domain::Book has them: every entry takes from one what it gives to
+-- others, so each row adds up to nothing, and the database itself refuses whatever would not. STRICT, because a sum that
+-- overflowed would otherwise quietly become a fraction.
+-- settled_net: the part of the balance that deposits do not explain and that the chain knows.
 CREATE TABLE accounts (
   number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, opened INTEGER NOT NULL DEFAULT 0,
   off_peak INTEGER NOT NULL DEFAULT 0, peak INTEGER NOT NULL DEFAULT 0, feed_in INTEGER NOT NULL DEFAULT 0,
   settled_off_peak INTEGER NOT NULL DEFAULT 0, settled_peak INTEGER NOT NULL DEFAULT 0,
-  settled_feed_in INTEGER NOT NULL DEFAULT 0,
-  balance INTEGER NOT NULL DEFAULT 0 CHECK (typeof(balance) = 'integer'), debited INTEGER NOT NULL DEFAULT 0, paid_for_feed_in INTEGER NOT NULL DEFAULT 0,
-  topped_up INTEGER NOT NULL DEFAULT 0, credit TEXT NOT NULL DEFAULT '\"good\"'
-);
+  settled_feed_in INTEGER NOT NULL DEFAULT 0, settled_net INTEGER NOT NULL DEFAULT 0,
+  balance INTEGER NOT NULL DEFAULT 0, debt INTEGER NOT NULL DEFAULT 0, deposits INTEGER NOT NULL DEFAULT 0,
+  cash INTEGER NOT NULL DEFAULT 0, energy INTEGER NOT NULL DEFAULT 0, network INTEGER NOT NULL DEFAULT 0,
+  demand INTEGER NOT NULL DEFAULT 0, daily INTEGER NOT NULL DEFAULT 0, tax INTEGER NOT NULL DEFAULT 0,
+  fed_in INTEGER NOT NULL DEFAULT 0, pool INTEGER NOT NULL DEFAULT 0, refunds INTEGER NOT NULL DEFAULT 0,
+  adjustments INTEGER NOT NULL DEFAULT 0, lent INTEGER NOT NULL DEFAULT 0,
+  credit TEXT NOT NULL DEFAULT '\"good\"', debt_share INTEGER NOT NULL DEFAULT 0, usage TEXT,
+  CHECK (balance + debt + deposits + cash + energy + network + demand + daily + tax + fed_in + pool + refunds
+         + adjustments + lent = 0)
+) STRICT;
+-- Which class an account belonged to, and from when.
+CREATE TABLE classes (
+  account INTEGER NOT NULL, since INTEGER NOT NULL, class TEXT, PRIMARY KEY (account, since)
+) WITHOUT ROWID;
 -- first_*: where billing of this meter began; import/export/at: how far it has come.
 -- rolled: what registers had counted when they began again; unbilled: energy that a person let go when releasing a
 -- held meter.
@@ -38,13 +52,24 @@ CREATE TABLE meters (
   doubted_since INTEGER, held TEXT, rolled INTEGER NOT NULL DEFAULT 0,
   unbilled INTEGER NOT NULL DEFAULT 0
 );
-CREATE TABLE intervals (
-  meter INTEGER NOT NULL, bucket INTEGER NOT NULL, range INTEGER NOT NULL, tariff INTEGER NOT NULL,
-  from_at INTEGER NOT NULL, to_at INTEGER NOT NULL, import_from INTEGER NOT NULL, export_from INTEGER NOT NULL,
-  import INTEGER NOT NULL, export INTEGER NOT NULL, debit INTEGER NOT NULL, credit INTEGER NOT NULL,
-  PRIMARY KEY (meter, bucket, range, tariff)
+-- The lines of bills. While batch is 0 a line grows with every reading of its interval; when a batch has taken it, it is
+-- committed to by that batch's root and never changes. meter is 0 for a line without energy.
+CREATE TABLE lines (
+  account INTEGER NOT NULL, batch INTEGER NOT NULL, interval INTEGER NOT NULL, meter INTEGER NOT NULL,
+  kind INTEGER NOT NULL, tariff INTEGER NOT NULL, from_at INTEGER NOT NULL, to_at INTEGER NOT NULL,
+  import_from INTEGER NOT NULL, export_from INTEGER NOT NULL, import INTEGER NOT NULL, free INTEGER NOT NULL,
+  export INTEGER NOT NULL, energy INTEGER NOT NULL, network INTEGER NOT NULL, demand INTEGER NOT NULL,
+  daily INTEGER NOT NULL, tax INTEGER NOT NULL, credit INTEGER NOT NULL, carry INTEGER NOT NULL,
+  PRIMARY KEY (account, batch, interval, meter, kind, tariff)
+) WITHOUT ROWID, STRICT;
+-- What accounts did in intervals that the pool has not shared out yet.
+CREATE TABLE pool (
+  interval INTEGER NOT NULL, account INTEGER NOT NULL, sales INTEGER NOT NULL, import INTEGER NOT NULL,
+  export INTEGER NOT NULL, PRIMARY KEY (interval, account)
 ) WITHOUT ROWID;
 CREATE TABLE tariffs (version INTEGER PRIMARY KEY, since INTEGER NOT NULL, body TEXT NOT NULL);
+-- Numbers that count once: of cash, vouchers, tokens, refunds.
+CREATE TABLE used (kind TEXT NOT NULL, number TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (kind, number)) WITHOUT ROWID;
 CREATE TABLE switches (
   name TEXT PRIMARY KEY, ordered TEXT, position TEXT, reason TEXT, at INTEGER NOT NULL, problem TEXT
 ) WITHOUT ROWID;
@@ -131,7 +156,13 @@ fn check(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     if application != APPLICATION_ID {
         return Err(foreign("it is another program's SQLite database; name another file".into()));
     }
-    if version != VERSION {
+    if version < VERSION {
+        return Err(foreign(format!(
+            "its schema has version {version}, from before the first release, and this program keeps version {VERSION}; \
+             begin with a new state folder"
+        )));
+    }
+    if version > VERSION {
         return Err(foreign(format!(
             "its schema has version {version}, this program knows {VERSION}; update the program"
         )));

@@ -1,9 +1,14 @@
 //! The auditor: bills every recorded reading again from the first one on, and compares.
 
 use crate::commit::{PRICER, cursor};
+use crate::money::entry_of;
 use crate::read::{READINGS, accounts, meters, reading, totals};
+use crate::tariffs::{classes, schedule};
 use crate::{Ledger, LedgerError};
-use domain::{Billed, Fact, Guard, MeterBook, MeterId, Money, Seq, Tariff, TariffRegisters, WattHours, billing};
+use domain::{
+    AccountId, Biller, Book, Books, Customer, Entry, Fact, Guard, Line, MeterId, Metered, Money, Pool, Reading, Seq,
+    Step, TariffRegisters, Timestamp, Usage, WattHours,
+};
 use rusqlite::Connection;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -51,62 +56,8 @@ impl Ledger {
             note("journal sequence", format!("{recorded} records with {distinct} numbers, but {last} were given out"));
         }
 
-        // Bill everything again. Releases of held meters stand in the facts and are replayed at their place.
-        let tariff: Option<String> = {
-            let mut rows = db.prepare("SELECT body FROM tariffs ORDER BY version DESC LIMIT 1")?;
-            rows.query_map([], |r| r.get(0))?.next().transpose()?
-        };
         let cursor = Seq(cursor(&db, PRICER)?);
-        let mut again: BTreeMap<MeterId, (Option<MeterBook>, TariffRegisters, i128, i128)> = BTreeMap::new();
-        if let Some(tariff) = tariff {
-            let tariff: Tariff = serde_json::from_str(&tariff).map_err(|e| LedgerError::unreadable("the tariff", e))?;
-            let mut releases =
-                db.prepare("SELECT body FROM facts WHERE body LIKE '%\"meter_released\"%' ORDER BY seq")?;
-            let mut released = Vec::new();
-            for body in releases.query_map([], |r| r.get::<_, String>(0))? {
-                if let Ok(Fact::MeterReleased { meter, upto, .. }) = serde_json::from_str(&body?) {
-                    released.push((upto, meter));
-                }
-            }
-            let mut released = released.into_iter().peekable();
-            let mut newest: BTreeMap<MeterId, domain::Reading> = BTreeMap::new();
-            let mut rows = db.prepare(&format!("{READINGS} ORDER BY r.seq"))?;
-            for row in rows.query_map([], reading)? {
-                let (seq, r) = row?;
-                if seq > cursor {
-                    break;
-                }
-                while let Some((_, meter)) = released.next_if(|(upto, _)| *upto < seq) {
-                    if let (Some(entry), Some(r)) = (again.get_mut(&meter), newest.get(&meter))
-                        && let Some(book) = &mut entry.0
-                    {
-                        book.held = None;
-                        book.doubted_since = None;
-                        (book.at, book.up, book.import) = (r.at, r.up, r.import.unwrap_or(book.import));
-                        if r.export.is_some() {
-                            (book.export, book.export_at) = (r.export, Some(r.at));
-                        }
-                    }
-                }
-                report.readings += 1;
-                if r.import.is_some() {
-                    newest.insert(r.meter.clone(), r.clone());
-                }
-                let entry = again.entry(r.meter.clone()).or_default();
-                match billing::bill(entry.0.as_ref(), &r, &tariff, &guard(&r.meter)) {
-                    Billed::Started(book) | Billed::Held(book, _) | Billed::Doubted(book, _) => entry.0 = Some(book),
-                    Billed::Advanced(book, pieces) => {
-                        entry.0 = Some(book);
-                        for p in pieces {
-                            entry.1.add(&p);
-                            entry.2 += i128::from(p.debit.0);
-                            entry.3 += i128::from(p.credit.0);
-                        }
-                    }
-                    Billed::Nothing => {}
-                }
-            }
-        }
+        let again = again(&db, cursor, guard, &mut report)?;
         report.facts =
             u64::try_from(db.query_row("SELECT count(*) FROM facts", [], |r| r.get::<_, i64>(0))?).unwrap_or(0);
         compare(&db, &again, &mut report)?;
@@ -114,39 +65,128 @@ impl Ledger {
     }
 }
 
-#[allow(clippy::type_complexity, reason = "one row of the audit, used nowhere else")]
-fn compare(
-    db: &Connection,
-    again: &BTreeMap<MeterId, (Option<MeterBook>, TariffRegisters, i128, i128)>,
-    report: &mut Report,
-) -> Result<(), LedgerError> {
-    let mut note = |check, found| report.findings.push(Finding { check, found });
-    let meters = meters(db)?;
-    for account in accounts(db)? {
-        let mut registers = TariffRegisters::default();
-        let (mut debit, mut credit) = (0_i128, 0_i128);
-        for meter in meters.iter().filter(|m| m.account.as_ref() == Some(&account.name)) {
-            if let Some((_, r, d, c)) = again.get(&meter.name) {
-                registers.off_peak += r.off_peak;
-                registers.peak += r.peak;
-                registers.feed_in += r.feed_in;
-                debit += d;
-                credit += c;
+/// What an account should hold.
+#[derive(Default)]
+struct Due {
+    registers: TariffRegisters,
+    books: Books,
+    usage: Usage,
+}
+
+impl Due {
+    fn enter(&mut self, entry: Option<Entry>) {
+        if let Some(books) = entry.and_then(|entry| self.books.enter(&entry)) {
+            self.books = books;
+        }
+    }
+
+    fn bill(&mut self, line: &Line) {
+        self.registers.add(line);
+        self.enter(Entry::line(line));
+    }
+}
+
+/// What was done between readings.
+enum Act {
+    Release(MeterId),
+    Share(Timestamp),
+}
+
+fn replay(biller: &mut Biller, act: Act, newest: &BTreeMap<MeterId, Reading>, due: &mut BTreeMap<AccountId, Due>) {
+    match act {
+        Act::Release(meter) => {
+            if let Some(reading) = newest.get(&meter) {
+                biller.release(&meter, reading);
             }
         }
+        Act::Share(until) => {
+            for (account, line) in biller.close_pool(until) {
+                due.entry(account).or_default().bill(&line);
+            }
+        }
+    }
+}
+
+/// Bills everything again. What was done between readings stands in the facts and is replayed at its place.
+fn again(
+    db: &Connection,
+    cursor: Seq,
+    guard: impl Fn(&MeterId) -> Guard,
+    report: &mut Report,
+) -> Result<BTreeMap<AccountId, Due>, LedgerError> {
+    let mut due: BTreeMap<AccountId, Due> = BTreeMap::new();
+    let mut acts = Vec::new();
+    let mut facts = db.prepare("SELECT body FROM facts ORDER BY seq")?;
+    for body in facts.query_map([], |r| r.get::<_, String>(0))? {
+        let Ok(fact) = serde_json::from_str::<Fact>(&body?) else { continue };
+        if let Some(Ok((account, entry))) = entry_of(&fact) {
+            due.entry(account.clone()).or_default().enter(Some(entry));
+        }
+        match fact {
+            Fact::MeterReleased { meter, upto, .. } => acts.push((upto, Act::Release(meter))),
+            Fact::PoolShared { until, upto, .. } => acts.push((upto, Act::Share(until))),
+            _ => {}
+        }
+    }
+    let Some(schedule) = schedule(db)? else { return Ok(due) };
+    let metered = meters(db)?
+        .into_iter()
+        .map(|m| (m.name.clone(), Metered { account: m.account, book: None, guard: Some(guard(&m.name)) }));
+    let classes = classes(db)?.into_iter();
+    let customers = classes.map(|(account, classes)| (account, Customer { classes, ..Customer::default() }));
+    let mut biller = Biller::new(schedule, metered.collect(), customers.collect(), Pool::default());
+    let mut acts = acts.into_iter().peekable();
+    let mut newest: BTreeMap<MeterId, Reading> = BTreeMap::new();
+    let mut rows = db.prepare(&format!("{READINGS} ORDER BY r.seq"))?;
+    for row in rows.query_map([], reading)? {
+        let (seq, r) = row?;
+        if seq > cursor {
+            break;
+        }
+        while let Some((_, act)) = acts.next_if(|(upto, _)| *upto < seq) {
+            replay(&mut biller, act, &newest, &mut due);
+        }
+        report.readings += 1;
+        if r.import.is_some() {
+            newest.insert(r.meter.clone(), r.clone());
+        }
+        if let (Step::Advanced(lines), Some(account)) = (biller.bill(&r), biller.account_of(&r.meter)) {
+            let due = due.entry(account.clone()).or_default();
+            for line in lines {
+                due.bill(&line);
+            }
+        }
+    }
+    for (_, act) in acts {
+        replay(&mut biller, act, &newest, &mut due);
+    }
+    for (account, usage) in biller.usages() {
+        due.entry(account.clone()).or_default().usage = usage;
+    }
+    Ok(due)
+}
+
+fn compare(db: &Connection, again: &BTreeMap<AccountId, Due>, report: &mut Report) -> Result<(), LedgerError> {
+    let mut note = |check, found| report.findings.push(Finding { check, found });
+    let nothing = Due::default();
+    for account in accounts(db)? {
+        let due = again.get(&account.name).unwrap_or(&nothing);
         let name = &account.name;
-        if registers != account.registers {
+        if due.registers != account.registers {
             note(
                 "energy billed once",
-                format!("{name}: {:?} in the books, {registers:?} by the readings", account.registers),
+                format!("{name}: {:?} in the books, {:?} by the readings", account.registers, due.registers),
             );
         }
-        if (i128::from(account.debited.0), i128::from(account.paid_for_feed_in.0)) != (debit, credit) {
-            note("money follows energy", format!("{name}: debited {}, by the readings {debit}", account.debited.0));
+        for book in Book::ALL {
+            let (kept, due) = (account.books.get(book), due.books.get(book));
+            if kept != due {
+                let check = if book == Book::Balance { "balance" } else { "money follows energy" };
+                note(check, format!("{name}: {book:?} holds {kept}, by readings and facts it is {due}"));
+            }
         }
-        let due = i128::from(account.topped_up.0) + credit - debit;
-        if i128::from(account.balance.0) != due {
-            note("balance", format!("{name}: balance {}, but paid in + feed-in − debits is {due}", account.balance.0));
+        if due.usage != account.usage {
+            note("usage", format!("{name}: {:?} in the books, {:?} by the readings", account.usage, due.usage));
         }
         let s = account.settled;
         if s.off_peak > account.registers.off_peak
@@ -163,14 +203,21 @@ fn compare(
             format!("{} metered, {} billed, {} let go", totals.metered, totals.billed, totals.unbilled),
         );
     }
-    let (lines, energy): (i64, i64) =
-        db.query_row("SELECT coalesce(sum(debit), 0), coalesce(sum(import + export), 0) FROM intervals", [], |r| {
-            Ok((r.get(0)?, r.get(1)?))
-        })?;
-    if Money(lines) != totals.debited || WattHours(energy) != totals.billed {
+    let (debits, credits, energy): (i64, i64, i64) = db.query_row(
+        "SELECT coalesce(sum(energy + network + demand + daily + tax), 0), coalesce(sum(credit), 0),
+             coalesce(sum(import + export), 0) FROM lines",
+        [],
+        |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
+    )?;
+    if (Money(debits), Money(credits)) != (totals.debited, totals.paid_for_feed_in)
+        || WattHours(energy) != totals.billed
+    {
         note(
             "bill lines",
-            format!("lines add up to {lines} and {energy} Wh, accounts to {} and {}", totals.debited, totals.billed),
+            format!(
+                "lines add up to {debits} charged, {credits} paid and {energy} Wh; accounts to {}, {} and {}",
+                totals.debited, totals.paid_for_feed_in, totals.billed
+            ),
         );
     }
     Ok(())

@@ -1,7 +1,10 @@
 //! What can be written, and what comes back.
 
 use crate::outbox::{Attempt, Batch, Deposit, Purpose};
-use domain::{AccountId, Fact, MeterBook, MeterId, Piece, Reading, Seq};
+use domain::{
+    AccountId, Biller, Fact, Line, MeterBook, MeterId, Money, Part, Permille, Reading, RegisterPrices, Seq, Source,
+    Step, Timestamp, Usage,
+};
 
 /// One write. A group of them is one transaction; a write that is refused is left out of it alone.
 #[derive(Clone, Debug)]
@@ -19,6 +22,15 @@ pub enum Write {
         /// What was found.
         deposits: Vec<Deposit>,
     },
+    /// A customer paid in otherwise than by a deposit. The number of the cash, voucher or token counts once.
+    TopUp {
+        /// Whose account.
+        account: AccountId,
+        /// How much; more than nothing.
+        amount: Money,
+        /// Where it came from.
+        source: Source,
+    },
     /// Something is to happen on the chain.
     Queue(Purpose),
     /// Snapshot the registers that moved since the last batch into a new one, unless one is still open.
@@ -27,8 +39,10 @@ pub enum Write {
         sequence: u64,
         /// At most this many accounts.
         most: u32,
-        /// Tariff version that priced them.
+        /// The contract's version of its prices.
         tariff_version: u32,
+        /// The contract's prices.
+        prices: RegisterPrices,
     },
     /// A signed transaction, recorded before it is sent.
     Attempt(Attempt),
@@ -59,11 +73,57 @@ pub struct Priced {
     /// How far each meter has come.
     pub books: Vec<MeterBook>,
     /// What is billed.
-    pub pieces: Vec<(MeterId, Piece)>,
-    /// Length of a billing interval in milliseconds: pieces of one interval share a row.
-    pub interval_ms: i64,
+    pub lines: Vec<(AccountId, Line)>,
+    /// What each account has used.
+    pub usages: Vec<(AccountId, Usage)>,
+    /// What accounts did in intervals that the pool has not shared out yet, where that changed.
+    pub pool: Vec<(Timestamp, AccountId, Part)>,
     /// Facts that follow, such as a meter that is held.
     pub facts: Vec<Fact>,
+}
+
+impl Priced {
+    /// Bills these readings, which follow `after` in the journal. `seen` is told what each came to.
+    pub fn by(
+        mut biller: Biller,
+        after: Seq,
+        readings: &[(Seq, Reading)],
+        mut seen: impl FnMut(Seq, &Reading, &Step),
+    ) -> Self {
+        let (mut started, mut lines, mut facts) = (Vec::new(), Vec::new(), Vec::new());
+        for (seq, reading) in readings {
+            let step = biller.bill(reading);
+            seen(*seq, reading, &step);
+            match step {
+                Step::Advanced(billed) => {
+                    if let Some(account) = biller.account_of(&reading.meter) {
+                        lines.extend(billed.into_iter().map(|line| (account.clone(), line)));
+                    }
+                }
+                Step::Held(doubt) => facts.push(Fact::MeterHeld { meter: reading.meter.clone(), doubt }),
+                Step::Started => started.extend(biller.book_of(&reading.meter).cloned()),
+                Step::Nothing | Step::Doubted(..) => {}
+            }
+        }
+        let upto = readings.last().map_or(after, |(seq, _)| *seq);
+        if let Some(until) = biller.pool_due() {
+            let shares = biller.close_pool(until);
+            let amount = Money(shares.iter().map(|(_, line)| line.credit.0).sum());
+            facts.push(Fact::PoolShared { until, upto, amount });
+            lines.extend(shares);
+        }
+        let pool = biller.pool().touched().map(|(interval, account, part)| (*interval, account.clone(), part));
+        Self {
+            after,
+            upto,
+            pool: pool.collect(),
+            started,
+            books: biller.books().cloned().collect(),
+            lines,
+            usages: biller.usages().map(|(account, usage)| (account.clone(), usage)).collect(),
+            facts,
+        }
+    }
 }
 
 /// What a write came to.
@@ -81,7 +141,16 @@ pub enum Outcome {
 #[derive(Clone, Debug, Default)]
 pub struct Enrolment {
     /// All accounts.
-    pub accounts: Vec<AccountId>,
+    pub accounts: Vec<Enrolled>,
     /// All meters, with the account that pays for each; a feeder meter has none.
     pub meters: Vec<(MeterId, Option<AccountId>)>,
+}
+
+/// An account that is there.
+#[derive(Clone, Debug)]
+pub struct Enrolled {
+    /// Its name.
+    pub id: AccountId,
+    /// The share of what is paid in that goes to debt, while there is debt.
+    pub debt_share: Permille,
 }

@@ -13,7 +13,7 @@ use contracts::key::KeyError;
 use contracts::provider::{self, BadValue};
 use contracts::tx::{self, Call, Fees, Transaction};
 use contracts::{Address, B256};
-use domain::Fact;
+use domain::{Fact, RegisterPrices};
 use ledger::{Attempt, Intent, Ledger, LedgerError, Purpose, Write};
 use thiserror::Error;
 
@@ -135,7 +135,12 @@ impl Scene<'_> {
         if turn.settle && waits {
             let tariff_version = self.same_prices(provider)?;
             let sequence = provider::next_sequence(&*self.plan.chain, provider, self.me())?;
-            return Ok(Step::Write(vec![Write::MakeBatch { sequence, most: self.plan.most, tariff_version }]));
+            return Ok(Step::Write(vec![Write::MakeBatch {
+                sequence,
+                most: self.plan.most,
+                tariff_version,
+                prices: register_prices(self.plan.prices),
+            }]));
         }
         Ok(Step::Rest { waiting: None, problem, nothing_due: !waits })
     }
@@ -318,6 +323,10 @@ fn refuse(intent: &Intent, receipt: Option<&Receipt>, problem: String) -> Step {
     };
     let mined = receipt.map(|r| (r.transaction.to_string(), r.block));
     Step::Write(vec![Write::Conclude { intent: intent.id, mined, problem: Some(problem), facts }])
+}
+
+fn register_prices(prices: provider::Prices) -> RegisterPrices {
+    RegisterPrices { off_peak: prices.off_peak, peak: prices.peak, feed_in: prices.feed_in }
 }
 
 fn name_word(name: &str) -> Result<B256, Trouble> {

@@ -59,7 +59,7 @@ fn a_contract_that_does_not_know_us_is_asked_again_now_and_then_and_not_in_a_loo
         let (clock, (stranger, owner)) = (paused_clock(), keys());
         let chain = embedded(dir.path(), &clock);
         let t = tariff();
-        let prices = Prices { off_peak: t.off_peak, peak: t.peak, feed_in: t.feed_in };
+        let prices = Prices { off_peak: t.rates.off_peak, peak: t.rates.peak, feed_in: t.rates.feed_in };
         let deploy = provider::deploy_call(U256::from(WEI_PER_UNIT), prices, Money(0)).unwrap();
         let first = tempfile::tempdir().unwrap();
         let elsewhere = House::build(first.path(), clock.clone(), Arc::clone(&chain), Arc::clone(&owner));

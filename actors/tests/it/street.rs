@@ -9,7 +9,7 @@ use contracts::tx::{Call, Transaction};
 use contracts::{Address, U256};
 use domain::*;
 use drivers::simulator::{HomeSpec, Street, StreetSpec};
-use ledger::{Enrolment, Ledger};
+use ledger::{Enrolled, Enrolment, Ledger};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +26,13 @@ pub fn account(home: usize) -> AccountId {
 pub fn tariff() -> Tariff {
     Tariff {
         version: 1,
-        off_peak: Price(180_000),
-        peak: Price(320_000),
-        feed_in: Price(80_000),
+        since: Timestamp(0),
+        interval_s: 900,
         peak_hours: vec!["17:00-22:00".parse().unwrap()],
         zone: TimeZone::utc(),
+        pool_share: Permille::NONE,
+        rates: Rates { off_peak: Price(180_000), peak: Price(320_000), feed_in: Price(80_000), ..Rates::default() },
+        classes: Default::default(),
     }
 }
 
@@ -69,8 +71,9 @@ impl House {
         let ledger = Arc::new(Ledger::open(&dir.join("ledger.db")).unwrap());
         let mut meters: Vec<_> = (1..=HOMES).map(|i| (meter(i), Some(account(i)))).collect();
         meters.push((feeder.clone(), None));
-        ledger.enrol(&Enrolment { accounts: (1..=HOMES).map(account).collect(), meters }).unwrap();
-        ledger.tariff(clock.now(), &tariff()).unwrap();
+        let accounts = (1..=HOMES).map(|i| Enrolled { id: account(i), debt_share: Permille::FULL }).collect();
+        ledger.enrol(&Enrolment { accounts, meters }).unwrap();
+        ledger.adopt_tariff(clock.now(), &tariff(), None, "test").unwrap();
         let street = Street::open(
             StreetSpec {
                 seed: 7,
@@ -103,10 +106,8 @@ impl House {
         let enforcer = Enforcer::new(switches, lease, clock.clone(), scribe.clone(), board.clone()).start();
         let rule = CreditRule { low_at: Money(2_000_000_000), restore_at: Money(500_000_000) };
         let plan = PricerPlan {
-            tariff: tariff(),
             accounts: (1..=HOMES).map(|i| AccountPlan { id: account(i), meters: vec![meter(i)], rule }).collect(),
             guards: Default::default(),
-            interval: PERIOD,
             lease,
             stale_after: PERIOD * 2,
             pause: Duration::from_millis(200),
@@ -119,7 +120,11 @@ impl House {
             signer: Arc::clone(&key) as Arc<dyn Signer>,
             provider,
             wei_per_unit: U256::from(WEI_PER_UNIT),
-            prices: Prices { off_peak: tariff().off_peak, peak: tariff().peak, feed_in: tariff().feed_in },
+            prices: Prices {
+                off_peak: tariff().rates.off_peak,
+                peak: tariff().rates.peak,
+                feed_in: tariff().rates.feed_in,
+            },
             low_at: Money(2_000_000_000),
             confirmations: 1,
             every: Duration::from_secs(3600),

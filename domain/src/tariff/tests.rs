@@ -1,28 +1,20 @@
 use super::*;
-use proptest::prelude::*;
 
 fn tariff(zone: &str, hours: &[&str]) -> Tariff {
     Tariff {
         version: 1,
-        off_peak: Price(200),
-        peak: Price(400),
-        feed_in: Price(80),
+        since: Timestamp(0),
+        interval_s: 900,
         peak_hours: hours.iter().map(|h| h.parse().unwrap()).collect(),
         zone: TimeZone::try_from(zone.to_owned()).unwrap(),
+        pool_share: Permille::NONE,
+        rates: Rates { off_peak: Price(200), peak: Price(400), feed_in: Price(80), ..Rates::default() },
+        classes: BTreeMap::new(),
     }
 }
 
 fn at(text: &str) -> Timestamp {
     Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
-}
-
-#[test]
-fn an_interval_over_a_border_is_split_at_the_border() {
-    let spans = tariff("UTC", &["17:00-22:00"]).split(at("2026-03-01T16:50:00Z"), at("2026-03-01T17:30:00Z"));
-    assert_eq!(spans.len(), 2);
-    assert_eq!((spans[0].range, spans[0].to), (Range::OffPeak, at("2026-03-01T17:00:00Z")));
-    assert_eq!((spans[1].range, spans[1].from), (Range::Peak, at("2026-03-01T17:00:00Z")));
-    assert_eq!(apportion(WattHours(4), &spans), [WattHours(1), WattHours(3)]);
 }
 
 #[test]
@@ -32,13 +24,6 @@ fn peak_hours_follow_the_local_clock_when_summer_time_begins() {
     assert_eq!(t.range_at(at("2026-03-28T07:30:00Z")), Range::Peak);
     assert_eq!(t.range_at(at("2026-03-29T06:30:00Z")), Range::Peak);
     assert_eq!(t.range_at(at("2026-03-29T07:30:00Z")), Range::OffPeak);
-}
-
-#[test]
-fn a_peak_range_inside_the_hour_that_does_not_exist_does_not_happen() {
-    let t = tariff("Europe/Madrid", &["02:00-03:00"]);
-    let spans = t.split(at("2026-03-29T00:30:00Z"), at("2026-03-29T03:00:00Z"));
-    assert!(spans.iter().all(|s| s.range == Range::OffPeak), "{spans:?}");
 }
 
 #[test]
@@ -61,29 +46,37 @@ fn hours_that_make_no_sense_are_named() {
     assert!(TimeZone::try_from("Mars/Olympus".to_owned()).is_err());
 }
 
-proptest! {
-    #[test]
-    fn spans_cover_the_time_and_shares_add_up(
-        start in 0_i64..4_000_000_000_000,
-        length in 0_i64..400_000_000,
-        energy in 0_i64..1_000_000,
-        hours in prop::sample::select(vec![vec!["17:00-22:00"], vec!["23:30-00:30", "08:00-09:01"], vec![]]),
-        zone in prop::sample::select(vec!["UTC", "Europe/Madrid", "Asia/Kolkata", "America/New_York"]),
-    ) {
-        let t = tariff(zone, &hours);
-        let (from, to) = (Timestamp(start), Timestamp(start + length));
-        let spans = t.split(from, to);
-        prop_assert_eq!(spans.first().map(|s| s.from), Some(from));
-        prop_assert_eq!(spans.last().map(|s| s.to), Some(to));
-        for pair in spans.windows(2) {
-            prop_assert_eq!(pair[0].to, pair[1].from);
-            prop_assert_ne!(pair[0].range, pair[1].range);
-        }
-        for span in &spans {
-            prop_assert_eq!(span.range, t.range_at(span.from));
-        }
-        let shares = apportion(WattHours(energy), &spans);
-        prop_assert!(shares.iter().all(|s| *s >= WattHours::ZERO));
-        prop_assert_eq!(shares.into_iter().sum::<WattHours>(), WattHours(energy));
-    }
+#[test]
+fn blocks_price_the_same_energy_the_same_however_it_is_cut() {
+    let rates = Rates {
+        blocks: vec![Block { above: WattHours(100), surcharge: 50 }, Block { above: WattHours(300), surcharge: -100 }],
+        ..tariff("UTC", &[]).rates
+    };
+    let whole = rates.energy(Range::OffPeak, WattHours(0), WattHours(400));
+    assert_eq!(whole, Some(Money(400 * 200 + 200 * 50 - 100 * 100)));
+    let parts = [0, 90, 110, 299, 301, 400]
+        .windows(2)
+        .map(|w| rates.energy(Range::OffPeak, WattHours(w[0]), WattHours(w[1] - w[0])).unwrap().0);
+    assert_eq!(whole, Some(Money(parts.sum())));
+    assert_eq!(rates.problems(), []);
+}
+
+#[test]
+fn a_tariff_that_cannot_work_is_named_in_all_its_parts() {
+    let mut t = tariff("UTC", &["08:00-12:00", "11:00-13:00"]);
+    t.interval_s = 7 * 60;
+    t.rates.blocks =
+        vec![Block { above: WattHours(300), surcharge: 0 }, Block { above: WattHours(200), surcharge: -201 }];
+    let found = t.problems();
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found.iter().all(|p| !p.to_string().is_empty()));
+}
+
+#[test]
+fn a_version_begins_at_a_border_of_both_intervals() {
+    let mut hourly = tariff("UTC", &[]);
+    hourly.interval_s = 3600;
+    let quarters = tariff("UTC", &[]);
+    assert_eq!(quarters.common_border(&hourly, at("2026-03-01T10:01:00Z")), at("2026-03-01T11:00:00Z"));
+    assert_eq!(quarters.common_border(&quarters, at("2026-03-01T10:15:00Z")), at("2026-03-01T10:15:00Z"));
 }

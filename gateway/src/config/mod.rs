@@ -7,7 +7,10 @@ pub(crate) use parse::span;
 pub use problems::Problems;
 
 use contracts::Address;
-use domain::{AccountId, BusId, CreditRule, Currency, Guard, MeterId, OnSilence, SwitchId, Tariff, Timestamp, Watts};
+use domain::{
+    AccountId, BusId, ClassId, CreditRule, Currency, Guard, MeterId, OnSilence, Permille, SwitchId, Tariff, Timestamp,
+    Watts,
+};
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,8 +32,6 @@ pub struct Config {
     pub currency: Currency,
     /// The tariff.
     pub tariff: Tariff,
-    /// Length of a billing interval.
-    pub interval: Duration,
     /// How long a lease lasts without news.
     pub lease: Duration,
     /// How old a meter's last word may be to count as news.
@@ -81,6 +82,10 @@ pub struct Account {
     pub rule: CreditRule,
     /// Never disconnected.
     pub protected: bool,
+    /// The class whose rates it pays.
+    pub class: Option<ClassId>,
+    /// The share of what is paid in that goes to debt, while there is debt.
+    pub debt_share: Permille,
 }
 
 /// A meter.

@@ -2,6 +2,7 @@
 
 mod devices;
 mod fields;
+mod tariff;
 mod telegram;
 mod wire;
 
@@ -10,14 +11,15 @@ pub(crate) use fields::span;
 use super::{Broker, Bus, Chain, ChainKind, Config, Problems, Simulator};
 use contracts::Address;
 use devices::{accounts, meters, rare_meters, shared_units, switches};
-use domain::{BusId, Currency, Price, Tariff, TimeZone, Timestamp};
+use domain::{BusId, Currency, TimeZone, Timestamp};
 use drivers::document::{Notes, Section};
 use drivers::{BusKind, BusSpec, Credentials, Library, MqttSpec, Parity};
-use fields::{DAY, address, close, default, duration, is_host_port, loopback_only, money, need, parsed};
+use fields::{DAY, address, close, default, duration, is_host_port, loopback_only, need, parsed};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
+use tariff::tariff;
 use toml::de::DeTable;
 use wire::{BUS_KEYS, rs485, tls};
 
@@ -55,7 +57,6 @@ impl Reader<'_> {
         let unit = currency.clone().unwrap_or(Currency { code: "EUR".into(), decimals: 9 });
         let tariff_table = need(root, "tariff");
         let tariff = tariff_table.as_ref().and_then(|t| tariff(t, &unit, zone.clone()));
-        let interval = tariff_table.as_ref().and_then(|t| duration(t, "interval", "15m", Duration::from_secs(1)..=DAY));
         close(tariff_table);
 
         let enforce = root.section("enforce");
@@ -70,7 +71,7 @@ impl Reader<'_> {
             broker
         });
         let buses = self.buses(root, broker.as_ref(), name.as_deref().unwrap_or("site"));
-        let accounts = accounts(root, &unit);
+        let accounts = accounts(root, &unit, tariff.as_ref());
         let library = self.library(root);
         let meters = meters(root, &buses, &accounts, &library);
         let switches = switches(root, &buses, &accounts, &library);
@@ -108,7 +109,6 @@ impl Reader<'_> {
             state: state?,
             currency: currency?,
             tariff: tariff?,
-            interval: interval?,
             lease: lease?,
             stale_after: stale_after?,
             buses,
@@ -339,40 +339,6 @@ fn currency(site: &Table<'_, '_>) -> Currency {
 }
 
 /// A price per kWh, as whole minor units per Wh.
-fn price(table: &Table<'_, '_>, key: &'static str, unit: &Currency) -> Option<Price> {
-    if table.get(key).is_none() {
-        table.problem(key, "is missing: a price per kWh, such as \"0.32\"");
-        return None;
-    }
-    let per_kwh = money(table, key, unit)?;
-    if per_kwh.0 % 1000 != 0 {
-        table.problem(key, format!("is finer than {} decimals can price a Wh: use fewer decimals", unit.decimals));
-        return None;
-    }
-    let found = u32::try_from(per_kwh.0 / 1000).ok();
-    if found.is_none() {
-        table.problem(key, "is too high for a contract that prices a Wh in 32 bits; set fewer [site] decimals");
-    }
-    found.map(Price)
-}
-
-fn tariff(table: &Table<'_, '_>, unit: &Currency, zone: Option<TimeZone>) -> Option<Tariff> {
-    let (off_peak, peak) = (price(table, "off_peak", unit), price(table, "peak", unit));
-    let feed_in = price(table, "feed_in", unit);
-    let mut peak_hours = Vec::new();
-    for text in table.texts("peak_hours").unwrap_or_default() {
-        match text.parse() {
-            Ok(range) => peak_hours.push(range),
-            Err(e) => table.problem("peak_hours", domain::TariffProblem::to_string(&e)),
-        }
-    }
-    let tariff = Tariff { version: 1, off_peak: off_peak?, peak: peak?, feed_in: feed_in?, peak_hours, zone: zone? };
-    for problem in tariff.problems() {
-        table.problem("peak_hours", problem.to_string());
-    }
-    Some(tariff)
-}
-
 fn simulator(root: &Table<'_, '_>) -> Option<Simulator> {
     let Some(table) = root.section("simulator") else {
         return Some(Simulator { seed: 1, speed: 1, anchor: None });

@@ -1,5 +1,5 @@
 use super::*;
-use domain::OnSilence;
+use domain::{Block, Money, OnSilence, Period, Price, Rates, WattHours};
 use drivers::{BusKind, Parity, TelegramPlace};
 use proptest::prelude::*;
 
@@ -20,6 +20,21 @@ peak = "0.32"
 feed_in = "0.08"
 peak_hours = ["17:00-22:00", "07:00-09:00"]
 interval = "30m"
+network_fee = "0.04"
+tax = "7.125%"
+daily_charge = "0.25"
+demand_charge = "2.50"
+lifeline_wh = 300
+pool_share = "60%"
+block_period = "day"
+
+[[tariff.block]]
+above_kwh = 5
+surcharge = "-0.05"
+
+[[tariff.class]]
+id = "shop"
+peak = "0.38"
 
 [enforce]
 lease = "20m"
@@ -84,6 +99,8 @@ restore_at = "0.75"
 [[account]]
 id = "barn"
 protected = true
+class = "shop"
+debt_share = "30%"
 
 [[meter]]
 id = "hall"
@@ -137,9 +154,19 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((config.site.as_str(), config.discovery.as_str()), ("lane", "ha"));
     assert_eq!((config.currency.code.as_str(), config.currency.decimals), ("CHF", 6));
     // 0.32 per kWh is 320 millionths per Wh.
-    assert_eq!((config.tariff.off_peak.0, config.tariff.peak.0, config.tariff.feed_in.0), (180, 320, 80));
+    assert_eq!(
+        (config.tariff.rates.off_peak.0, config.tariff.rates.peak.0, config.tariff.rates.feed_in.0),
+        (180, 320, 80)
+    );
     assert_eq!(config.tariff.peak_hours.len(), 2);
-    assert_eq!((config.interval, config.lease), (Duration::from_secs(1800), Duration::from_secs(1200)));
+    let rates = &config.tariff.rates;
+    assert_eq!((rates.network, rates.tax_ppm, rates.daily, rates.demand.0), (Price(40), 71_250, Money(250_000), 2_500));
+    assert_eq!((rates.lifeline, rates.block_period), (WattHours(300), Period::Day));
+    assert_eq!(rates.blocks, [Block { above: WattHours(5_000), surcharge: -50 }]);
+    let shop = config.accounts[1].class.as_ref().unwrap();
+    assert_eq!(config.tariff.rates(Some(shop)), &Rates { peak: Price(380), ..rates.clone() });
+    assert_eq!((config.accounts[1].debt_share.get(), config.tariff.pool_share.get()), (300, 600));
+    assert_eq!((config.tariff.interval_s, config.lease), (1800, Duration::from_secs(1200)));
     assert_eq!(config.stale_after, Duration::from_secs(90));
     assert_eq!(config.web, Some("127.0.0.1:8080".parse().unwrap()));
 
@@ -225,6 +252,25 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("\"07:00-09:00\"", "\"07:00-18:00\"", "tariff.peak_hours", ""),
     ("\"07:00-09:00\"", "\"7 to 9\"", "tariff.peak_hours", "7 to 9"),
     ("\"30m\"", "\"25h\"", "tariff.interval", "25h"),
+    ("\"30m\"", "\"7m\"", "tariff.interval", "does not divide a day"),
+    ("\"30m\"", "\"1500ms\"", "tariff.interval", "whole seconds"),
+    ("\"7.125%\"", "\"7.125\"", "tariff.tax", "such as \"19%\""),
+    ("\"7.125%\"", "\"101%\"", "tariff.tax", "from 0% to 100%"),
+    ("daily_charge = \"0.25\"", "daily_charge = \"-0.25\"", "tariff.daily_charge", "must not be negative"),
+    (
+        "demand_charge = \"2.50\"",
+        "demand_charge = \"2.5001\"",
+        "tariff.demand_charge",
+        "finer than 6 decimals can price a W",
+    ),
+    ("\"60%\"", "\"160%\"", "tariff.pool_share", "is no share"),
+    ("block_period = \"day\"", "block_period = \"week\"", "tariff.block_period", "\"day\" or \"month\""),
+    ("above_kwh = 5\n", "", "tariff.block[1].above_kwh", "is missing"),
+    ("\"-0.05\"", "\"-0.19\"", "tariff.block", "cheaper than nothing"),
+    ("\"-0.05\"", "\"0.0001\"", "tariff.block[1].surcharge", "finer or larger"),
+    ("id = \"shop\"\npeak", "id = \"Shop\"\npeak", "tariff.class[1].id", "no valid name"),
+    ("class = \"shop\"", "class = \"ship\"", "account[2].class", "which no [[tariff.class]] describes (there: shop)"),
+    ("\"30%\"", "\"300\"", "account[2].debt_share", "is no share"),
     ("\"20m\"", "\"20 minutes\"", "enforce.lease", "must be a duration"),
     ("stale_after", "stale-after", "enforce.stale-after", "did you mean \"stale_after\"?"),
     ("\"127.0.0.1:8080\"", "\"localhost:8080\"", "web.listen", "IP address"),

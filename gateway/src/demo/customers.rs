@@ -123,6 +123,6 @@ impl Customers {
         let watts = meter.1.reading.power?.0.max(1);
         let seconds = i64::try_from(LASTS.as_secs()).ok()?.checked_mul(i64::from(self.clock.speed()))?;
         let energy = domain::WattHours((watts.checked_mul(seconds)? / 3600).max(2));
-        self.tariff.price(self.tariff.range_at(self.clock.now())).of(energy)?.checked_sub(account.balance)
+        self.tariff.rates.price(self.tariff.range_at(self.clock.now())).of(energy)?.checked_sub(account.balance)
     }
 }

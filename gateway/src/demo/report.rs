@@ -211,7 +211,9 @@ impl OnChain {
 }
 
 fn money_conserved(totals: &Totals, on_chain: Option<&OnChain>) -> bool {
-    let due = i128::from(totals.topped_up.0) + i128::from(totals.paid_for_feed_in.0) - i128::from(totals.debited.0);
+    let due = i128::from(totals.topped_up.0) + i128::from(totals.paid_for_feed_in.0) + i128::from(totals.given.0)
+        - i128::from(totals.debited.0)
+        - i128::from(totals.refunded.0);
     let here = due == i128::from(totals.balances.0);
     let there = on_chain.is_none_or(|c| {
         let balances: i128 = c.accounts.iter().map(|a| i128::from(a.balance.0)).sum();

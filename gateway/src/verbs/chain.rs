@@ -90,7 +90,7 @@ pub fn chain_deploy(file: &ConfigFile) -> Result<(), Failure> {
         let wanted = config.chain.chain_id;
         return Err(Failure::new(Code::Config, format!("the chain has id {found}, [chain] chain_id says {wanted}")));
     }
-    let t = &config.tariff;
+    let t = &config.tariff.rates;
     let prices = Prices { off_peak: t.off_peak, peak: t.peak, feed_in: t.feed_in };
     let low_at = config.accounts.iter().map(|a| a.rule.low_at).max().unwrap_or(Money::ZERO);
     let call = provider::deploy_call(house::wei_per_unit(&config), prices, low_at);

@@ -177,7 +177,7 @@ async fn intervals(shared: web::Data<Shared>, account: web::Path<String>) -> Htt
     };
     let asked = move |ledger: &ledger::Ledger| {
         let known = ledger.accounts()?.iter().any(|a| a.name == account);
-        Ok(if known { Some(ledger.intervals(&account, 500)?) } else { None })
+        Ok(if known { Some(ledger.newest_lines(&account, 500)?) } else { None })
     };
     match shared.scribe().read(asked).await {
         Ok(None) => HttpResponse::NotFound().body("no such account"),

@@ -126,16 +126,19 @@ fn a_node_of_another_chain_is_refused_naming_both_ids() {
 }
 
 #[test]
-fn prices_cannot_change_behind_the_back_of_a_ledger() {
+fn prices_that_change_are_another_version_that_holds_from_a_border_on() {
     let (room, file) = lived_in();
     let text = std::fs::read_to_string(&file).unwrap();
-    for (old, new) in [("\"0.32\"", "\"0.33\""), ("17:00-22:00", "17:00-21:00")] {
-        let dearer = room.config(&change(&text, old, new));
-        house::verb(&["check"], &dearer).well();
-        house::verb(&["run"], &dearer).complains(CONFIG, &["[tariff]", "differs", "new state folder"]);
+    for (version, old, new) in [(2, "\"0.32\"", "\"0.33\""), (3, "17:00-22:00", "17:00-21:00")] {
+        let changed = room.config(&change(&text, old, new));
+        assert_eq!(Running::gateway(&changed).stop(), 0);
+        let told = house::verb(&["journal", "export"], &changed);
+        let facts: Vec<serde_json::Value> =
+            told.well().out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let newest = facts.iter().map(|line| &line["fact"]).rfind(|fact| fact["fact"] == "tariff_changed").unwrap();
+        assert_eq!(newest["version"], version, "{newest}");
+        assert_eq!(newest["since"].as_i64().unwrap() % 900_000, 0, "{newest}");
     }
-    let file = room.config(&text);
-    assert_eq!(Running::gateway(&file).stop(), 0);
 }
 
 /// A key that is no key, and must not be seen anywhere all the same.

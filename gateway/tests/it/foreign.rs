@@ -342,7 +342,7 @@ fn the_books_agree(
 
 fn the_payments_are_recorded(exported: &[Value], payments: &[(&str, i128)]) {
     let recorded: Vec<(&str, i128)> = of_kind(exported, "topped_up")
-        .map(|fact| (fact["transaction"].as_str().unwrap(), i128::from(fact["amount"].as_i64().unwrap())))
+        .map(|fact| (fact["source"]["transaction"].as_str().unwrap(), i128::from(fact["amount"].as_i64().unwrap())))
         .collect();
     assert_eq!(recorded, payments);
 }

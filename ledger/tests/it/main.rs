@@ -10,14 +10,15 @@
 )]
 
 mod cuts;
+mod money;
 mod promises;
 mod rows;
 
 use domain::{
-    Billed, Fact, Guard, MeterBook, MeterId, Price, Reading, Seq, Tariff, TimeZone, Timestamp, WattHours, Watts,
-    billing,
+    Fact, Guard, MeterId, Permille, Price, Rates, Reading, RegisterPrices, Seq, Tariff, TimeZone, Timestamp, WattHours,
+    Watts,
 };
-use ledger::{Enrolment, Ledger, Outcome, Priced, Write};
+use ledger::{Enrolled, Enrolment, Ledger, Outcome, Priced, Write};
 use std::collections::BTreeMap;
 
 pub const LIMIT: Guard = Guard { limit: Watts(50_000), import_rollover: None, export_rollover: None };
@@ -25,20 +26,36 @@ pub const LIMIT: Guard = Guard { limit: Watts(50_000), import_rollover: None, ex
 pub fn tariff() -> Tariff {
     Tariff {
         version: 1,
-        off_peak: Price(200_000),
-        peak: Price(400_000),
-        feed_in: Price(80_000),
+        since: Timestamp(0),
+        interval_s: 900,
         peak_hours: vec!["17:00-22:00".parse().unwrap()],
         zone: TimeZone::utc(),
+        pool_share: Permille::NONE,
+        rates: Rates { off_peak: Price(200_000), peak: Price(400_000), feed_in: Price(80_000), ..Rates::default() },
+        classes: BTreeMap::new(),
     }
+}
+
+/// The contract's prices, where a test does not say otherwise.
+pub const PRICES: RegisterPrices =
+    RegisterPrices { off_peak: Price(200_000), peak: Price(400_000), feed_in: Price(80_000) };
+
+pub fn batch(sequence: u64) -> Write {
+    Write::MakeBatch { sequence, most: 100, tariff_version: 1, prices: PRICES }
 }
 
 pub fn street(homes: usize) -> Enrolment {
     let name = |i: usize| format!("home-{i}");
     Enrolment {
-        accounts: (0..homes).map(|i| name(i).parse().unwrap()).collect(),
+        accounts: (0..homes)
+            .map(|i| Enrolled { id: name(i).parse().unwrap(), debt_share: Permille::new(300).unwrap() })
+            .collect(),
         meters: (0..homes).map(|i| (name(i).parse().unwrap(), Some(name(i).parse().unwrap()))).collect(),
     }
+}
+
+pub fn exporting(home: usize, at: i64, import: i64, export: i64) -> Reading {
+    Reading { export: Some(WattHours(export)), ..reading(home, at, import) }
 }
 
 pub fn reading(home: usize, at: i64, import: i64) -> Reading {
@@ -57,46 +74,17 @@ pub fn price(ledger: &Ledger) -> Write {
 }
 
 pub fn price_by(ledger: &Ledger, guard: &Guard) -> Write {
+    let guards = ledger.meters().unwrap().into_iter().map(|m| (m.name, *guard)).collect();
+    let biller = ledger.biller(&guards).unwrap().unwrap();
     let after = ledger.priced_seq().unwrap();
-    let mut books: BTreeMap<MeterId, MeterBook> =
-        ledger.meters().unwrap().into_iter().filter_map(|m| Some((m.name, m.book?))).collect();
-    let (mut started, mut pieces, mut facts, mut upto) = (Vec::new(), Vec::new(), Vec::new(), after);
-    for (seq, r) in ledger.readings_after(after, 100_000).unwrap() {
-        upto = seq;
-        match billing::bill(books.get(&r.meter), &r, &tariff(), guard) {
-            Billed::Started(book) => {
-                started.push(book.clone());
-                books.insert(r.meter.clone(), book);
-            }
-            Billed::Advanced(book, made) => {
-                pieces.extend(made.into_iter().map(|p| (r.meter.clone(), p)));
-                books.insert(r.meter.clone(), book);
-            }
-            Billed::Held(book, doubt) => {
-                facts.push(Fact::MeterHeld { meter: r.meter.clone(), doubt });
-                books.insert(r.meter.clone(), book);
-            }
-            Billed::Doubted(book, _) => {
-                books.insert(r.meter.clone(), book);
-            }
-            Billed::Nothing => {}
-        }
-    }
-    Write::Priced(Priced {
-        after,
-        upto,
-        started,
-        books: books.into_values().collect(),
-        pieces,
-        interval_ms: 900_000,
-        facts,
-    })
+    let readings = ledger.readings_after(after, 100_000).unwrap();
+    Write::Priced(Priced::by(biller, after, &readings, |_, _, _| {}))
 }
 
 pub fn open(dir: &std::path::Path) -> Ledger {
     let ledger = Ledger::open(&dir.join("ledger.db")).unwrap();
     ledger.enrol(&street(3)).unwrap();
-    ledger.tariff(Timestamp(0), &tariff()).unwrap();
+    ledger.adopt_tariff(Timestamp(0), &tariff(), None, "config").unwrap();
     ledger
 }
 

@@ -49,7 +49,7 @@ fn readings_that_were_priced_are_not_priced_again() {
     let account = &ledger.accounts().unwrap()[0];
     assert_eq!(account.balance, Money(-2_000_000));
     assert_eq!(account.registers.off_peak, WattHours(10));
-    assert_eq!(ledger.intervals(&account.name, 10).unwrap()[0].import_from, WattHours(1000));
+    assert_eq!(ledger.newest_lines(&account.name, 10).unwrap()[0].line.import_from, WattHours(1000));
     assert_eq!(ledger.verify(|_| LIMIT).unwrap().findings, []);
 }
 
@@ -91,9 +91,10 @@ fn a_batch_holds_what_moved_and_only_one_is_open() {
     }
     write(&ledger, Write::Readings(vec![reading(0, 0, 0), reading(1, 0, 0), reading(0, 60_000, 10)]));
     write(&ledger, price(&ledger));
-    let make = Write::MakeBatch { sequence: 5, most: 100, tariff_version: 1 };
-    let Outcome::Batch(Some(batch)) = write(&ledger, make.clone()) else { panic!("no batch") };
-    assert_eq!((batch.sequence, batch.items.len(), batch.items[0].number, batch.readings), (5, 1, 1, 3));
+    let make = batch(5);
+    let Outcome::Batch(Some(made)) = write(&ledger, make.clone()) else { panic!("no batch") };
+    assert_eq!((made.sequence, made.items.len(), made.items[0].number, made.readings), (5, 1, 1, 3));
+    assert_eq!(made.items[0].charge, Money::ZERO, "the contract prices it all");
     assert!(matches!(write(&ledger, make.clone()), Outcome::Batch(None)));
     let intent = ledger.open_intents().unwrap().remove(0);
     assert_eq!(intent.purpose, Purpose::Settle { sequence: 5 });
@@ -114,7 +115,7 @@ fn a_refused_batch_gives_its_number_to_the_next() {
     write(&ledger, Write::Fact(Fact::AccountOpened { account: "home-0".parse().unwrap(), number: 1 }));
     write(&ledger, Write::Readings(vec![reading(0, 0, 0), reading(0, 60_000, 10)]));
     write(&ledger, price(&ledger));
-    let make = Write::MakeBatch { sequence: 1, most: 100, tariff_version: 1 };
+    let make = batch(1);
     assert!(matches!(write(&ledger, make.clone()), Outcome::Batch(Some(_))));
     let refused = ledger.open_intents().unwrap().remove(0).id;
     let problem = Some("NotOpen(0)".to_owned());
@@ -123,9 +124,9 @@ fn a_refused_batch_gives_its_number_to_the_next() {
 
     write(&ledger, Write::Readings(vec![reading(0, 120_000, 15)]));
     write(&ledger, price(&ledger));
-    let Outcome::Batch(Some(batch)) = write(&ledger, make) else { panic!("no second batch") };
-    assert_eq!((batch.sequence, batch.items[0].registers.off_peak), (1, WattHours(15)));
-    assert_eq!(ledger.batch(1).unwrap(), Some(batch), "the newest of the number counts");
+    let Outcome::Batch(Some(made)) = write(&ledger, make) else { panic!("no second batch") };
+    assert_eq!((made.sequence, made.items[0].registers.off_peak), (1, WattHours(15)));
+    assert_eq!(ledger.batch(1).unwrap(), Some(made), "the newest of the number counts");
     let intent = ledger.open_intents().unwrap().remove(0).id;
     let settled = Fact::Settled { batch: 1, accounts: 1, transaction: "0x1".into(), gas: 1 };
     write(&ledger, Write::Conclude { intent, mined: Some(("0x1".into(), 3)), problem: None, facts: vec![settled] });
@@ -133,7 +134,7 @@ fn a_refused_batch_gives_its_number_to_the_next() {
     assert_eq!(ledger.last_refusal().unwrap(), None);
     write(&ledger, Write::Readings(vec![reading(0, 180_000, 20)]));
     write(&ledger, price(&ledger));
-    let again = Write::MakeBatch { sequence: 1, most: 100, tariff_version: 1 };
+    let again = batch(1);
     let other_contract = ledger.commit(Timestamp(0), &[again]).unwrap().remove(0);
     assert!(matches!(other_contract, Err(LedgerError::Refused(_))), "{other_contract:?}");
 }
@@ -201,7 +202,13 @@ fn the_auditor_finds_energy_that_was_billed_twice() {
     let path = ledger.path().to_owned();
     drop(ledger);
     let db = rusqlite::Connection::open(&path).unwrap();
-    db.execute("UPDATE accounts SET off_peak = off_peak + 1, balance = balance - 200000 WHERE number = 1", []).unwrap();
+    let alone = db.execute("UPDATE accounts SET balance = balance - 200000 WHERE number = 1", []);
+    assert!(alone.is_err(), "the books were made not to add up");
+    db.execute(
+        "UPDATE accounts SET off_peak = off_peak + 1, balance = balance - 200000, energy = energy + 200000 WHERE number = 1",
+        [],
+    )
+    .unwrap();
     drop(db);
     let findings = Ledger::open(&path).unwrap().verify(|_| LIMIT).unwrap().findings;
     let checks: Vec<_> = findings.iter().map(|f| f.check).collect();

@@ -1,6 +1,6 @@
 //! What a damaged disk or a foreign hand leaves in the rows is an error in words, or is read as what it is.
 
-use crate::{open, price, reading, write};
+use crate::{batch, open, price, reading, write};
 use domain::{Fact, Position, Reason, Seq, Watts};
 use ledger::{Ledger, LedgerError, Write};
 use rusqlite::Connection;
@@ -12,7 +12,7 @@ use std::path::Path;
 mod replay;
 
 /// Tables and columns that somebody reads.
-const COLUMNS: [(&str, &str); 22] = [
+const COLUMNS: [(&str, &str); 25] = [
     ("facts", "body"),
     ("facts", "at"),
     ("accounts", "name"),
@@ -28,8 +28,11 @@ const COLUMNS: [(&str, &str); 22] = [
     ("readings", "at"),
     ("readings", "import"),
     ("readings", "voltage"),
-    ("intervals", "import"),
-    ("intervals", "from_at"),
+    ("lines", "import"),
+    ("lines", "kind"),
+    ("lines", "batch"),
+    ("classes", "class"),
+    ("accounts", "usage"),
     ("tariffs", "body"),
     ("switches", "position"),
     ("switches", "reason"),
@@ -40,13 +43,14 @@ const COLUMNS: [(&str, &str); 22] = [
 /// Asks for everything that there is; says how much of it was refused.
 fn ask_all(ledger: &Ledger) -> usize {
     let home = "home-0".parse().unwrap();
-    let answers: [Result<(), LedgerError>; 11] = [
+    let answers: [Result<(), LedgerError>; 12] = [
         ledger.readings_after(Seq(0), 100).map(drop),
         ledger.facts_after(Seq(0), 100).map(drop),
         ledger.accounts().map(drop),
         ledger.meters().map(drop),
         ledger.switches().map(drop),
-        ledger.intervals(&home, 100).map(drop),
+        ledger.newest_lines(&home, 100).map(drop),
+        ledger.biller(&std::collections::BTreeMap::new()).map(drop),
         ledger.totals().map(drop),
         ledger.open_intents().map(drop),
         ledger.last_refusal().map(drop),
@@ -82,7 +86,7 @@ fn whatever_stands_in_a_column_no_reader_panics() {
     let switch = "home-0".parse().unwrap();
     let moved = Fact::SwitchConfirmed { switch, position: Position::Open, reason: Reason::Operator };
     write(&ledger, Write::Fact(moved));
-    write(&ledger, Write::MakeBatch { sequence: 1, most: 10, tariff_version: 1 });
+    write(&ledger, batch(1));
     assert_eq!(ask_all(&ledger), 0);
 
     let other = Connection::open(folder.path().join("ledger.db")).unwrap();

@@ -3,12 +3,14 @@
 use super::Table;
 use super::fields::{DAY, duration, money, parsed};
 use crate::config::{Account, Bus, Meter, SimulatedHome, Switch};
-use domain::{AccountId, BusId, CreditRule, Currency, MeterId, Money, OnSilence, SwitchId, Watts};
+use domain::{
+    AccountId, BusId, ClassId, CreditRule, Currency, MeterId, Money, OnSilence, Permille, SwitchId, Tariff, Watts,
+};
 use drivers::document::did_you_mean;
 use drivers::{BusKind, DeviceAddress, Library};
 use std::time::Duration;
 
-pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency) -> Vec<Account> {
+pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Tariff>) -> Vec<Account> {
     let mut accounts: Vec<Account> = Vec::new();
     for table in root.sections("account") {
         let id = parsed::<AccountId>(&table, "id", true);
@@ -20,9 +22,18 @@ pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency) -> Vec<Account> {
         let low_at = money(&table, "low_at", unit).unwrap_or(Money(unit.scale().saturating_mul(2)));
         let restore_at = money(&table, "restore_at", unit).unwrap_or(Money(unit.scale() / 2)).max(Money(1));
         let protected = table.flag("protected").unwrap_or(false);
+        let debt_share = parsed(&table, "debt_share", false).unwrap_or(Permille::NONE);
+        let class = parsed::<ClassId>(&table, "class", false);
+        if let (Some(class), Some(tariff)) = (&class, tariff)
+            && !tariff.classes.contains_key(class)
+        {
+            let known: Vec<&str> = tariff.classes.keys().map(ClassId::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            table.problem("class", format!("is {class}, which no [[tariff.class]] describes (there: {known})"));
+        }
         table.close();
         if let Some(id) = id {
-            accounts.push(Account { id, rule: CreditRule { low_at, restore_at }, protected });
+            accounts.push(Account { id, rule: CreditRule { low_at, restore_at }, protected, class, debt_share });
         }
     }
     accounts

@@ -1,0 +1,174 @@
+//! The whole rule of billing for a street: readings in the order of the journal go in, lines of bills come out. The
+//! Pricer runs it on what is new, the auditor on everything from the start.
+
+use crate::register::Doubt;
+use crate::{
+    AccountId, Billed, Classes, Guard, Line, MeterBook, MeterId, Pool, Reading, Schedule, Timestamp, Usage, Watts,
+    billing,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A meter, as billing sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Metered {
+    /// Who pays for it; none for a feeder meter.
+    pub account: Option<AccountId>,
+    /// How far it is billed; none before its first reading.
+    pub book: Option<MeterBook>,
+    /// What its registers are judged by; without it, everything is believed that does not go backwards.
+    pub guard: Option<Guard>,
+}
+
+/// An account, as billing sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Customer {
+    /// What it has used.
+    pub usage: Usage,
+    /// The classes it belonged to.
+    pub classes: Classes,
+}
+
+/// What one reading came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Nothing to bill.
+    Nothing,
+    /// Billing of the meter began.
+    Started,
+    /// Time moved on. The lines are the account's, if the meter has one.
+    Advanced(Vec<Line>),
+    /// Not believed yet; `true` for the first such reading.
+    Doubted(Doubt, bool),
+    /// The meter is held until a person has looked.
+    Held(Doubt),
+}
+
+/// Bills the readings of a street.
+#[derive(Clone, Debug)]
+pub struct Biller {
+    schedule: Schedule,
+    meters: BTreeMap<MeterId, Metered>,
+    customers: BTreeMap<AccountId, Customer>,
+    pool: Pool,
+    newest: Timestamp,
+    touched_meters: BTreeSet<MeterId>,
+    touched_customers: BTreeSet<AccountId>,
+}
+
+/// How long an interval waits for a silent meter before it is shared out without it.
+const POOL_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+const BELIEVED: Guard = Guard { limit: Watts(i64::MAX), import_rollover: None, export_rollover: None };
+
+impl Biller {
+    /// A biller that goes on from here.
+    #[must_use]
+    pub fn new(
+        schedule: Schedule,
+        meters: BTreeMap<MeterId, Metered>,
+        customers: BTreeMap<AccountId, Customer>,
+        pool: Pool,
+    ) -> Self {
+        let newest = meters.values().filter_map(|m| Some(m.book.as_ref()?.at)).max().unwrap_or_default();
+        Self {
+            schedule,
+            meters,
+            customers,
+            pool,
+            newest,
+            touched_meters: BTreeSet::new(),
+            touched_customers: BTreeSet::new(),
+        }
+    }
+
+    /// Bills the next reading.
+    pub fn bill(&mut self, reading: &Reading) -> Step {
+        let metered = self.meters.entry(reading.meter.clone()).or_default();
+        let guard = metered.guard.unwrap_or(BELIEVED);
+        let (book, step) = match billing::bill(metered.book.as_ref(), reading, &guard) {
+            Billed::Nothing => return Step::Nothing,
+            Billed::Started(book) => (book, Step::Started),
+            Billed::Doubted(book, doubt) => {
+                let first = book.doubted_since == Some(reading.at);
+                (book, Step::Doubted(doubt, first))
+            }
+            Billed::Held(book, doubt) => (book, Step::Held(doubt)),
+            Billed::Advanced(book, flow) => {
+                let lines = match &metered.account {
+                    None => Vec::new(),
+                    Some(account) => {
+                        let customer = self.customers.entry(account.clone()).or_default();
+                        let charged = customer.usage.charge(&reading.meter, &flow, &self.schedule, &customer.classes);
+                        // What cannot be represented is not billed: the book stays, and its energy waits.
+                        let Some(lines) = charged else { return Step::Nothing };
+                        self.touched_customers.insert(account.clone());
+                        if self.schedule.pools() {
+                            lines.iter().for_each(|line| self.pool.add(account, line));
+                        }
+                        lines
+                    }
+                };
+                (book, Step::Advanced(lines))
+            }
+        };
+        self.newest = self.newest.max(book.at);
+        metered.book = Some(book);
+        self.touched_meters.insert(reading.meter.clone());
+        step
+    }
+
+    /// Replays what a person did to a held meter: takes `reading` as its new start.
+    pub fn release(&mut self, meter: &MeterId, reading: &Reading) {
+        if let Some(book) = self.meters.get_mut(meter).and_then(|m| m.book.as_mut()) {
+            (book.held, book.doubted_since) = (None, None);
+            (book.at, book.up, book.import) = (reading.at, reading.up, reading.import.unwrap_or(book.import));
+            if reading.export.is_some() {
+                (book.export, book.export_at) = (reading.export, Some(reading.at));
+            }
+        }
+    }
+
+    /// Up to which border every interval can be shared out: all customers' meters have passed it, but for those that are
+    /// held or were silent for a day. `None` if nothing waits before it.
+    #[must_use]
+    pub fn pool_due(&self) -> Option<Timestamp> {
+        let late = self.newest - POOL_PATIENCE;
+        let books = self.meters.values().filter(|m| m.account.is_some()).filter_map(|m| m.book.as_ref());
+        let passed = books.filter(|b| b.held.is_none() && b.at >= late).map(|b| b.at).min()?;
+        let until = self.schedule.at(passed).interval_of(passed);
+        self.pool.has_before(until).then_some(until)
+    }
+
+    /// Shares out all intervals before `until`.
+    pub fn close_pool(&mut self, until: Timestamp) -> Vec<(AccountId, Line)> {
+        self.pool.close(until, &self.schedule)
+    }
+
+    /// The intervals that are not shared out yet.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Who pays for a meter.
+    #[must_use]
+    pub fn account_of(&self, meter: &MeterId) -> Option<&AccountId> {
+        self.meters.get(meter)?.account.as_ref()
+    }
+
+    /// How far a meter is billed.
+    #[must_use]
+    pub fn book_of(&self, meter: &MeterId) -> Option<&MeterBook> {
+        self.meters.get(meter)?.book.as_ref()
+    }
+
+    /// The books that changed.
+    pub fn books(&self) -> impl Iterator<Item = &MeterBook> {
+        self.touched_meters.iter().filter_map(|id| self.meters.get(id)?.book.as_ref())
+    }
+
+    /// What was used, of the accounts for which it changed.
+    pub fn usages(&self) -> impl Iterator<Item = (&AccountId, Usage)> {
+        self.touched_customers.iter().filter_map(|id| Some((id, self.customers.get(id)?.usage)))
+    }
+}

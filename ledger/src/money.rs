@@ -1,0 +1,98 @@
+//! Entries into the books of accounts, and the numbers that count once.
+
+use crate::LedgerError;
+use domain::{AccountId, BOOKS, Book, Books, Entry, Fact, Money, Seq, Source};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+
+/// The columns of the books, in the order of [`Book::ALL`].
+pub(crate) const BOOK_COLUMNS: &str =
+    "balance, debt, deposits, cash, energy, network, demand, daily, tax, fed_in, pool, refunds, adjustments, lent";
+
+/// The books from the column of the first on.
+pub(crate) fn books(r: &Row<'_>, first: usize) -> rusqlite::Result<Books> {
+    let mut contents = [Money::ZERO; BOOKS];
+    for (i, money) in contents.iter_mut().enumerate() {
+        *money = Money(r.get(first + i)?);
+    }
+    Books::new(contents).ok_or_else(|| {
+        let wrong = "the books of an account do not add up to nothing";
+        rusqlite::Error::FromSqlConversionFailure(first, rusqlite::types::Type::Integer, wrong.into())
+    })
+}
+
+/// Enters a movement into the books of an account.
+pub(crate) fn enter(db: &Connection, account: u32, entry: &Entry) -> Result<(), LedgerError> {
+    let values = Book::ALL.iter().map(|book| entry.to(*book).0).chain([i64::from(account)]);
+    let changed = db
+        .prepare_cached(
+            "UPDATE accounts SET balance = balance + ?, debt = debt + ?, deposits = deposits + ?, cash = cash + ?,
+             energy = energy + ?, network = network + ?, demand = demand + ?, daily = daily + ?, tax = tax + ?,
+             fed_in = fed_in + ?, pool = pool + ?, refunds = refunds + ?, adjustments = adjustments + ?, lent = lent + ?
+             WHERE number = ?",
+        )?
+        .execute(params_from_iter(values))?;
+    if changed == 1 { Ok(()) } else { Err(LedgerError::Refused(format!("there is no account {account}"))) }
+}
+
+pub(crate) fn number_of(db: &Connection, account: &AccountId) -> Result<u32, LedgerError> {
+    db.prepare_cached("SELECT number FROM accounts WHERE name = ?")?
+        .query_row([account.as_str()], |r| r.get(0))
+        .optional()?
+        .ok_or_else(|| LedgerError::Refused(format!("there is no account {account}")))
+}
+
+/// How much of an amount that is paid in goes to the account's debt: its share of it, at most what is owed.
+pub(crate) fn debt_part(db: &Connection, account: &AccountId, amount: Money) -> Result<Money, LedgerError> {
+    let (debt, share): (i64, i64) = db
+        .prepare_cached("SELECT debt, debt_share FROM accounts WHERE name = ?")?
+        .query_row([account.as_str()], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?
+        .ok_or_else(|| LedgerError::Refused(format!("there is no account {account}")))?;
+    let due = i128::from(amount.0) * i128::from(share) / 1000;
+    Ok(Money(i64::try_from(due).unwrap_or(i64::MAX).min(debt.saturating_neg()).max(0)))
+}
+
+/// What a fact means for money: the account and the entry. `None` if it means nothing.
+pub(crate) fn entry_of(fact: &Fact) -> Option<Result<(&AccountId, Entry), LedgerError>> {
+    let (account, entry) = match fact {
+        Fact::ToppedUp { account, amount, debt, source } => (account, Entry::paid_in(source.book(), *amount, *debt)),
+        Fact::Refunded { account, amount, .. } => (account, Entry::of(Book::Balance, Book::Refunds, *amount)),
+        Fact::Adjusted { account, amount, .. } => (account, Entry::of(Book::Adjustments, Book::Balance, *amount)),
+        Fact::Lent { account, amount, as_credit, .. } => {
+            let to = if *as_credit { Book::Balance } else { Book::Lent };
+            (account, Entry::of(Book::Debt, to, *amount))
+        }
+        _ => return None,
+    };
+    let out_of_range = || LedgerError::Refused(format!("an amount of account {account} is out of range"));
+    Some(entry.ok_or_else(out_of_range).map(|entry| (account, entry)))
+}
+
+/// Enters what a fact means for money, and marks its number as used.
+pub(crate) fn book_fact(db: &Connection, seq: Seq, fact: &Fact) -> Result<(), LedgerError> {
+    let Some(entry) = entry_of(fact) else { return Ok(()) };
+    let (account, entry) = entry?;
+    enter(db, number_of(db, account)?, &entry)?;
+    let (kind, number) = match fact {
+        Fact::ToppedUp { account, source, .. } => match source {
+            // Deposits have a table of their own.
+            Source::Chain { .. } => return Ok(()),
+            Source::Cash { reference, .. } => ("cash", reference.clone()),
+            Source::Voucher { number, .. } => ("voucher", number.clone()),
+            Source::Token { count } => ("token", format!("{account}/{count}")),
+        },
+        Fact::Refunded { reference, .. } => ("refund", reference.clone()),
+        Fact::Adjusted { reference, .. } => ("adjustment", reference.clone()),
+        Fact::Lent { reference, .. } => ("loan", reference.clone()),
+        _ => return Ok(()),
+    };
+    use_once(db, kind, &number, seq)
+}
+
+/// Marks a number as used; refused if it was used before.
+pub(crate) fn use_once(db: &Connection, kind: &str, number: &str, seq: Seq) -> Result<(), LedgerError> {
+    let fresh = db
+        .prepare_cached("INSERT INTO used VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
+        .execute(params![kind, number, seq.0])?;
+    if fresh == 1 { Ok(()) } else { Err(LedgerError::Refused(format!("{kind} {number} was used before"))) }
+}
