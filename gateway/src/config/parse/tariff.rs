@@ -80,7 +80,7 @@ fn rates(table: &Table<'_, '_>, unit: &Currency, base: &Rates, priced: bool) -> 
         None => None,
     };
     let demand = table.get("demand_charge").and_then(|_| price(table, "demand_charge", unit, "a W"));
-    let mut blocks = Vec::new();
+    let (mut blocks, mut own) = (Vec::new(), Vec::new());
     for block in table.sections("block") {
         let above: Option<i64> = block.number("above_kwh", 0..1_000_000_000);
         if above.is_none() && block.get("above_kwh").is_none() {
@@ -89,7 +89,9 @@ fn rates(table: &Table<'_, '_>, unit: &Currency, base: &Rates, priced: bool) -> 
         let surcharge = surcharge(&block, unit);
         block.close();
         if let (Some(above), Some(surcharge)) = (above, surcharge) {
-            blocks.push(Block { above: WattHours(above * 1000), surcharge });
+            let above = WattHours(above * 1000);
+            blocks.push(Block { above, surcharge });
+            own.push((above, block));
         }
     }
     let block_period = match table.text("block_period").as_deref() {
@@ -116,7 +118,15 @@ fn rates(table: &Table<'_, '_>, unit: &Currency, base: &Rates, priced: bool) -> 
     // What a class inherits was complained about already.
     let inherited = base.problems();
     for problem in rates.problems().into_iter().filter(|p| priced.get() && !inherited.contains(p)) {
-        table.problem("block", problem.to_string());
+        let (above, key) = match &problem {
+            TariffProblem::BlockOrder(above) => (*above, "above_kwh"),
+            TariffProblem::BlockPrice(above) => (*above, "surcharge"),
+            _ => continue,
+        };
+        match own.iter().rfind(|(begins, _)| *begins == above) {
+            Some((_, block)) => block.problem(key, problem.to_string()),
+            None => table.problem("block", problem.to_string()),
+        }
     }
     (rates, priced.get())
 }
