@@ -4,7 +4,7 @@ use crate::outbox::{Batch, BatchItem, load_batch};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
 use crate::{Enrolment, Ledger, LedgerError};
-use domain::{Fact, MeterBook, Piece, Reading, Seq, Tariff, TariffRegisters, Timestamp, WattHours};
+use domain::{Fact, MeterBook, Money, Piece, Reading, Seq, Tariff, TariffRegisters, Timestamp, WattHours};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The cursor of the Pricer.
@@ -334,7 +334,7 @@ fn make_batch(
                 peak: WattHours(r.get(2)?),
                 feed_in: WattHours(r.get(3)?),
             };
-            Ok(BatchItem { number: r.get(0)?, registers })
+            Ok(BatchItem { number: r.get(0)?, registers, charge: Money::ZERO })
         })?
         .collect::<rusqlite::Result<_>>()?;
     if items.is_empty() {

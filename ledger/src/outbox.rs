@@ -60,13 +60,17 @@ pub struct Batch {
     pub readings: u64,
 }
 
-/// One account's cumulative registers in a batch.
+/// One account in a batch: its cumulative registers, and a charge that is not cumulative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchItem {
     /// The account's number on the chain.
     pub number: u32,
     /// Its registers at the moment of the snapshot.
     pub registers: TariffRegisters,
+    /// What it owes beyond price × energy since the batch before; negative is money to it. Batches written before there
+    /// were charges have none.
+    #[serde(default)]
+    pub charge: Money,
 }
 
 /// Money that a customer sent to the contract.

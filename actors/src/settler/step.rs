@@ -275,7 +275,8 @@ impl Scene<'_> {
             }
             Purpose::Settle { sequence } => {
                 let version = self.ledger.batch(*sequence)?.map_or(1, |b| b.tariff_version);
-                Ok(provider::settle(provider()?, *sequence, version, &self.items(*sequence)?)?)
+                let (root, items) = (self.lines_root(*sequence)?, self.items(*sequence)?);
+                Ok(provider::settle(provider()?, *sequence, version, root, &items)?)
             }
         }
     }

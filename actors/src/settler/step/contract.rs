@@ -133,6 +133,12 @@ impl Scene<'_> {
         Ok(Some(waiting(intent, "its number is taken on the chain; looking for the transaction")))
     }
 
+    /// The root over the bill lines behind a batch.
+    pub(super) fn lines_root(&self, _sequence: u64) -> Result<B256, Trouble> {
+        // No lines are committed yet.
+        Ok(B256::ZERO)
+    }
+
     pub(super) fn items(&self, sequence: u64) -> Result<Vec<Item>, Trouble> {
         let batch = self.ledger.batch(sequence)?;
         let batch = batch.ok_or_else(|| Trouble::Other(format!("batch {sequence} is not in the ledger")))?;
@@ -141,6 +147,7 @@ impl Scene<'_> {
             off_peak: i.registers.off_peak,
             peak: i.registers.peak,
             feed_in: i.registers.feed_in,
+            charge: i.charge,
         };
         Ok(batch.items.iter().map(item).collect())
     }
