@@ -1,7 +1,7 @@
 //! The outbox: intents, the signed attempts at each, and the batches of registers that some of them carry.
 
 use crate::{Ledger, LedgerError};
-use domain::{AccountId, Money, TariffRegisters, Timestamp};
+use domain::{AccountId, Money, Price, TariffRegisters, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,15 @@ pub enum Purpose {
     OpenAccounts {
         /// Their numbers.
         numbers: Vec<u32>,
+    },
+    /// Set the contract's prices to these.
+    SetTariff {
+        /// Of energy taken off peak.
+        off_peak: Price,
+        /// Of energy taken at peak.
+        peak: Price,
+        /// Of energy fed in.
+        feed_in: Price,
     },
     /// Settle a batch.
     Settle {

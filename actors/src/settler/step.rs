@@ -10,7 +10,7 @@ mod contract;
 use super::{SettlerPlan, Turn};
 use contracts::chain::{ChainError, Head, Receipt, Refusal};
 use contracts::key::KeyError;
-use contracts::provider::{self, BadValue};
+use contracts::provider::{self, BadValue, Prices};
 use contracts::tx::{self, Call, Fees, Transaction};
 use contracts::{Address, B256};
 use domain::Fact;
@@ -133,7 +133,18 @@ impl Scene<'_> {
         }
         let waits = self.ledger.accounts()?.iter().any(|a| a.opened && a.registers != a.settled);
         if turn.settle && waits {
-            let tariff_version = self.same_prices(provider)?;
+            let Some(tariff_version) = self.same_prices(provider)? else {
+                let Prices { off_peak, peak, feed_in } = self.plan.prices;
+                return Ok(match turn.queued {
+                    false => Step::Write(vec![Write::Queue(Purpose::SetTariff { off_peak, peak, feed_in })]),
+                    // Refused: again with the next settlement. Not to be seen yet, or somebody changed them again: in
+                    // the next turn, and once in a turn, since every time costs a transaction.
+                    true => {
+                        let waiting = (!set_up_refused).then(|| "the contract does not have our prices yet".to_owned());
+                        Step::Rest { waiting, problem, nothing_due: set_up_refused }
+                    }
+                });
+            };
             let sequence = provider::next_sequence(&*self.plan.chain, provider, self.me())?;
             return Ok(Step::Write(vec![Write::MakeBatch { sequence, most: self.plan.most, tariff_version }]));
         }
@@ -223,6 +234,8 @@ impl Scene<'_> {
                 let opened = accounts.into_iter().filter(|a| numbers.contains(&a.number));
                 opened.map(|a| Fact::AccountOpened { account: a.name, number: a.number }).collect()
             }
+            // The contract itself says which prices it has; the intent, which transaction brought them.
+            Purpose::SetTariff { .. } => Vec::new(),
             Purpose::Settle { sequence } => {
                 let batch = self.ledger.batch(*sequence)?;
                 let accounts = batch.map_or(0, |b| u32::try_from(b.items.len()).unwrap_or(u32::MAX));
@@ -273,6 +286,10 @@ impl Scene<'_> {
                 }
                 Ok(provider::open_many(provider()?, &named))
             }
+            Purpose::SetTariff { off_peak, peak, feed_in } => {
+                let prices = Prices { off_peak: *off_peak, peak: *peak, feed_in: *feed_in };
+                Ok(provider::set_tariff(provider()?, prices))
+            }
             Purpose::Settle { sequence } => {
                 let version = self.ledger.batch(*sequence)?.map_or(1, |b| b.tariff_version);
                 let (root, items) = (self.lines_root(*sequence)?, self.items(*sequence)?);
@@ -303,6 +320,7 @@ fn name(purpose: &Purpose) -> String {
     match purpose {
         Purpose::Deploy => "the contract".to_owned(),
         Purpose::OpenAccounts { numbers } => format!("the opening of {} accounts", numbers.len()),
+        Purpose::SetTariff { .. } => "the new prices".to_owned(),
         Purpose::Settle { sequence } => format!("batch {sequence}"),
     }
 }

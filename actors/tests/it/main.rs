@@ -3,6 +3,7 @@
 
 mod anvil;
 mod day;
+mod prices;
 mod refused;
 mod silent;
 mod street;

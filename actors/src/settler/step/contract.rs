@@ -20,12 +20,17 @@ const OPEN_AT_ONCE: usize = 50;
 
 impl Scene<'_> {
     /// The contract's tariff version, if it prices as we do: otherwise customers would be told one balance and have
-    /// another.
-    pub(super) fn same_prices(&self, provider: Address) -> Result<u32, Trouble> {
+    /// another. `None` if its prices are others, and ours to set.
+    pub(super) fn same_prices(&self, provider: Address) -> Result<Option<u32>, Trouble> {
         let there = provider::tariff(&*self.plan.chain, provider)?;
         let unit = provider::wei_per_unit(&*self.plan.chain, provider)?;
-        if there.prices == self.plan.prices && unit == self.plan.wei_per_unit {
-            return Ok(there.version);
+        if unit == self.plan.wei_per_unit {
+            if there.prices == self.plan.prices {
+                return Ok(Some(there.version));
+            }
+            if provider::owner(&*self.plan.chain, provider)? == self.me() {
+                return Ok(None);
+            }
         }
         Err(Trouble::Other(format!(
             "contract {provider} has other prices than [tariff], or another unit of money; nothing is settled. \
