@@ -249,15 +249,17 @@ impl Scene<'_> {
     /// Simulates, signs and records; `instead` is a transaction whose nonce is used again with a better fee.
     fn sign(&self, intent: &Intent, instead: Option<&Attempt>) -> Result<Step, Trouble> {
         let call = self.call(&intent.purpose)?;
-        let gas = match self.plan.chain.estimate_gas(self.me(), &call) {
-            Ok(gas) => gas,
-            Err(ChainError::Reverted { reason, .. }) => {
-                return match self.settled_before(intent)? {
-                    Some(step) => Ok(step),
-                    None => Ok(refuse(intent, None, reason)),
-                };
-            }
-            Err(error) => return Err(error.into()),
+        // A tenth more than estimated: balances move between the estimate and the block.
+        let gas_limit = match (self.plan.chain.estimate_gas(self.me(), &call), instead) {
+            (Ok(gas), _) => gas.saturating_add(gas / 10),
+            (Err(ChainError::Reverted { reason, .. }), instead) => match (self.settled_before(intent)?, instead) {
+                (Some(step), _) => return Ok(step),
+                (None, None) => return Ok(refuse(intent, None, reason)),
+                // The node still holds what was signed before, and may put it into a block when it works again. Charges
+                // count every time, so only a block says that they did not: this goes there as it is, and fails there.
+                (None, Some(old)) => decoded(&old.raw)?.gas_limit,
+            },
+            (Err(error), _) => return Err(error.into()),
         };
         let mut fees = self.plan.chain.fees()?;
         let nonce = match instead {
@@ -267,9 +269,7 @@ impl Scene<'_> {
             }
             None => self.plan.chain.nonce(self.me())?,
         };
-        // A tenth more than estimated: balances move between the estimate and the block.
-        let transaction =
-            Transaction { chain_id: self.chain_id, nonce, fees, gas_limit: gas.saturating_add(gas / 10), call };
+        let transaction = Transaction { chain_id: self.chain_id, nonce, fees, gas_limit, call };
         let signed = transaction.sign(&*self.plan.signer)?;
         let attempt = Attempt { intent: intent.id, hash: signed.hash.to_string(), nonce, raw: signed.raw };
         Ok(Step::Write(vec![Write::Attempt(attempt)]))
@@ -299,10 +299,15 @@ impl Scene<'_> {
     }
 }
 
+fn decoded(raw: &[u8]) -> Result<Transaction, Trouble> {
+    let (transaction, _) = tx::decode(raw).map_err(|e| Trouble::Other(format!("a recorded transaction: {e}")))?;
+    Ok(transaction)
+}
+
 /// At least an eighth more than before on both fees: nodes ask for a tenth and round. Not without bound: a node that
 /// calls everything underpriced is not to empty the account.
 fn raised(suggested: Fees, raw: &[u8]) -> Result<Fees, Trouble> {
-    let (old, _) = tx::decode(raw).map_err(|e| Trouble::Other(format!("a recorded transaction: {e}")))?;
+    let old = decoded(raw)?;
     let up = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
     if up(old.fees.max_fee) > suggested.max_fee.saturating_mul(MOST_FEE) {
         return Err(Trouble::Other(format!(

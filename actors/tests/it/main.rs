@@ -3,6 +3,7 @@
 
 mod anvil;
 mod day;
+mod held;
 mod prices;
 mod refused;
 mod silent;

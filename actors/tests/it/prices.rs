@@ -22,6 +22,15 @@ fn ours() -> Prices {
 
 /// A contract that is there before the gateway, with prices and a unit of money of its own. Its deployer is its owner.
 fn deployed(chain: &dyn Chain, owner: &LocalKey, wei_per_unit: u64, settler: Address) -> Address {
+    deploy(chain, owner, wei_per_unit, OTHERS, settler)
+}
+
+/// A contract with our prices, owned by one key, on which another may settle.
+pub fn deployed_for(chain: &dyn Chain, owner: &LocalKey, settler: Address) -> Address {
+    deploy(chain, owner, WEI_PER_UNIT, ours(), settler)
+}
+
+fn deploy(chain: &dyn Chain, owner: &LocalKey, wei_per_unit: u64, prices: Prices, settler: Address) -> Address {
     let send = |call| {
         let transaction = Transaction {
             chain_id: chain.chain_id().unwrap(),
@@ -33,7 +42,7 @@ fn deployed(chain: &dyn Chain, owner: &LocalKey, wei_per_unit: u64, settler: Add
         let hash = chain.send(&transaction.sign(owner).unwrap().raw).unwrap();
         (0..10_000).find_map(|_| chain.receipt(hash).unwrap()).expect("never mined")
     };
-    let deploy = provider::deploy_call(U256::from(wei_per_unit), OTHERS, Money(2_000_000_000)).unwrap();
+    let deploy = provider::deploy_call(U256::from(wei_per_unit), prices, Money(2_000_000_000)).unwrap();
     let at = send(deploy).contract.unwrap();
     assert!(send(provider::set_settler(at, settler, true)).ok);
     at

@@ -124,7 +124,8 @@ impl Scene<'_> {
                 let found = provider::settled(&log).filter(|s| s.settler == self.me() && s.sequence == *sequence);
                 let Some(found) = found else { continue };
                 let Some(receipt) = self.plan.chain.receipt(found.transaction)? else { continue };
-                // The same number with other registers is another batch, settled by an older transaction of ours.
+                // The same number with other items is another batch, settled by an older transaction of ours. The same
+                // items moved the same money, whatever root was said with them.
                 return Ok(Some(match found.items_hash == ours {
                     true => Step::Write(self.concluded(intent, &receipt)?),
                     false => refuse(intent, None, format!("another batch took number {sequence} before it")),
