@@ -2,7 +2,7 @@
 // the same values has to be the same to the byte. Without arguments the files are written, with `--check` compared.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { AbiCoder, Interface, Transaction, Wallet, concat, encodeBytes32String, keccak256, solidityPacked, toUtf8Bytes } from 'ethers';
+import { AbiCoder, Interface, Transaction, Wallet, ZeroHash, concat, encodeBytes32String, keccak256, solidityPacked, toBeHex, toUtf8Bytes } from 'ethers';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const artifact = JSON.parse(readFileSync(here('artifacts/Provider.json'), 'utf8'));
@@ -47,12 +47,13 @@ function transactions() {
 
 const MAX40 = 2n ** 40n - 1n;
 const ITEMS = [
-  { number: 1, offPeak: 0n, peak: 0n, feedIn: 0n },
-  { number: 2, offPeak: 1n, peak: 2n, feedIn: 3n },
-  { number: 65536, offPeak: 0x0102030405n, peak: 0x060708090an, feedIn: 0x0b0c0d0e0fn },
-  { number: 4294967295, offPeak: MAX40, peak: MAX40, feedIn: MAX40 },
+  { number: 1, offPeak: 0n, peak: 0n, feedIn: 0n, charge: 0n },
+  { number: 2, offPeak: 1n, peak: 2n, feedIn: 3n, charge: -1n },
+  { number: 65536, offPeak: 0x0102030405n, peak: 0x060708090an, feedIn: 0x0b0c0d0e0fn, charge: 0x1011121314151617n },
+  { number: 65537, offPeak: 0n, peak: MAX40, feedIn: 0n, charge: -(2n ** 63n) },
+  { number: 4294967295, offPeak: MAX40, peak: MAX40, feedIn: MAX40, charge: 2n ** 63n - 1n },
 ];
-const packItem = (i) => solidityPacked(['uint32', 'uint40', 'uint40', 'uint40'], [i.number, i.offPeak, i.peak, i.feedIn]);
+const packItem = (i) => solidityPacked(['uint32', 'uint40', 'uint40', 'uint40', 'int64'], [i.number, i.offPeak, i.peak, i.feedIn, i.charge]);
 const text = (value) => {
   if (Array.isArray(value)) return value.map(text);
   return typeof value === 'bigint' || typeof value === 'number' ? String(value) : value;
@@ -67,8 +68,8 @@ function provider() {
     ['open', [7, name]],
     ['openMany', [[1, 2, 4294967295], [name, draw('name 2'), draw('name 3')]]],
     ['deposit', [4294967295]],
-    ['settle', [1, 1, packItem(ITEMS[1])]],
-    ['settle', [2n ** 64n - 1n, 4294967295, packed]],
+    ['settle', [1, 1, ZeroHash, packItem(ITEMS[1])]],
+    ['settle', [2n ** 64n - 1n, 4294967295, draw('lines'), packed]],
     ['setTariff', [1, 2, 4294967295]],
     ['setLowAt', [2n ** 63n - 1n]],
     ['setSettler', [who, true]],
@@ -106,7 +107,8 @@ function provider() {
     ['LowAtSet', [17n]],
     ['Opened', [7, name]],
     ['Deposited', [4294967295, who, 2n ** 63n - 1n]],
-    ['Settled', [who, 2n ** 64n - 1n, 500, 1n, 2n, 3n, 2n ** 70n, 5n, draw('items')]],
+    ['Settled', [who, 2n ** 64n - 1n, 500, 1n, 2n, 3n, 2n ** 70n, 5n, -(2n ** 63n), draw('items'), draw('lines')]],
+    ['Settled', [who, 1n, 1, 0n, 0n, 0n, 0n, 0n, 2n ** 63n - 1n, draw('items'), ZeroHash]],
     ['CreditLow', [7, 99n]],
     ['CreditExhausted', [7, -1n]],
     ['CreditRestored', [7, 1n]],
@@ -115,13 +117,14 @@ function provider() {
   const errors = [
     ['WrongSequence', [3n, 2n], 'WrongSequence(3, 2)'],
     ['RegisterStepsBack', [7n], 'RegisterStepsBack(7)'],
+    ['BalanceOutOfRange', [2n ** 40n], 'BalanceOutOfRange(1099511627776)'],
     ['NotOwner', [], 'NotOwner()'],
     ['NameTaken', [name], `NameTaken(${name})`],
   ];
   const plain = new Interface(['error Error(string)', 'error Panic(uint256)']);
   return {
     deploy: { args: text(deployArgs), data: concat([artifact.bytecode, AbiCoder.defaultAbiCoder().encode(['uint256', 'uint32', 'uint32', 'uint32', 'uint64'], deployArgs)]) },
-    items: ITEMS.map((i) => ({ number: i.number, offPeak: String(i.offPeak), peak: String(i.peak), feedIn: String(i.feedIn), packed: packItem(i) })),
+    items: ITEMS.map((i) => ({ number: i.number, offPeak: String(i.offPeak), peak: String(i.peak), feedIn: String(i.feedIn), charge: String(i.charge), packed: packItem(i) })),
     packed,
     calls: calls.map(([name, args]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args) })),
     views: views.map(([name, args, values]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args), result: abi.encodeFunctionResult(name, values), values: text(values) })),
@@ -136,9 +139,34 @@ function provider() {
   };
 }
 
+/** The tree over hashed leaves, from the top: the left part is the largest power of two below the number of leaves. */
+function top(leaves) {
+  if (leaves.length === 1) return leaves[0];
+  const left = 2 ** Math.floor(Math.log2(leaves.length - 1));
+  return keccak256(concat(['0x01', top(leaves.slice(0, left)), top(leaves.slice(left))]));
+}
+
+/** What stands beside leaf `index` on its way up, from the bottom. */
+function beside(leaves, index) {
+  if (leaves.length === 1) return [];
+  const left = 2 ** Math.floor(Math.log2(leaves.length - 1));
+  if (index < left) return [...beside(leaves.slice(0, left), index), top(leaves.slice(left))];
+  return [...beside(leaves.slice(left), index - left), top(leaves.slice(0, left))];
+}
+
+function merkle() {
+  const line = (label, i) => draw(`${label} ${i}`).repeat(2).replaceAll('0x', '').slice(0, 2 * ((i * 13) % 65));
+  return [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 33].map((count) => {
+    const lines = Array.from({ length: count }, (_, i) => '0x' + line(`line of ${count}`, i));
+    const leaves = lines.map((l) => keccak256(concat(['0x00', l])));
+    const root = count === 0 ? ZeroHash : keccak256(concat(['0x02', toBeHex(count, 8), top(leaves)]));
+    return { lines, leaves, root, proofs: leaves.map((_, index) => ({ index, leaves: count, path: beside(leaves, index) })) };
+  });
+}
+
 export function files() {
   const write = (value) => JSON.stringify(value, null, 1) + '\n';
-  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()) };
+  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/merkle.json': write(merkle()) };
 }
 
 /** Names of ABI entries that no vector covers. */

@@ -25,5 +25,5 @@ pub use herald::{Herald, HeraldPlan};
 pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};
 pub use recorder::{RecordFailed, Recorder, Scribe};
-pub use settler::{SettleNow, Settler, SettlerPlan};
+pub use settler::{LINE_SALT, SettleNow, Settler, SettlerPlan};
 pub use warden::Warden;

@@ -2,17 +2,27 @@
 pragma solidity 0.8.37;
 
 /// @title The pooled prepaid account book of one street
-/// @notice Customers pay in the native coin; the provider's gateway debits them for the energy their meters counted.
+/// @notice Customers pay in the native coin; the provider's gateway debits them for the energy their meters counted, and
+/// for whatever else stands on their bills.
 /// @dev Money is counted in minor units, of which each is worth `weiPerUnit` wei; energy in whole watt-hours. Energy
 /// comes as cumulative registers, never as differences: a batch that is lost, re-sent or cut in two bills the same.
+/// A charge is what a bill holds beyond register times price (fixed fees, blocks, taxes; below zero: a refund, or cash
+/// that was taken elsewhere). It is a difference, and the batch's sequence number sees to it that it counts once.
+///
+/// A settler is trusted with the customers' balances: registers and charges are its word. It is not trusted with the
+/// coin, which leaves by the owner's hand only and never below what customers are owed.
 ///
 /// Conservation, after every transaction: paidIn = sum of balances + earned + withdrawn, and the contract holds at least
 /// (paidIn - withdrawn) * weiPerUnit wei. "At least", because coin can be forced on any address; such coin is nobody's.
 ///
-/// Why the `unchecked` blocks cannot overflow. paidIn is held below 2^80. A register never falls and stays below 2^40,
-/// and a price below 2^32, so all debits of one account over all time stay below 2 * 2^40 * 2^32 = 2^73, and all its
-/// credits below 2^72. A balance therefore stays within +-2^81 and fits int88; with fewer than 2^32 accounts the sums
-/// `earned` and `owed` stay within +-2^106 and fit 128 bits.
+/// Why the `unchecked` blocks cannot overflow. Nothing bounds the charges of an account over all time, so `settle`
+/// checks: it leaves no balance below -2^86, nor at 2^86 or above (BalanceOutOfRange). Before the check a balance is what
+/// int88 holds, moved by one item: debit below 2^73, credit below 2^72, charge within +-2^63. That is far from the edge
+/// of int256. Between settlements only deposits move a balance; all deposits together stay below 2^80, because paidIn
+/// does. So a balance is below 2^86 + 2^80 and fits int88, and a deposit is never refused for it.
+/// `owed` is the sum of positive balances of fewer than 2^32 accounts: below 2^119, it fits 128 bits. `earned` moves
+/// with every balance by the opposite, so it is paidIn - withdrawn - sum of balances: within +-2^120, it fits too.
+/// A batch has fewer than 2^23 items, so its debits stay below 2^96, its credits below 2^95, its charges within +-2^86.
 contract Provider {
     /// @dev An account as views state it; see `_accounts` for how it is kept.
     struct Account {
@@ -43,7 +53,9 @@ contract Provider {
         uint256 energy;
         /// Debits in the lower and credits in the upper 128 bits: below 2^73 * 2^23.
         uint256 money;
-        int256 owed;
+        /// What the sum of positive balances moved by, plus 2^128 times the charges: both signed, within +-2^110 and
+        /// within +-2^86, so the lower is the lowest 128 bits as a signed number, and the upper what is left without it.
+        int256 owedAndCharged;
     }
 
     struct Settler {
@@ -58,8 +70,9 @@ contract Provider {
     /// @notice The balance is zero or negative.
     uint8 public constant EXHAUSTED = 4;
 
-    /// @dev Bytes of one settled item: uint32 number, then uint40 off-peak, peak and feed-in registers, big-endian.
-    uint256 private constant ITEM = 19;
+    /// @dev Bytes of one settled item: uint32 number, then uint40 off-peak, peak and feed-in registers, then int64
+    /// charge, all big-endian.
+    uint256 private constant ITEM = 27;
     /// @dev Where the parts of an account's word begin.
     uint256 private constant REGISTERS = 88;
     uint256 private constant FEED_IN = 88;
@@ -74,6 +87,9 @@ contract Provider {
     uint256 private constant BALANCE = type(uint88).max;
     /// @dev Bound on all that was ever paid in; see the overflow argument above.
     uint256 private constant MAX_PAID_IN = type(uint80).max;
+    /// @dev A settled balance is at least -2^86 and below 2^86: with 2^86 added it has 87 bits.
+    int256 private constant BALANCE_OFFSET = 1 << 86;
+    uint256 private constant BALANCE_BITS = 87;
 
     /// @notice What one minor unit is worth, in wei.
     uint256 public immutable weiPerUnit;
@@ -138,9 +154,12 @@ contract Provider {
     /// @param offPeakWh energy taken off peak since the items' accounts were last billed.
     /// @param peakWh energy taken at peak.
     /// @param feedInWh energy fed in.
-    /// @param debited minor units taken from the accounts.
-    /// @param credited minor units given to the accounts.
+    /// @param debited minor units taken from the accounts for energy.
+    /// @param credited minor units given to the accounts for feed-in.
+    /// @param charged sum of the charges: minor units taken from the accounts beyond that; below zero, given to them.
     /// @param itemsHash Keccak-256 of the packed items.
+    /// @param linesRoot root of the salted Merkle tree over the bill lines behind the batch, as the settler states it;
+    /// zero if it commits to none. The contract neither checks nor keeps it.
     event Settled(
         address indexed settler,
         uint64 indexed sequence,
@@ -150,7 +169,9 @@ contract Provider {
         uint256 feedInWh,
         uint256 debited,
         uint256 credited,
-        bytes32 itemsHash
+        int256 charged,
+        bytes32 itemsHash,
+        bytes32 linesRoot
     );
     /// @notice A balance came down to the warning threshold.
     /// @param number the account.
@@ -186,6 +207,7 @@ contract Provider {
     error BadLength(uint256 length);
     error NotOpen(uint256 index);
     error RegisterStepsBack(uint256 index);
+    error BalanceOutOfRange(uint256 index);
     error BadPayee();
     error NotAvailable(uint256 available, uint256 wanted);
     error PaymentFailed();
@@ -292,12 +314,14 @@ contract Provider {
         }
     }
 
-    /// @notice Bills energy: every item brings an account's registers up to date, and moves its balance by
-    /// the energy since the last time at the present prices.
+    /// @notice Bills: every item brings an account's registers up to date, and moves its balance by the energy since the
+    /// last time at the present prices, and by the charge.
     /// @param sequence one more than the caller's last: a batch that arrives twice reverts the second time.
     /// @param tariffVersion the version of the tariff that the caller means.
-    /// @param items 19 bytes each: uint32 number, uint40 off-peak, uint40 peak, uint40 feed-in register in Wh, big-endian.
-    function settle(uint64 sequence, uint32 tariffVersion, bytes calldata items) external {
+    /// @param linesRoot only said in `Settled`: what the bill lines behind the charges can be proved against.
+    /// @param items 27 bytes each, big-endian: uint32 number, uint40 off-peak, uint40 peak, uint40 feed-in register in Wh,
+    /// int64 charge in minor units. Registers may stay where they are when only money moves.
+    function settle(uint64 sequence, uint32 tariffVersion, bytes32 linesRoot, bytes calldata items) external {
         Settler memory s = _settlers[msg.sender];
         if (!s.allowed) revert NotSettler();
         if (sequence != s.done + 1) revert WrongSequence(s.done + 1, sequence);
@@ -307,7 +331,7 @@ contract Provider {
         if (items.length == 0 || items.length % ITEM != 0) revert BadLength(items.length);
         Batch memory batch = Batch(t.offPeak, t.peak, t.feedIn, int256(uint256(t.lowAt)), 0, 0, 0);
         _bill(batch, items);
-        _close(sequence, batch, items);
+        _close(sequence, linesRoot, batch, items);
     }
 
     /// @notice Pays earnings out, as far as they are covered by coin that is not owed to customers.
@@ -360,7 +384,7 @@ contract Provider {
     /// @notice All sums of the book, in minor units: paidIn = sum of balances + earned + withdrawn.
     /// @return paidIn all that was ever paid in.
     /// @return withdrawn all that the owner ever took out.
-    /// @return earned debits less feed-in credits less withdrawals.
+    /// @return earned debits less feed-in credits plus charges less withdrawals.
     /// @return owed the sum of all positive balances.
     function totals() external view returns (uint256 paidIn, uint256 withdrawn, int256 earned, uint256 owed) {
         return (_paidIn, _withdrawn, _earned, _owed);
@@ -428,9 +452,15 @@ contract Provider {
                 uint256 debit = wh * batch.offPeak + peakWh * batch.peak;
                 uint256 credit = feedInWh * batch.feedIn;
                 batch.money += debit | (credit << 128);
+                int256 charge;
+                // solhint-disable-next-line no-inline-assembly
+                assembly ("memory-safe") {
+                    charge := sar(192, shl(152, calldataload(place)))
+                }
                 int256 before = _balance(word);
-                int256 left = before + int256(credit) - int256(debit);
-                batch.owed += int256(_positive(left)) - int256(_positive(before));
+                int256 left = before + int256(credit) - int256(debit) - charge;
+                if (uint256(left + BALANCE_OFFSET) >> BALANCE_BITS != 0) revert BalanceOutOfRange(_index(items, place));
+                batch.owedAndCharged += int256(_positive(left)) - int256(_positive(before)) + (charge << 128);
                 word >>= FLAGS;
                 uint256 flags = _flags(left, batch.lowAt);
                 if (flags != word) _announce(uint32(item >> 120), word, flags, left);
@@ -444,11 +474,14 @@ contract Provider {
     }
 
     /// @dev Enters the sums of a batch into the book, and says them.
-    function _close(uint64 sequence, Batch memory batch, bytes calldata items) private {
+    function _close(uint64 sequence, bytes32 linesRoot, Batch memory batch, bytes calldata items) private {
         (uint256 debited, uint256 credited) = (uint128(batch.money), batch.money >> 128);
+        int256 charged;
         unchecked {
-            _earned += int128(int256(debited) - int256(credited));
-            _owed = uint128(uint256(int256(uint256(_owed)) + batch.owed));
+            int256 owed = int128(batch.owedAndCharged);
+            charged = (batch.owedAndCharged - owed) >> 128;
+            _earned += int128(int256(debited) - int256(credited) + charged);
+            _owed = uint128(uint256(int256(uint256(_owed)) + owed));
         }
         emit Settled(
             msg.sender,
@@ -459,7 +492,9 @@ contract Provider {
             batch.energy >> 128,
             debited,
             credited,
-            keccak256(items)
+            charged,
+            keccak256(items),
+            linesRoot
         );
     }
 

@@ -105,6 +105,26 @@ impl TimeZone {
         Local { day, month, minute: hours * 60 + u16::try_from(local.minute()).unwrap_or(0) }
     }
 
+    /// Local date and time as `2026-03-01 16:50`, for people.
+    #[must_use]
+    pub fn day_and_time(&self, at: Timestamp) -> String {
+        match jiff::Timestamp::from_second(at.0.div_euclid(1000)) {
+            Ok(instant) => self.zone.to_datetime(instant).strftime("%Y-%m-%d %H:%M").to_string(),
+            Err(_) => at.to_string(),
+        }
+    }
+
+    /// When a local date begins, such as `2026-03-01`; or the instant of an RFC 3339 text.
+    pub fn instant(&self, text: &str) -> Result<Timestamp, String> {
+        if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+            return Ok(Timestamp(instant.as_millisecond()));
+        }
+        let bad = || format!("{text:?} is no date: write 2026-03-01, or an instant such as 2026-03-01T12:00:00Z");
+        let date: jiff::civil::Date = text.parse().map_err(|_| bad())?;
+        let begins = self.zone.to_zoned(date.at(0, 0, 0, 0)).map_err(|_| bad())?;
+        Ok(Timestamp(begins.timestamp().as_millisecond()))
+    }
+
     /// Local wall-clock time as `HH:MM`, for people.
     #[must_use]
     pub fn hh_mm(&self, at: Timestamp) -> String {

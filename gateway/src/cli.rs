@@ -58,6 +58,16 @@ pub enum Verb {
     },
     /// Pay into a customer's account, from a wallet's key or the settler's own
     Topup(Topup),
+    /// Print a customer's receipt, every line with its proof; or check one against a node of the chain
+    #[command(args_conflicts_with_subcommands = true)]
+    Receipt {
+        /// Check one instead
+        #[command(subcommand)]
+        verb: Option<ReceiptVerb>,
+        /// Which
+        #[command(flatten)]
+        make: Make,
+    },
     /// Find out who is on a bus, and print what to write into the configuration
     Scan(Scan),
     /// Serve only the simulated devices of a configuration, for other programs to read
@@ -98,6 +108,41 @@ pub struct ConfigFile {
 /// A limit of active power, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(pub Option<Permille>);
+
+/// A receipt to make.
+#[derive(Clone, Debug, Args)]
+pub struct Make {
+    /// The account
+    pub account: Option<String>,
+    /// The first day or instant, such as 2026-03-01; from the beginning if left out
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<String>,
+    /// The first day or instant after; until now if left out
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<String>,
+    /// Configuration
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// As a page that prints well, instead of JSON
+    #[arg(long)]
+    pub html: bool,
+    /// As a text message
+    #[arg(long, conflicts_with = "html")]
+    pub text: bool,
+}
+
+/// A receipt that is there.
+#[derive(Debug, Subcommand)]
+pub enum ReceiptVerb {
+    /// Check a receipt's arithmetic, and that the chain knows its lines and payments
+    Verify {
+        /// The receipt, as JSON
+        file: PathBuf,
+        /// A node of its chain
+        #[arg(long, value_name = "URL")]
+        rpc: String,
+    },
+}
 
 /// A deposit.
 #[derive(Clone, Debug, Args)]

@@ -11,10 +11,9 @@ use actors::{
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
 use contracts::key::{LocalKey, Signer};
-use contracts::provider::Prices;
 use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
-use domain::{BusId, Clock, Fact, MeterId, Money, Tariff};
+use domain::{BusId, Clock, Fact, MeterId, Money};
 use drivers::{Bus, Switch};
 use futures_util::future::join_all;
 use ledger::{Enrolled, Enrolment, Ledger};
@@ -110,7 +109,7 @@ impl House {
 
         let lock = lock(&config.state)?;
         let ledger = Arc::new(Ledger::open(&config.state.join("ledger.db"))?);
-        let tariff = enrol(&config, &ledger, &clock)?;
+        enrol(&config, &ledger, &clock)?;
         let scribe = Recorder::launch(Arc::clone(&ledger), clock.clone())?;
         let board = Board::default();
         scribe.fact(Fact::Started { version: VERSION.into() }).await?;
@@ -119,7 +118,7 @@ impl House {
             broker::start(b)?;
             listening.insert("mqtt".into(), b.listen.to_string());
         }
-        let (plan, rpc) = settler_plan(&config, &clock, &tariff)?;
+        let (plan, rpc) = settler_plan(&config, &clock)?;
         if let Some((at, server)) = rpc {
             listening.insert("json_rpc".into(), at);
             servers.push(server);
@@ -219,7 +218,7 @@ pub fn runs(config: &Config) -> bool {
 }
 
 /// Makes sure that the ledger knows everybody, and settles which tariff is in force.
-fn enrol(config: &Config, ledger: &Ledger, clock: &Clock) -> Result<Tariff, Failure> {
+fn enrol(config: &Config, ledger: &Ledger, clock: &Clock) -> Result<(), Failure> {
     ledger.enrol(&Enrolment {
         accounts: config.accounts.iter().map(|a| Enrolled { id: a.id.clone(), debt_share: a.debt_share }).collect(),
         meters: config.meters.iter().map(|m| (m.id.clone(), m.account.clone())).collect(),
@@ -230,12 +229,12 @@ fn enrol(config: &Config, ledger: &Ledger, clock: &Clock) -> Result<Tariff, Fail
     }
     let classes: Vec<_> = config.accounts.iter().map(|a| (a.id.clone(), a.class.clone())).collect();
     ledger.adopt_classes(clock.now(), &classes, "the configuration")?;
-    Ok(tariff)
+    Ok(())
 }
 
 type RpcServer = Option<(String, actix_web::dev::ServerHandle)>;
 
-fn settler_plan(config: &Config, clock: &Clock, tariff: &Tariff) -> Result<(SettlerPlan, RpcServer), Failure> {
+fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServer), Failure> {
     let signer = Arc::new(settler_key(config)?);
     let mut server = None;
     let (kind, chain): (String, Arc<dyn Chain>) = match &config.chain.kind {
@@ -270,7 +269,6 @@ fn settler_plan(config: &Config, clock: &Clock, tariff: &Tariff) -> Result<(Sett
         signer,
         provider: config.chain.provider,
         wei_per_unit: wei_per_unit(config),
-        prices: Prices { off_peak: tariff.rates.off_peak, peak: tariff.rates.peak, feed_in: tariff.rates.feed_in },
         low_at,
         confirmations: config.chain.confirmations,
         every: config.chain.settle_every,

@@ -10,6 +10,7 @@ mod deposit;
 mod failure;
 mod house;
 mod narrate;
+mod receipt;
 mod scan;
 mod secrets;
 mod simulate;
@@ -51,6 +52,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Models { model } => verbs::models(model.as_deref()),
         Verb::Probe { config, device, set, limit, hold } => verbs::probe(&config, &device, set, limit, hold),
         Verb::Topup(options) => deposit::run(&options),
+        Verb::Receipt { verb, make } => verbs::receipt(verb.as_ref(), &make),
         Verb::Scan(options) => scan::run(&options),
         Verb::Simulate(file) => verbs::simulate(&file),
         Verb::Journal(Journal::Verify(file)) => verbs::verify(&file.config),

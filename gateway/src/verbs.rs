@@ -2,8 +2,10 @@
 
 mod chain;
 mod inverter;
+mod receipt;
 
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
+pub use receipt::run as receipt;
 
 use crate::cli::{ConfigFile, Limit};
 use crate::config::Config;
@@ -290,7 +292,7 @@ pub fn simulate(file: &ConfigFile) -> Result<(), Failure> {
     })
 }
 
-fn open_ledger(file: &ConfigFile) -> Result<(Config, Ledger), Failure> {
+pub fn open_ledger(file: &ConfigFile) -> Result<(Config, Ledger), Failure> {
     let config = Config::load(&file.path)?;
     let path = config.state.join("ledger.db");
     if !path.exists() {

@@ -22,7 +22,7 @@ mod write;
 
 pub use error::LedgerError;
 pub use lines::BilledLine;
-pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose};
+pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, SettledBatch};
 pub use read::{AccountRow, MeterRow, SwitchRow, Totals};
 pub use verify::{Finding, Report};
 pub use write::{Enrolled, Enrolment, Outcome, Priced, Write};

@@ -1,7 +1,7 @@
 //! The outbox: intents, the signed attempts at each, and the batches of registers that some of them carry.
 
 use crate::{Ledger, LedgerError};
-use domain::{AccountId, Money, TariffRegisters, Timestamp};
+use domain::{AccountId, Money, Price, TariffRegisters, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,15 @@ pub enum Purpose {
     OpenAccounts {
         /// Their numbers.
         numbers: Vec<u32>,
+    },
+    /// Set the contract's prices to these.
+    SetTariff {
+        /// Of energy taken off peak.
+        off_peak: Price,
+        /// Of energy taken at peak.
+        peak: Price,
+        /// Of energy fed in.
+        feed_in: Price,
     },
     /// Settle a batch.
     Settle {
@@ -50,6 +59,8 @@ pub struct Attempt {
 /// A snapshot of registers on its way to the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
+    /// The intent that brings it to the chain.
+    pub intent: i64,
     /// Its sequence number on the chain.
     pub sequence: u64,
     /// The tariff version that prices it.
@@ -60,7 +71,20 @@ pub struct Batch {
     pub readings: u64,
 }
 
-/// One account's cumulative registers in a batch.
+/// A batch that is final on the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledBatch {
+    /// The intent that brought it there.
+    pub intent: i64,
+    /// Its sequence number.
+    pub sequence: u64,
+    /// The transaction that carried it, as hex.
+    pub transaction: String,
+    /// The numbers of the accounts in it, in its order.
+    pub accounts: Vec<u32>,
+}
+
+/// One account in a batch: its cumulative registers, and a charge that is not cumulative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchItem {
     /// The account's number on the chain.
@@ -135,6 +159,25 @@ impl Ledger {
         Ok(at.map(Timestamp))
     }
 
+    /// The batch of an intent, if it is final on the chain.
+    pub fn settled_batch(&self, intent: i64) -> Result<Option<SettledBatch>, LedgerError> {
+        let db = self.reader();
+        let found: Option<(i64, String, String)> = db
+            .query_row(
+                "SELECT b.sequence, i.transaction_hash, b.items FROM batches b JOIN intents i ON i.id = b.intent
+                 WHERE b.intent = ? AND b.state = 'done' AND i.transaction_hash IS NOT NULL",
+                [intent],
+                |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
+            )
+            .optional()?;
+        let Some((sequence, transaction, items)) = found else { return Ok(None) };
+        let items: Vec<BatchItem> = serde_json::from_str(&items)
+            .map_err(|e| LedgerError::unreadable(format!("the batch of intent {intent}"), e))?;
+        let sequence = u64::try_from(sequence).map_err(|e| LedgerError::unreadable("a batch number", e))?;
+        let accounts = items.iter().map(|i| i.number).collect();
+        Ok(Some(SettledBatch { intent, sequence, transaction, accounts }))
+    }
+
     /// The newest batch of this sequence number.
     pub fn batch(&self, sequence: u64) -> Result<Option<Batch>, LedgerError> {
         load_batch(&self.reader(), sequence)
@@ -156,14 +199,14 @@ fn attempts(db: &Connection, intent: i64) -> Result<Vec<Attempt>, LedgerError> {
 
 pub(crate) fn load_batch(db: &Connection, sequence: u64) -> Result<Option<Batch>, LedgerError> {
     let key = i64::try_from(sequence).map_err(|e| LedgerError::unreadable("batch number", e))?;
-    let found: Option<(u32, String, i64)> = db
+    let found: Option<(i64, u32, String, i64)> = db
         .query_row(
-            "SELECT tariff, items, readings FROM batches WHERE sequence = ? ORDER BY intent DESC LIMIT 1",
+            "SELECT intent, tariff, items, readings FROM batches WHERE sequence = ? ORDER BY intent DESC LIMIT 1",
             params![key],
-            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
+            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)),
         )
         .optional()?;
-    let Some((tariff_version, items, readings)) = found else { return Ok(None) };
+    let Some((intent, tariff_version, items, readings)) = found else { return Ok(None) };
     let items = serde_json::from_str(&items).map_err(|e| LedgerError::unreadable(format!("batch {sequence}"), e))?;
-    Ok(Some(Batch { sequence, tariff_version, items, readings: u64::try_from(readings).unwrap_or(0) }))
+    Ok(Some(Batch { intent, sequence, tariff_version, items, readings: u64::try_from(readings).unwrap_or(0) }))
 }

@@ -45,6 +45,14 @@ pub struct AccountRow {
     pub usage: Usage,
 }
 
+impl AccountRow {
+    /// Whether the chain does not know everything yet.
+    #[must_use]
+    pub fn unsettled(&self) -> bool {
+        self.registers != self.settled || self.books.off_chain() != Some(self.settled_net)
+    }
+}
+
 /// A meter as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MeterRow {
@@ -139,6 +147,29 @@ impl Ledger {
                 Ok((Seq(seq), Timestamp(at), fact))
             })
             .collect()
+    }
+
+    /// What was recorded in `from..to` about an account's money, in order.
+    pub fn facts_of(
+        &self,
+        account: &AccountId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(Timestamp, Fact)>, LedgerError> {
+        let db = self.reader();
+        // The name is looked for in the text, so that not every fact of years has to be understood.
+        let mut rows = db.prepare_cached(
+            "SELECT at, body FROM facts WHERE at >= ? AND at < ? AND instr(body, ?) > 0 ORDER BY seq",
+        )?;
+        let named = format!("\"account\":\"{account}\"");
+        let found: Vec<(i64, String)> = rows
+            .query_map(params![from.0, to.0, named], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let parse = |(at, body): (i64, String)| {
+            let fact = serde_json::from_str(&body).map_err(|e| LedgerError::unreadable("a fact", e))?;
+            Ok((Timestamp(at), fact))
+        };
+        found.into_iter().map(parse).collect()
     }
 
     /// The newest sequence number.

@@ -16,6 +16,11 @@ impl Ledger {
         schedule(&self.reader())
     }
 
+    /// The classes that an account belonged to.
+    pub fn classes(&self, account: &AccountId) -> Result<Classes, LedgerError> {
+        Ok(classes(&self.reader())?.remove(account).unwrap_or_default())
+    }
+
     /// Makes `wanted` the tariff from the next border of intervals on, if it differs from the newest version; before any
     /// version, from the beginning. `from` may name a later border. The answer is the version that says what `wanted`
     /// says.

@@ -6,12 +6,12 @@ use crate::{Board, RecordFailed, Scribe};
 use actix::prelude::*;
 use contracts::chain::Chain;
 use contracts::key::Signer;
-use contracts::provider::Prices;
 use contracts::{Address, U256};
-use domain::{Clock, Money};
+use domain::{Clock, Money, Timestamp};
 use ledger::{Outcome, Write};
 use std::sync::Arc;
 use std::time::Duration;
+pub use step::LINE_SALT;
 use step::Step;
 
 /// Everything the Settler needs to know.
@@ -29,8 +29,6 @@ pub struct SettlerPlan {
     pub provider: Option<Address>,
     /// Wei in one minor unit, for a contract that is deployed; checked against one that exists.
     pub wei_per_unit: U256,
-    /// Prices, for a contract that is deployed; checked against one that exists.
-    pub prices: Prices,
     /// Threshold of the low-credit event, for a contract that is deployed.
     pub low_at: Money,
     /// Blocks that must be on top of a transaction, its own included.
@@ -95,7 +93,7 @@ async fn work(plan: Arc<SettlerPlan>, clock: Clock, scribe: Scribe, board: Board
         // A clock that was once ahead must not keep settlement waiting until then.
         due = due.min(clock.now() + plan.every);
         let settle = asked || clock.now() >= due;
-        match run(&plan, &scribe, &board, settle).await {
+        match run(&plan, &clock, &scribe, &board, settle).await {
             Ok(true) => {
                 due = clock.now() + plan.every;
                 asked = false;
@@ -111,8 +109,14 @@ async fn work(plan: Arc<SettlerPlan>, clock: Clock, scribe: Scribe, board: Board
 }
 
 /// Takes steps until nothing is left to do now. Says whether whatever was due to be settled is on its way.
-async fn run(plan: &Arc<SettlerPlan>, scribe: &Scribe, board: &Board, settle: bool) -> Result<bool, RecordFailed> {
-    let mut turn = Turn { settle, ..Turn::default() };
+async fn run(
+    plan: &Arc<SettlerPlan>,
+    clock: &Clock,
+    scribe: &Scribe,
+    board: &Board,
+    settle: bool,
+) -> Result<bool, RecordFailed> {
+    let mut turn = Turn { settle, now: clock.now(), ..Turn::default() };
     loop {
         board.pulse("settler");
         let (p, ledger) = (Arc::clone(plan), scribe.ledger());
@@ -154,6 +158,8 @@ async fn run(plan: &Arc<SettlerPlan>, scribe: &Scribe, board: &Board, settle: bo
 /// What this turn has done so far: some things are done once a turn, and tried again in the next.
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn {
+    /// When it began: the prices of then are those that the contract should have.
+    now: Timestamp,
     /// A batch is due.
     settle: bool,
     /// A transaction was signed.

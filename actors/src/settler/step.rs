@@ -10,7 +10,8 @@ mod contract;
 use super::{SettlerPlan, Turn};
 use contracts::chain::{ChainError, Head, Receipt, Refusal};
 use contracts::key::KeyError;
-use contracts::provider::{self, BadValue};
+use contracts::lines::SaltSecret;
+use contracts::provider::{self, BadValue, Prices};
 use contracts::tx::{self, Call, Fees, Transaction};
 use contracts::{Address, B256};
 use domain::{Fact, RegisterPrices};
@@ -20,6 +21,8 @@ use thiserror::Error;
 /// The settings that remember which contract on which chain this ledger belongs to.
 const PROVIDER: &str = "provider";
 const CHAIN_ID: &str = "chain_id";
+/// The setting that keeps what the salts of bill lines come from.
+pub const LINE_SALT: &str = "line_salt";
 /// A fee is never raised beyond this many times what the chain suggests.
 const MOST_FEE: u128 = 10;
 
@@ -57,11 +60,13 @@ struct Scene<'a> {
     head: Head,
     chain_id: u64,
     provider: Option<Address>,
+    /// The prices that the contract should have.
+    prices: Prices,
 }
 
 pub(super) fn next(plan: &SettlerPlan, ledger: &Ledger, turn: Turn) -> Taken {
     let rest = |problem: String| Step::Rest { waiting: None, problem: Some(problem), nothing_due: false };
-    let scene = match look(plan, ledger) {
+    let scene = match look(plan, ledger, turn) {
         Ok(scene) => scene,
         Err(trouble) => {
             return Taken { step: rest(trouble.to_string()), block: None, chain_id: None, provider: None };
@@ -71,7 +76,7 @@ pub(super) fn next(plan: &SettlerPlan, ledger: &Ledger, turn: Turn) -> Taken {
     Taken { step, block: Some(scene.head.number), chain_id: Some(scene.chain_id), provider: scene.provider }
 }
 
-fn look<'a>(plan: &'a SettlerPlan, ledger: &'a Ledger) -> Result<Scene<'a>, Trouble> {
+fn look<'a>(plan: &'a SettlerPlan, ledger: &'a Ledger, turn: Turn) -> Result<Scene<'a>, Trouble> {
     let chain_id = plan.chain.chain_id()?;
     let known: Option<u64> = ledger.meta(CHAIN_ID)?.and_then(|id| id.parse().ok());
     let due = known.unwrap_or(plan.chain_id);
@@ -92,7 +97,10 @@ fn look<'a>(plan: &'a SettlerPlan, ledger: &'a Ledger) -> Result<Scene<'a>, Trou
             "[chain] provider is {wanted}, but this ledger has settled on {remembered}: a new contract needs a new ledger"
         )));
     }
-    Ok(Scene { plan, ledger, head, chain_id, provider: plan.provider.or(remembered) })
+    let schedule = ledger.schedule()?.ok_or_else(|| Trouble::Other("the ledger has no tariff yet".into()))?;
+    let rates = &schedule.at(turn.now).rates;
+    let prices = Prices { off_peak: rates.off_peak, peak: rates.peak, feed_in: rates.feed_in };
+    Ok(Scene { plan, ledger, head, chain_id, provider: plan.provider.or(remembered), prices })
 }
 
 impl Scene<'_> {
@@ -101,6 +109,10 @@ impl Scene<'_> {
             let mut writes = vec![Write::Meta(CHAIN_ID.into(), self.chain_id.to_string())];
             writes.extend(self.provider.map(|p| Write::Meta(PROVIDER.into(), p.to_string())));
             return Ok(Step::Write(writes));
+        }
+        // Once and for good: a root is the same whenever it is asked for.
+        if self.ledger.meta(LINE_SALT)?.is_none() {
+            return Ok(Step::Write(vec![Write::Meta(LINE_SALT.into(), SaltSecret::generate()?.to_hex())]));
         }
         // Deposits first: somebody may be sitting in the dark. But a ledger that never read this contract's deposits
         // makes sure first that both mean the same accounts.
@@ -131,15 +143,26 @@ impl Scene<'_> {
         if let (false, Some(step)) = (acquainted, self.deposits(provider)?) {
             return Ok(step);
         }
-        let waits = self.ledger.accounts()?.iter().any(|a| a.opened && a.registers != a.settled);
+        let waits = self.ledger.accounts()?.iter().any(|a| a.opened && a.unsettled());
         if turn.settle && waits {
-            let tariff_version = self.same_prices(provider)?;
+            let Some(there) = self.prices_there(provider)? else {
+                let Prices { off_peak, peak, feed_in } = self.prices;
+                return Ok(match turn.queued {
+                    false => Step::Write(vec![Write::Queue(Purpose::SetTariff { off_peak, peak, feed_in })]),
+                    // Refused: again with the next settlement. Not to be seen yet, or somebody changed them again: in
+                    // the next turn, and once in a turn, since every time costs a transaction.
+                    true => {
+                        let waiting = (!set_up_refused).then(|| "the contract does not have our prices yet".to_owned());
+                        Step::Rest { waiting, problem, nothing_due: set_up_refused }
+                    }
+                });
+            };
             let sequence = provider::next_sequence(&*self.plan.chain, provider, self.me())?;
             return Ok(Step::Write(vec![Write::MakeBatch {
                 sequence,
                 most: self.plan.most,
-                tariff_version,
-                prices: register_prices(self.plan.prices),
+                tariff_version: there.version,
+                prices: register_prices(there.prices),
             }]));
         }
         Ok(Step::Rest { waiting: None, problem, nothing_due: !waits })
@@ -228,6 +251,8 @@ impl Scene<'_> {
                 let opened = accounts.into_iter().filter(|a| numbers.contains(&a.number));
                 opened.map(|a| Fact::AccountOpened { account: a.name, number: a.number }).collect()
             }
+            // The contract itself says which prices it has; the intent, which transaction brought them.
+            Purpose::SetTariff { .. } => Vec::new(),
             Purpose::Settle { sequence } => {
                 let batch = self.ledger.batch(*sequence)?;
                 let accounts = batch.map_or(0, |b| u32::try_from(b.items.len()).unwrap_or(u32::MAX));
@@ -241,15 +266,17 @@ impl Scene<'_> {
     /// Simulates, signs and records; `instead` is a transaction whose nonce is used again with a better fee.
     fn sign(&self, intent: &Intent, instead: Option<&Attempt>) -> Result<Step, Trouble> {
         let call = self.call(&intent.purpose)?;
-        let gas = match self.plan.chain.estimate_gas(self.me(), &call) {
-            Ok(gas) => gas,
-            Err(ChainError::Reverted { reason, .. }) => {
-                return match self.settled_before(intent)? {
-                    Some(step) => Ok(step),
-                    None => Ok(refuse(intent, None, reason)),
-                };
-            }
-            Err(error) => return Err(error.into()),
+        // A tenth more than estimated: balances move between the estimate and the block.
+        let gas_limit = match (self.plan.chain.estimate_gas(self.me(), &call), instead) {
+            (Ok(gas), _) => gas.saturating_add(gas / 10),
+            (Err(ChainError::Reverted { reason, .. }), instead) => match (self.settled_before(intent)?, instead) {
+                (Some(step), _) => return Ok(step),
+                (None, None) => return Ok(refuse(intent, None, reason)),
+                // The node still holds what was signed before, and may put it into a block when it works again. Charges
+                // count every time, so only a block says that they did not: this goes there as it is, and fails there.
+                (None, Some(old)) => decoded(&old.raw)?.gas_limit,
+            },
+            (Err(error), _) => return Err(error.into()),
         };
         let mut fees = self.plan.chain.fees()?;
         let nonce = match instead {
@@ -259,9 +286,7 @@ impl Scene<'_> {
             }
             None => self.plan.chain.nonce(self.me())?,
         };
-        // A tenth more than estimated: balances move between the estimate and the block.
-        let transaction =
-            Transaction { chain_id: self.chain_id, nonce, fees, gas_limit: gas.saturating_add(gas / 10), call };
+        let transaction = Transaction { chain_id: self.chain_id, nonce, fees, gas_limit, call };
         let signed = transaction.sign(&*self.plan.signer)?;
         let attempt = Attempt { intent: intent.id, hash: signed.hash.to_string(), nonce, raw: signed.raw };
         Ok(Step::Write(vec![Write::Attempt(attempt)]))
@@ -270,7 +295,7 @@ impl Scene<'_> {
     fn call(&self, purpose: &Purpose) -> Result<Call, Trouble> {
         let provider = || self.provider.ok_or_else(|| Trouble::Other("no provider contract is known".into()));
         match purpose {
-            Purpose::Deploy => Ok(provider::deploy_call(self.plan.wei_per_unit, self.plan.prices, self.plan.low_at)?),
+            Purpose::Deploy => Ok(provider::deploy_call(self.plan.wei_per_unit, self.prices, self.plan.low_at)?),
             Purpose::OpenAccounts { numbers } => {
                 let mut named = Vec::with_capacity(numbers.len());
                 for account in self.ledger.accounts()?.iter().filter(|a| numbers.contains(&a.number)) {
@@ -278,18 +303,28 @@ impl Scene<'_> {
                 }
                 Ok(provider::open_many(provider()?, &named))
             }
+            Purpose::SetTariff { off_peak, peak, feed_in } => {
+                let prices = Prices { off_peak: *off_peak, peak: *peak, feed_in: *feed_in };
+                Ok(provider::set_tariff(provider()?, prices))
+            }
             Purpose::Settle { sequence } => {
                 let version = self.ledger.batch(*sequence)?.map_or(1, |b| b.tariff_version);
-                Ok(provider::settle(provider()?, *sequence, version, &self.items(*sequence)?)?)
+                let (root, items) = (self.lines_root(*sequence)?, self.items(*sequence)?);
+                Ok(provider::settle(provider()?, *sequence, version, root, &items)?)
             }
         }
     }
 }
 
+fn decoded(raw: &[u8]) -> Result<Transaction, Trouble> {
+    let (transaction, _) = tx::decode(raw).map_err(|e| Trouble::Other(format!("a recorded transaction: {e}")))?;
+    Ok(transaction)
+}
+
 /// At least an eighth more than before on both fees: nodes ask for a tenth and round. Not without bound: a node that
 /// calls everything underpriced is not to empty the account.
 fn raised(suggested: Fees, raw: &[u8]) -> Result<Fees, Trouble> {
-    let (old, _) = tx::decode(raw).map_err(|e| Trouble::Other(format!("a recorded transaction: {e}")))?;
+    let old = decoded(raw)?;
     let up = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
     if up(old.fees.max_fee) > suggested.max_fee.saturating_mul(MOST_FEE) {
         return Err(Trouble::Other(format!(
@@ -307,6 +342,7 @@ fn name(purpose: &Purpose) -> String {
     match purpose {
         Purpose::Deploy => "the contract".to_owned(),
         Purpose::OpenAccounts { numbers } => format!("the opening of {} accounts", numbers.len()),
+        Purpose::SetTariff { .. } => "the new prices".to_owned(),
         Purpose::Settle { sequence } => format!("batch {sequence}"),
     }
 }

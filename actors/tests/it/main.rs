@@ -3,6 +3,8 @@
 
 mod anvil;
 mod day;
+mod held;
+mod prices;
 mod refused;
 mod silent;
 mod street;

@@ -10,12 +10,12 @@ use ledger::Ledger;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
+pub fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     actix::System::with_tokio_rt(runtime).block_on(work)
 }
 
-async fn hours(n: u64) {
+pub async fn hours(n: u64) {
     tokio::time::sleep(Duration::from_secs(n * 3600)).await;
 }
 

@@ -4,7 +4,7 @@ use actix::{Actor, Addr};
 use actors::*;
 use contracts::chain::{Chain, Receipt};
 use contracts::key::{LocalKey, Signer};
-use contracts::provider::{self, Prices};
+use contracts::provider;
 use contracts::tx::{Call, Transaction};
 use contracts::{Address, U256};
 use domain::*;
@@ -120,11 +120,6 @@ impl House {
             signer: Arc::clone(&key) as Arc<dyn Signer>,
             provider,
             wei_per_unit: U256::from(WEI_PER_UNIT),
-            prices: Prices {
-                off_peak: tariff().rates.off_peak,
-                peak: tariff().rates.peak,
-                feed_in: tariff().rates.feed_in,
-            },
             low_at: Money(2_000_000_000),
             confirmations: 1,
             every: Duration::from_secs(3600),

@@ -13,6 +13,8 @@ pub mod embedded;
 pub mod fuzzing;
 mod json;
 pub mod key;
+pub mod lines;
+pub mod merkle;
 pub mod provider;
 pub mod rpc;
 pub mod tx;

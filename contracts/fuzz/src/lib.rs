@@ -6,8 +6,10 @@
 
 pub mod abi;
 pub mod answer;
+pub mod item;
 pub mod journal;
 pub mod key;
+pub mod proof;
 pub mod request;
 pub mod transaction;
 
@@ -18,8 +20,10 @@ pub type Check = fn(&[u8]);
 pub const TARGETS: &[(&str, Check)] = &[
     ("abi", abi::check),
     ("answer", answer::check),
+    ("item", item::check),
     ("journal", journal::check),
     ("key", key::check),
+    ("proof", proof::check),
     ("request", request::check),
     ("transaction", transaction::check),
 ];

@@ -1,6 +1,7 @@
 //! The operator's page and its data, and the embedded chain's JSON-RPC. Loopback only; a request that names another
 //! host is refused, so that no page from elsewhere can reach it through a rebound name.
 
+mod bill;
 mod snapshot;
 
 pub use snapshot::Shared;
@@ -12,7 +13,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, middleware, web};
 use contracts::embedded::EmbeddedChain;
-use domain::{AccountId, Fact, MeterId, Seq};
+use domain::{Fact, MeterId, Seq};
 use futures_util::stream;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,7 +48,8 @@ pub fn serve(listen: SocketAddr, shared: Shared) -> Result<(String, ServerHandle
             .route("/health", web::get().to(health))
             .route("/api/v1/state", web::get().to(state))
             .route("/api/v1/events", web::get().to(events))
-            .route("/api/v1/accounts/{account}/intervals", web::get().to(intervals))
+            .route("/api/v1/accounts/{account}/intervals", web::get().to(bill::intervals))
+            .route("/api/v1/accounts/{account}/receipt", web::get().to(bill::receipt))
             .route("/api/v1/meters/{meter}/release", web::post().to(release))
     })
     .workers(1)
@@ -106,7 +108,10 @@ async fn guard(
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A page that says more narrowly what it may do keeps its word.
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
     }
     Ok(response)
 }
@@ -169,21 +174,6 @@ async fn events(shared: web::Data<Shared>) -> HttpResponse {
         Some((Ok::<_, Error>(event), (None, updates, shared)))
     });
     HttpResponse::Ok().content_type("text/event-stream").streaming(stream)
-}
-
-async fn intervals(shared: web::Data<Shared>, account: web::Path<String>) -> HttpResponse {
-    let Ok(account) = account.parse::<AccountId>() else {
-        return HttpResponse::NotFound().body("no such account");
-    };
-    let asked = move |ledger: &ledger::Ledger| {
-        let known = ledger.accounts()?.iter().any(|a| a.name == account);
-        Ok(if known { Some(ledger.newest_lines(&account, 500)?) } else { None })
-    };
-    match shared.scribe().read(asked).await {
-        Ok(None) => HttpResponse::NotFound().body("no such account"),
-        Ok(Some(lines)) => HttpResponse::Ok().json(lines),
-        Err(error) => HttpResponse::ServiceUnavailable().body(error.to_string()),
-    }
 }
 
 /// Takes a held meter's present registers as its new start.

@@ -80,6 +80,16 @@ impl Shared {
         }
     }
 
+    /// The configuration.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config)
+    }
+
+    /// The instant it is.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Pictures from now on.
     pub fn subscribe(&self) -> watch::Receiver<Arc<str>> {
         let mut updates = self.updates.clone();

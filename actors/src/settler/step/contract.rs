@@ -1,11 +1,12 @@
 //! What the next step has to ask the contract: deposits, accounts, prices, and what became of a batch.
 
-use super::{Scene, Step, Trouble, name_word, refuse, waiting};
+use super::{LINE_SALT, Scene, Step, Trouble, name_word, refuse, waiting};
 use contracts::chain::LogFilter;
-use contracts::provider::{self, Item};
-use contracts::{Address, B256, keccak256};
+use contracts::lines::{self, SaltSecret};
+use contracts::provider::{self, Item, TariffOnChain};
+use contracts::{Address, B256, keccak256, merkle};
 use domain::Fact;
-use ledger::{Deposit, Intent, Purpose, Write};
+use ledger::{Batch, Deposit, Intent, Purpose, Write};
 
 /// Blocks whose logs are asked for at once: nodes limit this.
 const LOG_RANGE: u64 = 1_000;
@@ -19,19 +20,22 @@ const SEARCH_RANGES: u32 = 50;
 const OPEN_AT_ONCE: usize = 50;
 
 impl Scene<'_> {
-    /// The contract's tariff version, if it prices as we do: otherwise customers would be told one balance and have
-    /// another.
-    pub(super) fn same_prices(&self, provider: Address) -> Result<u32, Trouble> {
+    /// The contract's prices and their version. `None` if they are others than ours, and ours to set; those of another
+    /// owner stay, and what we charge beyond them is told item by item.
+    pub(super) fn prices_there(&self, provider: Address) -> Result<Option<TariffOnChain>, Trouble> {
         let there = provider::tariff(&*self.plan.chain, provider)?;
         let unit = provider::wei_per_unit(&*self.plan.chain, provider)?;
-        if there.prices == self.plan.prices && unit == self.plan.wei_per_unit {
-            return Ok(there.version);
+        if unit != self.plan.wei_per_unit {
+            return Err(Trouble::Other(format!(
+                "contract {provider} has another unit of money than [site] decimals; nothing is settled. There: {unit} \
+                 wei a unit; here: {} wei",
+                self.plan.wei_per_unit
+            )));
         }
-        Err(Trouble::Other(format!(
-            "contract {provider} has other prices than [tariff], or another unit of money; nothing is settled. \
-             There: {:?}, {unit} wei a unit; here: {:?}, {} wei",
-            there.prices, self.plan.prices, self.plan.wei_per_unit
-        )))
+        if there.prices != self.prices && provider::owner(&*self.plan.chain, provider)? == self.me() {
+            return Ok(None);
+        }
+        Ok(Some(there))
     }
 
     pub(super) fn deposits(&self, provider: Address) -> Result<Option<Step>, Trouble> {
@@ -119,7 +123,8 @@ impl Scene<'_> {
                 let found = provider::settled(&log).filter(|s| s.settler == self.me() && s.sequence == *sequence);
                 let Some(found) = found else { continue };
                 let Some(receipt) = self.plan.chain.receipt(found.transaction)? else { continue };
-                // The same number with other registers is another batch, settled by an older transaction of ours.
+                // The same number with other items is another batch, settled by an older transaction of ours. The same
+                // items moved the same money, whatever root was said with them.
                 return Ok(Some(match found.items_hash == ours {
                     true => Step::Write(self.concluded(intent, &receipt)?),
                     false => refuse(intent, None, format!("another batch took number {sequence} before it")),
@@ -133,14 +138,29 @@ impl Scene<'_> {
         Ok(Some(waiting(intent, "its number is taken on the chain; looking for the transaction")))
     }
 
-    pub(super) fn items(&self, sequence: u64) -> Result<Vec<Item>, Trouble> {
+    /// The root over the bill lines behind a batch. The same whenever it is asked: a batch's lines are fixed, and so is
+    /// what salts them.
+    pub(super) fn lines_root(&self, sequence: u64) -> Result<B256, Trouble> {
+        let secret = self.ledger.meta(LINE_SALT)?.and_then(|hex| SaltSecret::from_hex(&hex));
+        let secret = secret.ok_or_else(|| Trouble::Other("what salts bill lines cannot be read".into()))?;
+        let batch = self.batch(sequence)?;
+        let accounts: Vec<u32> = batch.items.iter().map(|i| i.number).collect();
+        Ok(merkle::root(&lines::leaves(&secret, &self.ledger.lines_of(batch.intent, &accounts)?)))
+    }
+
+    fn batch(&self, sequence: u64) -> Result<Batch, Trouble> {
         let batch = self.ledger.batch(sequence)?;
-        let batch = batch.ok_or_else(|| Trouble::Other(format!("batch {sequence} is not in the ledger")))?;
+        batch.ok_or_else(|| Trouble::Other(format!("batch {sequence} is not in the ledger")))
+    }
+
+    pub(super) fn items(&self, sequence: u64) -> Result<Vec<Item>, Trouble> {
+        let batch = self.batch(sequence)?;
         let item = |i: &ledger::BatchItem| Item {
             number: i.number,
             off_peak: i.registers.off_peak,
             peak: i.registers.peak,
             feed_in: i.registers.feed_in,
+            charge: i.charge,
         };
         Ok(batch.items.iter().map(item).collect())
     }

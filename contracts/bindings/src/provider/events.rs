@@ -22,7 +22,7 @@ pub mod topic {
         /// A deposit.
         deposited "Deposited(uint32,address,uint256)",
         /// A settled batch.
-        settled "Settled(address,uint64,uint32,uint256,uint256,uint256,uint256,uint256,bytes32)",
+        settled "Settled(address,uint64,uint32,uint256,uint256,uint256,uint256,uint256,int256,bytes32,bytes32)",
         /// Credit became low.
         credit_low "CreditLow(uint32,int256)",
         /// Credit ran out.
@@ -77,12 +77,16 @@ pub struct Settled {
     pub peak: WattHours,
     /// Energy fed in.
     pub feed_in: WattHours,
-    /// Money taken from the accounts.
+    /// Money taken from the accounts for energy.
     pub debited: U256,
-    /// Money given to the accounts.
+    /// Money given to the accounts for feed-in.
     pub credited: U256,
+    /// Sum of the charges: money taken from the accounts beyond that; negative, given to them.
+    pub charged: Money,
     /// Keccak-256 of the packed items.
     pub items_hash: B256,
+    /// Root of the [Merkle tree](crate::merkle) over the bill lines behind the batch; zero if there is none.
+    pub lines_root: B256,
     /// The height of the block.
     pub block: u64,
     /// The transaction.
@@ -160,10 +164,10 @@ pub fn deposited(log: &Log) -> Option<Deposited> {
     })
 }
 
-/// Reads a `Settled` event; `None` if the log is another.
+/// Reads a `Settled` event; `None` if the log is another, or its charges add up to more than ±9.2e18 minor units.
 #[must_use]
 pub fn settled(log: &Log) -> Option<Settled> {
-    let (topics, data) = parts(log, topic::settled(), 2, 7)?;
+    let (topics, data) = parts(log, topic::settled(), 2, 9)?;
     let energy = |at| data.number(at).map(WattHours);
     Some(Settled {
         settler: as_address(topics[0])?,
@@ -174,7 +178,9 @@ pub fn settled(log: &Log) -> Option<Settled> {
         feed_in: energy(3)?,
         debited: data.uint(4)?,
         credited: data.uint(5)?,
-        items_hash: data.word(6)?,
+        charged: data.money(6)?,
+        items_hash: data.word(7)?,
+        lines_root: data.word(8)?,
         block: log.block,
         transaction: log.transaction,
     })

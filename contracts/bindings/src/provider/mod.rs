@@ -73,7 +73,7 @@ pub enum BadValue {
     NoItems,
 }
 
-/// One account's registers in a settlement, cumulative since the account was opened.
+/// One account in a settlement: its registers, cumulative since the account was opened, and the charge, which is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
     /// The account's number.
@@ -84,23 +84,26 @@ pub struct Item {
     pub peak: WattHours,
     /// Energy fed in.
     pub feed_in: WattHours,
+    /// What the customer owes beyond price × energy; negative is money to the customer. It counts once, with the batch.
+    pub charge: Money,
 }
 
 impl Item {
     /// Length of a packed item in bytes.
-    pub const LEN: usize = 19;
+    pub const LEN: usize = 27;
 
-    /// Packs the item: number in 4 bytes, then the three registers in 5 each, big-endian.
+    /// Packs the item: number in 4 bytes, the three registers in 5 each, the charge in 8 as two's complement; big-endian.
     ///
     /// # Errors
     /// [`BadValue::Register`].
     pub fn pack(&self) -> Result<[u8; Self::LEN], BadValue> {
         let mut out = [0; Self::LEN];
         out[..4].copy_from_slice(&self.number.to_be_bytes());
-        for (place, value) in out[4..].chunks_exact_mut(5).zip([self.off_peak, self.peak, self.feed_in]) {
+        for (place, value) in out[4..19].chunks_exact_mut(5).zip([self.off_peak, self.peak, self.feed_in]) {
             let bad = BadValue::Register { number: self.number, value };
             place.copy_from_slice(&value.as_register().ok_or(bad)?.0.to_be_bytes()[3..]);
         }
+        out[19..].copy_from_slice(&self.charge.0.to_be_bytes());
         Ok(out)
     }
 
@@ -112,7 +115,10 @@ impl Item {
             WattHours(value)
         };
         let number = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        Self { number, off_peak: register(4), peak: register(9), feed_in: register(14) }
+        let mut charge = [0; 8];
+        charge.copy_from_slice(&bytes[19..]);
+        let charge = Money(i64::from_be_bytes(charge));
+        Self { number, off_peak: register(4), peak: register(9), feed_in: register(14), charge }
     }
 }
 
@@ -202,14 +208,22 @@ pub fn deposit(provider: Address, number: u32, amount: Money, wei_per_unit: U256
     Ok(Call { value: wei(amount, wei_per_unit)?, ..call })
 }
 
-/// Bills a batch of registers under the tariff of this version. `sequence` is the settler's next.
+/// Bills a batch under the tariff of this version. `sequence` is the settler's next; `lines_root` the root of the
+/// [Merkle tree](crate::merkle) over the bill lines behind it, zero for none.
 ///
 /// # Errors
 /// [`BadValue::Register`], [`BadValue::NoItems`].
-pub fn settle(provider: Address, sequence: u64, version: u32, items: &[Item]) -> Result<Call, BadValue> {
-    let data = function("settle(uint64,uint32,bytes)", 3)
+pub fn settle(
+    provider: Address,
+    sequence: u64,
+    version: u32,
+    lines_root: B256,
+    items: &[Item],
+) -> Result<Call, BadValue> {
+    let data = function("settle(uint64,uint32,bytes32,bytes)", 4)
         .uint(U256::from(sequence))
         .uint(U256::from(version))
+        .word(lines_root)
         .bytes(&pack(items)?);
     Ok(to(provider, data))
 }

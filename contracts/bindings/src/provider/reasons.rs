@@ -10,6 +10,7 @@ pub(super) const ERRORS: &[&str] = &[
     "BadNumber()",
     "BadPayee()",
     "BadWeiPerUnit()",
+    "BalanceOutOfRange(uint256)",
     "LengthsDiffer()",
     "NameTaken(bytes32)",
     "NoSuchAccount(uint32)",

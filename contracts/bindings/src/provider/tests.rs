@@ -16,7 +16,14 @@ fn every_custom_error_of_the_contract_has_words() {
 #[test]
 fn values_that_the_contract_cannot_hold_are_refused_before_they_are_sent() {
     let at = Address::ZERO;
-    let item = |off_peak| Item { number: 7, off_peak: WattHours(off_peak), peak: WattHours(0), feed_in: WattHours(0) };
+    let item = |off_peak| Item {
+        number: 7,
+        off_peak: WattHours(off_peak),
+        peak: WattHours(0),
+        feed_in: WattHours(0),
+        charge: Money(i64::MIN),
+    };
+    let settle = |at, sequence, version, items: &[Item]| settle(at, sequence, version, B256::ZERO, items);
     for bad in [-1, 1 << 40, i64::MIN, i64::MAX] {
         let wrong = Err(BadValue::Register { number: 7, value: WattHours(bad) });
         assert_eq!(settle(at, 1, 1, &[item(0), item(bad)]), wrong);

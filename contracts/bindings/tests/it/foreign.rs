@@ -2,13 +2,13 @@
 //! (`make test` installs them). Without them these tests say so and pass, unless `MICROGRID_REQUIRE_FOREIGN` is set.
 
 use crate::server::Http;
-use crate::street::{CHAIN_ID, Street, item, open, owner, why};
+use crate::street::{CHAIN_ID, Street, charged, item, open, owner, why};
 use contracts::chain::{Chain, LogFilter, Receipt};
 use contracts::key::{LocalKey, Signer};
 use contracts::provider::{self, AccountOnChain, Prices};
 use contracts::rpc::JsonRpc;
 use contracts::tx::Call;
-use contracts::{Address, U256};
+use contracts::{Address, B256, U256};
 use domain::{Money, Price};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -90,7 +90,10 @@ fn scenario(chain: &dyn Chain) -> Trace {
         receipts.push(street.deposit(n, 100_000 + i64::from(n)).unwrap());
     }
     for round in 1..=3_i64 {
-        let items: Vec<_> = (1..=40_u32).map(|n| item(n, round * 100, round * i64::from(n), round * 7)).collect();
+        // Charges of both signs, and none.
+        let charge = |n: u32| (i64::from(n) - 20) * 1_000 * (round - 1);
+        let item = |n: u32| charged(item(n, round * 100, round * i64::from(n), round * 7), charge(n));
+        let items: Vec<_> = (1..=40_u32).map(item).collect();
         receipts.push(street.settle(u64::try_from(round).unwrap(), 1, &items).unwrap());
         refusals.push(why(street.settle(u64::try_from(round).unwrap(), 1, &items)));
     }
@@ -102,8 +105,8 @@ fn scenario(chain: &dyn Chain) -> Trace {
     refusals.push(why(street.send(provider::withdraw(at, me, Money(1 << 60)).unwrap())));
     let calls = [
         provider::deposit(at, 1, Money(1), U256::from(1000)).unwrap(),
-        provider::settle(at, 4, 2, &[item(1, 1_000, 1_000, 1_000)]).unwrap(),
-        provider::settle(at, 9, 2, &[item(1, 1_000, 1_000, 1_000)]).unwrap(),
+        provider::settle(at, 4, 2, B256::ZERO, &[item(1, 1_000, 1_000, 1_000)]).unwrap(),
+        provider::settle(at, 9, 2, B256::ZERO, &[item(1, 1_000, 1_000, 1_000)]).unwrap(),
     ];
     let head = chain.head().unwrap().number;
     Trace {

@@ -148,7 +148,8 @@ fn an_estimate_is_the_least_gas_that_does() {
     let chain = open(dir.path());
     let street = Street::deploy(&chain, Money(100));
     street.open_accounts(3);
-    let settle = provider::settle(street.provider, 1, 1, &[item(1, 1, 1, 1), item(3, 1, 1, 1)]).unwrap();
+    let settle =
+        provider::settle(street.provider, 1, 1, contracts::B256::ZERO, &[item(1, 1, 1, 1), item(3, 1, 1, 1)]).unwrap();
     let gas = chain.estimate_gas(owner().address(), &settle).unwrap();
     let with = |gas: u64| {
         let call = json!({ "from": owner().address().to_string(), "to": street.provider.to_string(), "gas": format!("{gas:#x}"), "data": format!("0x{}", hex::encode(&settle.data)) });

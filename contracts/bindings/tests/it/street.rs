@@ -95,12 +95,18 @@ impl<'a> Street<'a> {
     }
 
     pub fn settle(&self, sequence: u64, version: u32, items: &[Item]) -> Result<Receipt, ChainError> {
-        self.send(provider::settle(self.provider, sequence, version, items).unwrap())
+        self.send(provider::settle(self.provider, sequence, version, B256::ZERO, items).unwrap())
     }
 }
 
 pub fn item(number: u32, off_peak: i64, peak: i64, feed_in: i64) -> Item {
-    Item { number, off_peak: WattHours(off_peak), peak: WattHours(peak), feed_in: WattHours(feed_in) }
+    let charge = Money::ZERO;
+    Item { number, off_peak: WattHours(off_peak), peak: WattHours(peak), feed_in: WattHours(feed_in), charge }
+}
+
+/// The item with a charge.
+pub fn charged(item: Item, charge: i64) -> Item {
+    Item { charge: Money(charge), ..item }
 }
 
 /// The custom error in a revert, or what else went wrong.

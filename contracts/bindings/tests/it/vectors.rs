@@ -2,6 +2,7 @@
 
 use contracts::chain::{Chain, ChainError, Head, Log, LogFilter, Receipt};
 use contracts::key::{LocalKey, Signer};
+use contracts::merkle;
 use contracts::provider::{self, Credit, Item, Prices};
 use contracts::tx::{Call, Fees, Transaction, decode};
 use contracts::{Address, B256, U256};
@@ -12,6 +13,7 @@ use std::sync::Mutex;
 
 const TRANSACTIONS: &str = include_str!("../../../vectors/transactions.json");
 const PROVIDER: &str = include_str!("../../../vectors/provider.json");
+const MERKLE: &str = include_str!("../../../vectors/merkle.json");
 
 fn text(v: &Value) -> &str {
     v.as_str().expect("a text")
@@ -78,7 +80,7 @@ fn call(name: &str, a: &[Value], items: &[Item]) -> Call {
             provider::open_many(at, &pairs.map(|(n, w)| (parse(n), parse(w))).collect::<Vec<_>>())
         }
         "deposit" => provider::deposit(at, parse(&a[0]), Money(3), U256::from(1000)).unwrap(),
-        "settle" => provider::settle(at, parse(&a[0]), parse(&a[1]), items).unwrap(),
+        "settle" => provider::settle(at, parse(&a[0]), parse(&a[1]), parse(&a[2]), items).unwrap(),
         "setTariff" => provider::set_tariff(at, prices(a)),
         "setLowAt" => provider::set_low_at(at, Money(parse(&a[0]))).unwrap(),
         "setSettler" => provider::set_settler(at, parse(&a[0]), a[1].as_bool().unwrap()),
@@ -99,6 +101,7 @@ fn every_call_and_every_item_is_encoded_as_ethers_encodes_it() {
             off_peak: wh(&i["offPeak"]),
             peak: wh(&i["peak"]),
             feed_in: wh(&i["feedIn"]),
+            charge: Money(parse(&i["charge"])),
         })
         .collect();
     for (item, vector) in items.iter().zip(list(&v["items"])) {
@@ -218,7 +221,8 @@ fn event(log: &Log, name: &str) -> Option<Vec<String>> {
             let mut out = vec![format!("{:#x}", e.settler), e.sequence.to_string(), e.count.to_string()];
             out.extend([e.off_peak, e.peak, e.feed_in].map(|w| w.0.to_string()));
             out.extend([e.debited, e.credited].map(|u| u.to_string()));
-            out.push(e.items_hash.to_string());
+            out.push(e.charged.0.to_string());
+            out.extend([e.items_hash, e.lines_root].map(|w| w.to_string()));
             out
         }),
         "TariffSet" => provider::tariff_set(log).map(|e| {
@@ -237,7 +241,7 @@ fn every_event_is_read_as_ethers_wrote_it_and_by_no_other_reader() {
     let v: Value = serde_json::from_str(PROVIDER).unwrap();
     let read =
         ["Opened", "Deposited", "Settled", "TariffSet", "Withdrawn", "CreditLow", "CreditExhausted", "CreditRestored"];
-    let mut seen = 0;
+    let mut seen = BTreeSet::new();
     for e in list(&v["events"]) {
         let log = Log {
             address: PROVIDER_AT,
@@ -249,13 +253,13 @@ fn every_event_is_read_as_ethers_wrote_it_and_by_no_other_reader() {
         };
         for name in read {
             let wanted = (name == text(&e["name"])).then(|| flat(&e["args"]));
-            seen += usize::from(wanted.is_some());
+            seen.extend(wanted.is_some().then_some(name));
             assert_eq!(event(&log, name), wanted, "{name} on {}", e["name"]);
         }
         let torn = Log { data: [&log.data[..], &[0]].concat(), ..log };
         assert!(read.iter().all(|name| event(&torn, name).is_none()), "a torn {} was believed", e["name"]);
     }
-    assert_eq!(seen, read.len());
+    assert_eq!(seen.len(), read.len());
 }
 
 #[test]
@@ -264,4 +268,21 @@ fn every_revert_is_put_into_words() {
     for e in list(&v["errors"]) {
         assert_eq!(provider::reason(&bytes(&e["data"])), text(&e["reason"]));
     }
+}
+
+#[test]
+fn every_tree_and_every_proof_is_what_ethers_hashing_from_the_top_makes() {
+    let cases: Vec<Value> = serde_json::from_str(MERKLE).unwrap();
+    for c in &cases {
+        let leaves: Vec<B256> = list(&c["lines"]).iter().map(|l| merkle::leaf(&bytes(l))).collect();
+        assert_eq!(leaves, list(&c["leaves"]).iter().map(parse::<B256>).collect::<Vec<_>>());
+        let root: B256 = parse(&c["root"]);
+        assert_eq!(merkle::root(&leaves), root, "{} leaves", leaves.len());
+        for (index, leaf) in leaves.iter().enumerate() {
+            let theirs = &c["proofs"][index];
+            assert_eq!(serde_json::to_value(merkle::prove(&leaves, index)).unwrap(), *theirs);
+            assert!(serde_json::from_value::<merkle::Proof>(theirs.clone()).unwrap().leads(*leaf, root));
+        }
+    }
+    assert!(cases.len() > 10 && cases.iter().any(|c| list(&c["lines"]).len() > 32));
 }
