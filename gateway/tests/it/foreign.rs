@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// A program that a test cannot do without. If it is missing the test says so and passes, unless
 /// `MICROGRID_REQUIRE_FOREIGN=1` says that it must not.
-fn find(program: impl AsRef<Path>, version: &str) -> Option<PathBuf> {
+pub fn find(program: impl AsRef<Path>, version: &str) -> Option<PathBuf> {
     let program = program.as_ref();
     let answers = Command::new(program).arg(version).output().is_ok();
     answers.then(|| program.to_owned()).or_else(|| missing(&program.display().to_string()))

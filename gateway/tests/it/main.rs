@@ -13,6 +13,7 @@ mod demo;
 mod foreign;
 mod house;
 mod inverter;
+mod receipt;
 mod rules;
 mod scan;
 mod simulated;
