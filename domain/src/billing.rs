@@ -90,6 +90,9 @@ pub fn bill(book: Option<&MeterBook>, reading: &Reading, guard: &Guard) -> Bille
     if book.held.is_some() {
         return Billed::Nothing;
     }
+    if reading.at < Timestamp::TRUSTED && book.at >= Timestamp::TRUSTED {
+        return doubted(book, reading.at, Doubt::Early { at: reading.at });
+    }
     let since = began((book.at, book.up), reading);
     if reading.at.since(since) > LONGEST {
         return doubted(book, reading.at, Doubt::Long { since, until: reading.at });
@@ -133,8 +136,15 @@ pub fn bill(book: Option<&MeterBook>, reading: &Reading, guard: &Guard) -> Bille
 }
 
 fn doubted(book: &MeterBook, at: Timestamp, doubt: Doubt) -> Billed {
-    let since = book.doubted_since.unwrap_or(at);
-    let patient = !matches!(doubt, Doubt::Backward { .. }) && at.since(since) < PATIENCE;
+    // A doubt that began under a clock that was not set says nothing about how long it has lasted.
+    let since =
+        book.doubted_since.filter(|since| *since >= Timestamp::TRUSTED || at < Timestamp::TRUSTED).unwrap_or(at);
+    let patient = match doubt {
+        Doubt::Backward { .. } => false,
+        // No network, no clock: that may last for days, and no meter is to blame.
+        Doubt::Early { .. } => true,
+        Doubt::Jump { .. } | Doubt::Long { .. } => at.since(since) < PATIENCE,
+    };
     if patient {
         Billed::Doubted(MeterBook { doubted_since: Some(since), ..book.clone() }, doubt)
     } else {

@@ -12,6 +12,9 @@ use std::time::Duration;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// 2026-01-01: before this program was written. A clock that says an earlier time was not set.
+    pub const TRUSTED: Self = Self(1_767_225_600_000);
+
     /// Time since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -22,6 +22,11 @@ pub enum Doubt {
         /// What the connection could have carried.
         possible: WattHours,
     },
+    /// The clock says a time before this program was written, after it was right: it was not set yet.
+    Early {
+        /// What it says.
+        at: Timestamp,
+    },
     /// More than a year without a reading, or a clock that was far from the truth at one of the two.
     Long {
         /// The reading before.
@@ -36,6 +41,7 @@ impl fmt::Display for Doubt {
         match self {
             Self::Backward { from, to } => write!(f, "the register fell from {from} to {to}"),
             Self::Jump { by, possible } => write!(f, "the register rose by {by} where at most {possible} could flow"),
+            Self::Early { at } => write!(f, "the clock says {at}: it is not set yet"),
             Self::Long { since, until } => write!(f, "nothing was read from {since} to {until}"),
         }
     }
