@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz bench peers contracts lint clean
+.PHONY: help build demo test fuzz bench gpio peers contracts lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -37,6 +37,9 @@ peers: build ## our acquisition beside other gateways', about 15 minutes; instal
 	@drivers/peers/install
 	cargo build --release --locked -p drivers --example field --example back_to_back
 	python3 drivers/peers/compare.py $(PEERS)
+
+gpio: build ## the GPIO driver on a real kernel in a virtual machine, some minutes; needs Debian
+	.ci/gpio
 
 clean: ## everything that was built or installed here
 	rm -rf target .venv contracts/node_modules */fuzz/target

@@ -1,6 +1,7 @@
 //! One owner per port: the only place where devices are made.
 
 use crate::capability::{DeviceError, Identify, Identity, Inverter, Meter, Switch};
+use crate::gpio::{GpioBus, LineSwitch, PulseLine, PulseMeter, SwitchLine};
 use crate::modbus::{
     ModbusBus, ModbusInverter, ModbusMeter, ModbusSwitchDevice, Place, SunSpec, SunSpecInverter, Texts, ask,
 };
@@ -27,6 +28,7 @@ enum Kind {
     Modbus { bus: Arc<ModbusBus>, serial: bool },
     Mqtt(Arc<MqttBus>),
     Telegram(Arc<TelegramBus>),
+    Gpio(Arc<GpioBus>),
 }
 
 impl fmt::Debug for Bus {
@@ -94,6 +96,7 @@ impl Bus {
                 }
                 Kind::Telegram(Arc::new(TelegramBus { id: id.clone(), spec, clock, watch: Watch::default() }))
             }
+            BusKind::Gpio(spec) => Kind::Gpio(Arc::new(GpioBus::new(spec, clock))),
         };
         Ok(Self { id, kind })
     }
@@ -110,6 +113,7 @@ impl Bus {
             Kind::Modbus { bus, .. } => bus.watch.set(watcher),
             Kind::Mqtt(bus) => bus.watch.set(watcher),
             Kind::Telegram(bus) => bus.watch.set(watcher),
+            Kind::Gpio(bus) => bus.watch.set(watcher),
         }
     }
 
@@ -119,6 +123,7 @@ impl Bus {
             Kind::Modbus { bus, .. } => bus.try_connect().await,
             Kind::Mqtt(bus) => bus.try_connect().await,
             Kind::Telegram(bus) => bus.try_connect().await,
+            Kind::Gpio(bus) => bus.try_connect().await,
         }
     }
 
@@ -156,6 +161,9 @@ impl Bus {
                 self.alone(&address)?;
                 Ok(Arc::new(TelegramMeter::new(id, Arc::clone(bus), map.clone())))
             }
+            (Kind::Gpio(bus), Protocol::Gpio(_)) => {
+                Ok(Arc::new(PulseMeter::new(id, Arc::clone(bus), self.pulses(&address)?)))
+            }
             _ => Err(self.wrong_bus(&template)),
         }
     }
@@ -163,7 +171,7 @@ impl Bus {
     /// The switch of this model at `address`.
     pub fn switch(
         &self,
-        _id: SwitchId,
+        id: SwitchId,
         template: Arc<Template>,
         address: DeviceAddress,
     ) -> Result<Arc<dyn Switch>, SpecError> {
@@ -179,6 +187,10 @@ impl Bus {
                 Ok(Arc::new(MqttSwitchDevice::new(Arc::clone(bus), map, self.topic(&address)?)))
             }
             (Kind::Telegram(_), Protocol::Telegram(_)) => Err(missing()),
+            (Kind::Gpio(bus), Protocol::Gpio(map)) => {
+                map.switch.ok_or_else(missing)?;
+                Ok(Arc::new(LineSwitch::new(id, Arc::clone(bus), self.output(&address)?)))
+            }
             _ => Err(self.wrong_bus(&template)),
         }
     }
@@ -227,6 +239,7 @@ impl Bus {
             Kind::Modbus { .. } => "Modbus",
             Kind::Mqtt(_) => "MQTT",
             Kind::Telegram(_) => "for telegrams",
+            Kind::Gpio(_) => "GPIO",
         };
         SpecError::WrongBus { model: template.model.clone(), speaks: template.speaks(), bus: self.id.clone(), is }
     }
@@ -236,7 +249,7 @@ impl Bus {
         match address {
             DeviceAddress::Unit(unit) if !serial || (1..=247).contains(unit) => Ok(*unit),
             DeviceAddress::Unit(_) => Err(wrong("units on a serial line go from 1 to 247")),
-            DeviceAddress::Topic(_) | DeviceAddress::Alone => Err(wrong("devices on Modbus have a unit")),
+            _ => Err(wrong("devices on Modbus have a unit")),
         }
     }
 
@@ -247,7 +260,23 @@ impl Bus {
                 Err(wrong("a topic prefix is a text without wildcards"))
             }
             DeviceAddress::Topic(topic) => Ok(topic),
-            DeviceAddress::Unit(_) | DeviceAddress::Alone => Err(wrong("devices on MQTT have a topic")),
+            _ => Err(wrong("devices on MQTT have a topic")),
+        }
+    }
+
+    fn pulses(&self, address: &DeviceAddress) -> Result<PulseLine, SpecError> {
+        let wanted = "a meter on a GPIO chip is a line whose pulses are counted";
+        match address {
+            DeviceAddress::Pulses(line) => Ok(*line),
+            other => Err(SpecError::WrongAddress { address: other.clone(), bus: self.id.clone(), wanted }),
+        }
+    }
+
+    fn output(&self, address: &DeviceAddress) -> Result<SwitchLine, SpecError> {
+        let wanted = "a switch on a GPIO chip is a line that drives it";
+        match address {
+            DeviceAddress::Output(line) => Ok(*line),
+            other => Err(SpecError::WrongAddress { address: other.clone(), bus: self.id.clone(), wanted }),
         }
     }
 

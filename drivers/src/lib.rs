@@ -1,5 +1,5 @@
-//! The outside world: meters and switches behind Modbus (TCP and RTU) and MQTT, meters that speak telegrams, device
-//! models as data, and a simulator that speaks the same protocols on real sockets.
+//! The outside world: meters and switches behind Modbus (TCP and RTU), MQTT and the lines of a GPIO chip, meters that
+//! speak telegrams, device models as data, and a simulator that speaks the same protocols on real sockets.
 //!
 //! - [`Meter`], [`Switch`] and [`Inverter`] are what a device can do; [`DeviceError`] is why it did not.
 //! - [`Bus`] owns one port and hands out the devices behind it; [`Round`] says whose turn it is there.
@@ -16,6 +16,7 @@ mod codec;
 pub mod document;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gpio;
 mod modbus;
 pub mod mqtt;
 mod round;
@@ -30,6 +31,7 @@ pub mod traffic;
 
 pub use bus::Bus;
 pub use capability::{DeviceError, Identify, Identity, Inverter, Limited, Meter, Outlook, Pace, Switch};
+pub use gpio::{Bias, Feedback, GpioSpec, Level, PulseLine, PulsesPerKwh, SwitchLine};
 pub use round::{Measured, Next, Round};
 pub use spec::{
     BusKind, BusSpec, Credentials, DeviceAddress, MqttSpec, Parity, Rs485, SpecError, TelegramPlace, TelegramSpec,

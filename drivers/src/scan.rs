@@ -114,7 +114,7 @@ fn first_table(template: &Template) -> &'static str {
     match &template.protocol {
         // One that describes itself does so in holding registers.
         Protocol::Modbus(map) => map.fields.first().map_or("holding", |f| f.table.name()),
-        Protocol::Mqtt(_) | Protocol::Telegram(_) => "",
+        Protocol::Mqtt(_) | Protocol::Telegram(_) | Protocol::Gpio(_) => "",
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the configuration says about buses and devices: plain data.
 
+use crate::gpio::{GpioSpec, PulseLine, SwitchLine};
 use crate::tls::Tls;
 use domain::BusId;
 use std::fmt;
@@ -72,6 +73,8 @@ pub enum BusKind {
     Mqtt(MqttSpec),
     /// One meter that speaks telegrams.
     Telegram(TelegramSpec),
+    /// Lines of a GPIO chip.
+    Gpio(GpioSpec),
 }
 
 impl BusKind {
@@ -80,7 +83,9 @@ impl BusKind {
     #[must_use]
     pub fn turnaround(&self) -> Duration {
         match self {
-            Self::ModbusTcp { .. } | Self::ModbusTls { .. } | Self::Mqtt(_) | Self::Telegram(_) => Duration::ZERO,
+            Self::ModbusTcp { .. } | Self::ModbusTls { .. } | Self::Mqtt(_) | Self::Telegram(_) | Self::Gpio(_) => {
+                Duration::ZERO
+            }
             Self::ModbusRtu { baud, .. } if *baud > 19_200 => Duration::from_micros(1750),
             Self::ModbusRtu { baud, .. } => Duration::from_secs(77) / 2 / (*baud).max(1),
             Self::RtuOverTcp { .. } => Duration::from_micros(4010),
@@ -168,6 +173,10 @@ pub enum DeviceAddress {
     Topic(String),
     /// Nowhere in particular: its bus has no other.
     Alone,
+    /// A line whose pulses are counted.
+    Pulses(PulseLine),
+    /// A line that drives a contactor.
+    Output(SwitchLine),
 }
 
 impl fmt::Display for DeviceAddress {
@@ -176,6 +185,7 @@ impl fmt::Display for DeviceAddress {
             Self::Unit(unit) => write!(f, "unit {unit}"),
             Self::Topic(topic) => write!(f, "topic {topic:?}"),
             Self::Alone => f.write_str("the only place"),
+            Self::Pulses(PulseLine { line, .. }) | Self::Output(SwitchLine { line, .. }) => write!(f, "line {line}"),
         }
     }
 }

@@ -71,7 +71,7 @@ impl Chain {
         let head = "model = \"sunspec\"\nvendor = \"SunSpec\"\nname = \"limit\"\nsource = \"SunSpec\"\nprotocol = \"modbus\"\n";
         match Template::parse("SunSpec", &(head.to_owned() + &self.limit()?)).ok()?.protocol {
             Protocol::Modbus(map) => map.limit,
-            Protocol::Mqtt(_) | Protocol::Telegram(_) => None,
+            Protocol::Mqtt(_) | Protocol::Telegram(_) | Protocol::Gpio(_) => None,
         }
     }
 }

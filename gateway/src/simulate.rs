@@ -4,7 +4,7 @@ use crate::config::{Config, Meter};
 use crate::failure::{Code, Failure};
 use domain::Clock;
 use drivers::simulator::{HomeSpec, Running, SimDevice, Street, StreetSpec};
-use drivers::simulator::{serve_mqtt, serve_rtu, serve_tcp, serve_telegrams};
+use drivers::simulator::{serve_gpio, serve_mqtt, serve_rtu, serve_tcp, serve_telegrams};
 use drivers::{BusKind, DeviceAddress, MqttSpec, TelegramPlace, TelegramSpec};
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +97,7 @@ pub async fn serve(config: &Config, clock: &Clock) -> Result<Vec<Running>, Failu
                 let period = period.unwrap_or(Duration::from_secs(10));
                 serve_telegrams(port, device, period, clock).map_err(|e| failed(&e))?
             }
+            BusKind::Gpio(spec) => serve_gpio(&spec.chip, devices, clock).map_err(|e| failed(&e))?,
             BusKind::Mqtt(spec) => {
                 let client_id = format!("simulated-{}", bus.spec.id);
                 let period = config.meters.iter().filter(|m| m.bus == bus.spec.id).map(|m| m.period).min();
@@ -125,12 +126,14 @@ pub fn describe(config: &Config) -> Vec<String> {
             BusKind::Telegram(TelegramSpec { place: TelegramPlace::Tcp(address), .. }) => {
                 format!("telegrams from {address}")
             }
+            BusKind::Gpio(spec) => format!("{} within this process only", spec.chip.display()),
         };
         for meter in config.meters.iter().filter(|m| m.bus == bus.spec.id) {
             let at = match &meter.address {
                 DeviceAddress::Unit(unit) => format!(", unit {unit}"),
                 DeviceAddress::Topic(topic) => format!(", topic {topic}"),
                 DeviceAddress::Alone => String::new(),
+                at @ (DeviceAddress::Pulses(_) | DeviceAddress::Output(_)) => format!(", {at}"),
             };
             lines.push(format!("{}: {place}{at}, model {}", meter.id, meter.template.model));
         }

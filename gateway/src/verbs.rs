@@ -113,6 +113,10 @@ pub fn check(file: &ConfigFile, devices: bool) -> Result<(), Failure> {
                 ))?;
                 continue;
             }
+            if !alone && bus.is_held() {
+                print(&format!("bus {}: not asked: the running gateway holds its lines\n", bus.spec.id))?;
+                continue;
+            }
             let opened = Bus::open(bus.spec.clone(), clock.clone()).map_err(|e| Failure::new(Code::Config, e))?;
             if let Err(error) = opened.try_connect().await {
                 failed += 1;
@@ -221,9 +225,14 @@ pub fn probe(
         return Err(Failure::new(Code::Usage, format!("{device} is no inverter: its model has no limit")));
     }
     let open = |bus: &domain::BusId| {
-        let spec = config.buses.iter().find(|b| b.spec.id == *bus).map(|b| b.spec.clone());
-        let spec = spec.ok_or_else(|| Failure::new(Code::Internal, "a device without its bus"))?;
-        Bus::open(spec, clock.clone()).map_err(|e| Failure::new(Code::Config, e))
+        let bus = config.buses.iter().find(|b| b.spec.id == *bus);
+        let bus = bus.ok_or_else(|| Failure::new(Code::Internal, "a device without its bus"))?;
+        if bus.is_held() && house::runs(&config) {
+            let held =
+                format!("{device}: the running gateway holds its line: look at the page, or stop the gateway first");
+            return Err(Failure::new(Code::Unavailable, held));
+        }
+        Bus::open(bus.spec.clone(), clock.clone()).map_err(|e| Failure::new(Code::Config, e))
     };
     let gone = |e: DeviceError| Failure::new(Code::Unavailable, format!("{device}: {e}"));
     block_on(async {

@@ -65,5 +65,9 @@ pub fn check(bytes: &[u8]) {
         Protocol::Telegram(map) => {
             assert!(!map.fields.is_empty() && map.fields.iter().all(|field| !field.parts.is_empty()));
         }
+        Protocol::Gpio(map) => {
+            assert!(map.pulses.is_some() != map.switch.is_some());
+            assert!(map.pulses.is_none_or(|pulses| !pulses.debounce.is_zero()));
+        }
     }
 }

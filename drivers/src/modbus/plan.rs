@@ -145,7 +145,7 @@ mod tests {
         let text = head.to_owned() + &body.collect::<String>();
         match Template::parse("x.toml", &text).unwrap().protocol {
             Protocol::Modbus(map) => map.fields,
-            Protocol::Mqtt(_) | Protocol::Telegram(_) => unreachable!(),
+            Protocol::Mqtt(_) | Protocol::Telegram(_) | Protocol::Gpio(_) => unreachable!(),
         }
     }
 

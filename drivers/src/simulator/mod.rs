@@ -2,10 +2,12 @@
 //!
 //! [`Street`] decides what every meter shows at every instant; the servers put that on real transports, encoded by the
 //! same templates by which the drivers decode it, so that any model can be simulated: [`serve_tcp`], [`serve_rtu`]
-//! and [`serve_telegrams`] (on pseudo-terminals) and [`serve_mqtt`].
+//! and [`serve_telegrams`] (on pseudo-terminals) and [`serve_mqtt`]. The lines of [`serve_gpio`] are in this process
+//! only: no kernel stands between.
 
 mod chain;
 mod curve;
+pub(crate) mod gpio;
 mod memory;
 mod mqtt;
 mod process;
@@ -19,6 +21,7 @@ mod telegram;
 pub(crate) mod wording;
 
 pub use chain::simulated;
+pub use gpio::serve_gpio;
 pub use mqtt::serve_mqtt;
 pub use roof::Roof;
 pub use rtu::serve_rtu;
@@ -74,14 +77,20 @@ impl SimDevice {
 #[derive(Debug)]
 #[must_use = "the server stops when this is dropped"]
 pub struct Running {
-    task: tokio::task::AbortHandle,
+    task: Option<tokio::task::AbortHandle>,
+    /// A chip that is there as long as somebody has it.
+    _chip: Option<Arc<gpio::SimChip>>,
     /// The link to the pseudo-terminal, with where it points.
     link: Option<(PathBuf, PathBuf)>,
 }
 
 impl Running {
     fn new(task: tokio::task::AbortHandle) -> Self {
-        Self { task, link: None }
+        Self { task: Some(task), _chip: None, link: None }
+    }
+
+    fn chip(chip: Arc<gpio::SimChip>) -> Self {
+        Self { task: None, _chip: Some(chip), link: None }
     }
 
     fn with_link(mut self, link: &Path, target: PathBuf) -> Self {
@@ -92,7 +101,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
         // Somebody may have put another link in its place meanwhile; that one stays.
         if let Some((link, target)) = &self.link
             && std::fs::read_link(link).is_ok_and(|now| now == *target)

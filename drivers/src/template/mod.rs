@@ -1,5 +1,6 @@
 //! What a device model looks like from outside, as data: one TOML file per model.
 
+mod gpio;
 mod library;
 mod limit;
 mod parse;
@@ -8,6 +9,7 @@ mod registers;
 mod telegram;
 
 pub use crate::document::Problem as TemplateProblem;
+pub use gpio::{GpioMap, PulseModel, SwitchModel};
 pub use library::Library;
 pub use limit::{Enable, ModbusLimit, Rated, Reversion, Share};
 pub use plan::Request;
@@ -43,6 +45,8 @@ pub enum Protocol {
     Mqtt(MqttMap),
     /// Telegrams with OBIS codes.
     Telegram(TelegramMap),
+    /// A line of a GPIO chip.
+    Gpio(GpioMap),
 }
 
 impl Template {
@@ -58,6 +62,7 @@ impl Template {
             Protocol::Modbus(_) => "Modbus",
             Protocol::Mqtt(_) => "MQTT",
             Protocol::Telegram(_) => "telegrams",
+            Protocol::Gpio(_) => "GPIO",
         }
     }
 
@@ -67,7 +72,7 @@ impl Template {
         match &self.protocol {
             Protocol::Mqtt(map) => Some(map.quiet),
             Protocol::Telegram(map) => (map.language != Language::ModeC).then_some(map.quiet),
-            Protocol::Modbus(_) => None,
+            Protocol::Modbus(_) | Protocol::Gpio(_) => None,
         }
     }
 
@@ -77,7 +82,8 @@ impl Template {
         match &self.protocol {
             Protocol::Modbus(map) => map.switch.map(|s| format!("{} {}", s.order.table.name(), s.order.address)),
             Protocol::Mqtt(map) => map.switch.as_ref().map(|s| s.command.clone()),
-            Protocol::Telegram(_) => None,
+            // Its line is its address.
+            Protocol::Telegram(_) | Protocol::Gpio(_) => None,
         }
     }
 
@@ -88,6 +94,7 @@ impl Template {
             Protocol::Modbus(map) => !map.fields.is_empty() || map.discovery.is_some(),
             Protocol::Mqtt(map) => !map.fields.is_empty(),
             Protocol::Telegram(map) => !map.fields.is_empty(),
+            Protocol::Gpio(map) => map.pulses.is_some(),
         }
     }
 
@@ -98,6 +105,7 @@ impl Template {
             Protocol::Modbus(map) => map.switch.is_some(),
             Protocol::Mqtt(map) => map.switch.is_some(),
             Protocol::Telegram(_) => false,
+            Protocol::Gpio(map) => map.switch.is_some(),
         }
     }
 
@@ -117,6 +125,7 @@ impl Template {
             Protocol::Modbus(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
             Protocol::Mqtt(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
             Protocol::Telegram(map) => map.fields.iter().map(|f| (f.quantity, f.scaling)).collect(),
+            Protocol::Gpio(map) => map.fields(),
         }
     }
 

@@ -10,6 +10,7 @@ use number::register_field;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
+mod gpio;
 mod identity;
 mod limit;
 mod number;
@@ -17,6 +18,7 @@ mod places;
 mod preset;
 mod telegram;
 
+const PROTOCOLS: [(&str, u8); 4] = [("modbus", 0), ("mqtt", 1), ("telegram", 2), ("gpio", 3)];
 const WORD: std::ops::Range<i128> = 0..0x1_0000;
 
 pub(super) fn template(file: &str, text: &str) -> Result<Template, Vec<TemplateProblem>> {
@@ -45,10 +47,11 @@ fn read(root: &Section<'_, '_>) -> Option<Template> {
     let (vendor, name, source) =
         (root.required_text("vendor"), root.required_text("name"), root.required_text("source"));
     let notes = root.text("notes");
-    let protocol = match root.required_choice("protocol", &[("modbus", 0), ("mqtt", 1), ("telegram", 2)])? {
+    let protocol = match root.required_choice("protocol", &PROTOCOLS)? {
         0 => modbus(root).map(Protocol::Modbus),
         1 => mqtt(root).map(Protocol::Mqtt),
-        _ => telegram::telegram(root).map(Protocol::Telegram),
+        2 => telegram::telegram(root).map(Protocol::Telegram),
+        _ => gpio::gpio(root).map(Protocol::Gpio),
     };
     root.close();
     Some(Template { model: model?, vendor: vendor?, name: name?, source: source?, notes, protocol: protocol? })

@@ -5,6 +5,7 @@ mod bench;
 mod board;
 mod brokers;
 mod fuzz;
+mod gpio;
 mod hostile;
 mod inverters;
 mod late;

@@ -71,6 +71,12 @@ impl Bus {
     pub fn uses(&self, broker: &Broker) -> bool {
         matches!(&self.spec.kind, drivers::BusKind::Mqtt(m) if m.broker == broker.listen.to_string())
     }
+
+    /// Whether only one process at a time can use it: a line of a GPIO chip has one holder.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(&self.spec.kind, drivers::BusKind::Gpio(_))
+    }
 }
 
 /// A customer.
@@ -210,12 +216,15 @@ impl Config {
         self.meters.iter().map(|m| (m.id.clone(), m.template.guard(m.max_power))).collect()
     }
 
-    /// The same for a verb that runs beside the service: a broker throws out the older of two clients with one name.
+    /// The same for a verb that runs beside the service: a broker throws out the older of two clients with one name, and
+    /// a verb that only looks leaves no count behind.
     #[must_use]
     pub fn beside_the_service(mut self) -> Self {
         for bus in &mut self.buses {
-            if let drivers::BusKind::Mqtt(mqtt) = &mut bus.spec.kind {
-                mqtt.client_id += &format!("-{}", std::process::id());
+            match &mut bus.spec.kind {
+                drivers::BusKind::Mqtt(mqtt) => mqtt.client_id += &format!("-{}", std::process::id()),
+                drivers::BusKind::Gpio(gpio) => gpio.keep = false,
+                _ => {}
             }
         }
         self

@@ -2,6 +2,7 @@
 
 mod devices;
 mod fields;
+mod gpio;
 mod tariff;
 mod telegram;
 mod wire;
@@ -44,6 +45,13 @@ struct Reader<'b> {
     has_broker: bool,
 }
 
+/// What the buses need to know of the site: its name, and where its state lives if that is known.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    site: &'a str,
+    state: Option<&'a Path>,
+}
+
 type Table<'a, 't> = Section<'a, 't>;
 
 impl Reader<'_> {
@@ -70,12 +78,14 @@ impl Reader<'_> {
             b.close();
             broker
         });
-        let buses = self.buses(root, broker.as_ref(), name.as_deref().unwrap_or("site"));
+        let place = Place { site: name.as_deref().unwrap_or("site"), state: state.as_deref() };
+        let buses = self.buses(root, broker.as_ref(), place);
         let accounts = accounts(root, &unit, tariff.as_ref());
         let library = self.library(root);
         let meters = meters(root, &buses, &accounts, &library);
         let switches = switches(root, &buses, &accounts, &library);
         shared_units(root, &meters, &switches);
+        gpio::shared_lines(root, &meters, &switches);
         if let (Some(lease), Some(stale_after)) = (lease, stale_after) {
             rare_meters(root, &meters, &switches, lease + stale_after);
         }
@@ -160,7 +170,7 @@ impl Reader<'_> {
         Some(Broker { listen, users })
     }
 
-    fn buses(&self, root: &Table<'_, '_>, broker: Option<&Broker>, site: &str) -> Vec<Bus> {
+    fn buses(&self, root: &Table<'_, '_>, broker: Option<&Broker>, place: Place<'_>) -> Vec<Bus> {
         let mut seen: BTreeMap<BusId, ()> = BTreeMap::new();
         let mut ports: Vec<(String, String)> = Vec::new();
         let mut buses = Vec::new();
@@ -172,8 +182,9 @@ impl Reader<'_> {
                 table.problem("id", format!("is {id}, and so is another bus"));
             }
             let simulate = table.flag("simulate").unwrap_or(false);
-            let client_id = format!("microgrid-gateway-{site}-{}", id.as_ref().map_or("bus", |i| i.as_str()));
-            let kind = self.bus_kind(&table, client_id, broker);
+            let name = id.as_ref().map_or("bus", |i| i.as_str());
+            let client_id = format!("microgrid-gateway-{}-{name}", place.site);
+            let kind = self.bus_kind(&table, client_id, broker, (simulate, place.state));
             if let Some((_, Some(port))) = &kind {
                 // Two names of one serial port are one port.
                 let real = std::fs::canonicalize(port).map_or_else(|_| port.clone(), |p| p.display().to_string());
@@ -206,8 +217,16 @@ impl Reader<'_> {
         table: &Table<'_, '_>,
         client_id: String,
         broker: Option<&Broker>,
+        (simulate, state): (bool, Option<&Path>),
     ) -> Option<(BusKind, Option<String>)> {
-        let kinds = [("modbus-rtu", 0), ("modbus-tcp", 1), ("modbus-rtu-over-tcp", 2), ("mqtt", 3), ("telegram", 4)];
+        let kinds = [
+            ("modbus-rtu", 0),
+            ("modbus-tcp", 1),
+            ("modbus-rtu-over-tcp", 2),
+            ("mqtt", 3),
+            ("telegram", 4),
+            ("gpio", 5),
+        ];
         let patience = Duration::from_millis(10)..=Duration::from_secs(60);
         let Some(kind) = table.required_choice("kind", &kinds) else {
             // Which keys belong here follows from the kind, so none of them is called unknown.
@@ -247,6 +266,7 @@ impl Reader<'_> {
                 Some((kind, Some(owner)))
             }
             4 => self.telegram_bus(table),
+            5 => self.gpio_bus(table, simulate, state),
             _ => {
                 let text = table.required_text("broker")?;
                 let users = self.users(table);

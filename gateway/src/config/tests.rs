@@ -4,6 +4,7 @@ use drivers::{BusKind, Parity, TelegramPlace};
 use proptest::prelude::*;
 
 mod fuzz;
+mod gpio;
 
 /// A street that uses every key there is.
 const FULL: &str = r#"

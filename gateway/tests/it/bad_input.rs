@@ -318,7 +318,7 @@ fn the_default_configuration_is_sound() {
         .collect();
     let file = room.config(&format!("{settings}{uncommented}"));
     let ended = house::verb(&["check"], &file);
-    assert!(ended.well().out.contains("4 buses, 1 accounts, 2 meters, 1 switches"), "{}", ended.out);
+    assert!(ended.well().out.contains("5 buses, 1 accounts, 3 meters, 2 switches"), "{}", ended.out);
 }
 
 #[test]

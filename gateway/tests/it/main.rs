@@ -11,6 +11,7 @@ mod bad_input;
 mod crash;
 mod demo;
 mod foreign;
+mod gpio;
 mod house;
 mod inverter;
 mod receipt;

@@ -12,6 +12,8 @@ const STOREYS: &[&[&str]] = &[&["domain"], &["ledger", "drivers", "contracts", "
 const HOMES: &[(&str, &[&str])] = &[
     ("actix", &["actors", "gateway"]),
     ("actix-web", &["gateway"]),
+    ("gpiocdev", &["drivers"]),
+    ("gpiocdev-uapi", &["drivers"]),
     ("k256", &["contracts"]),
     ("revm", &["contracts"]),
     ("rlp", &["contracts"]),

@@ -223,10 +223,10 @@ fn a_typical_meter_is_read_with_one_request() {
 fn the_examples_of_the_readme_are_models() {
     let readme = include_str!("../../../README.md");
     let examples: Vec<_> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     for example in examples {
         let found = template("README.md", example).unwrap();
-        assert!(found.is_meter() && found.is_switch() == (found.speaks() != "telegrams"));
+        assert!(found.is_meter() && found.is_switch() == matches!(found.speaks(), "Modbus" | "MQTT"));
         assert_eq!(found.is_inverter(), found.speaks() == "Modbus");
     }
 }

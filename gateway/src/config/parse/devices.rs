@@ -1,7 +1,7 @@
 //! Accounts, meters and switches.
 
-use super::Table;
 use super::fields::{DAY, duration, money, parsed};
+use super::{Table, gpio};
 use crate::config::{Account, Bus, Meter, SimulatedHome, Switch};
 use domain::{
     AccountId, BusId, ClassId, CreditRule, Currency, MeterId, Money, OnSilence, Permille, SwitchId, Tariff, Watts,
@@ -72,7 +72,11 @@ pub(super) fn device(
             table.problem("bus", format!("is {name:?}, but there is no such [[bus]]{hint}"));
         }
         found
-    })?;
+    });
+    let Some(bus) = bus else {
+        gpio::leave_alone(table);
+        return None;
+    };
     let address = match (&bus.spec.kind, unit, topic) {
         (BusKind::Mqtt(_), None, Some(topic)) => DeviceAddress::Topic(topic),
         (BusKind::Mqtt(_), ..) => {
@@ -88,6 +92,15 @@ pub(super) fn device(
             );
             return None;
         }
+        (BusKind::Gpio(_), ..) => {
+            let found = gpio::address(table, &bus.spec.id, template.as_deref());
+            // A model that speaks something else says so below.
+            match (found, &template) {
+                (Some(address), _) => address,
+                (None, Some(template)) if template.speaks() != "GPIO" => DeviceAddress::Alone,
+                (None, _) => return None,
+            }
+        }
         (BusKind::ModbusRtu { .. } | BusKind::RtuOverTcp { .. }, Some(unit), None) if !(1..=247).contains(&unit) => {
             table.problem("unit", format!("is {unit}, must be 1 to 247 on a serial bus"));
             return None;
@@ -102,6 +115,7 @@ pub(super) fn device(
     let spoken = match bus.spec.kind {
         BusKind::Mqtt(_) => "MQTT",
         BusKind::Telegram(_) => "telegrams",
+        BusKind::Gpio(_) => "GPIO",
         _ => "Modbus",
     };
     if spoken != template.speaks() {
@@ -183,23 +197,34 @@ pub(super) fn owner(table: &Table<'_, '_>, accounts: &[Account], required: bool)
     found.map(|a| a.id.clone())
 }
 
+/// Who has which line of a chip is looked at where lines are read.
+fn on_a_line(address: &DeviceAddress) -> bool {
+    matches!(address, DeviceAddress::Pulses(_) | DeviceAddress::Output(_))
+}
+
 /// Two devices of different models at one address, or two meters there: one of them is a mistake.
 pub(super) fn shared_units(root: &Table<'_, '_>, meters: &[Meter], switches: &[Switch]) {
     for (index, table) in root.sections("meter").iter().enumerate() {
         let Some(this) = meters.iter().find(|m| Some(m.id.as_str()) == table.text("id").as_deref()) else { continue };
+        if on_a_line(&this.address) {
+            continue;
+        }
         let twin =
             meters.iter().take(index).find(|m| m.bus == this.bus && m.address == this.address && m.id != this.id);
         if let Some(twin) = twin {
             let key = match this.address {
                 DeviceAddress::Unit(_) => "unit",
                 DeviceAddress::Topic(_) => "topic",
-                DeviceAddress::Alone => "bus",
+                _ => "bus",
             };
             table.problem(key, format!("is {} on bus {}, where meter {} is already", this.address, this.bus, twin.id));
         }
     }
     for (index, table) in root.sections("switch").iter().enumerate() {
         let Some(this) = switches.iter().find(|s| Some(s.id.as_str()) == table.text("id").as_deref()) else { continue };
+        if on_a_line(&this.address) {
+            continue;
+        }
         let same = |s: &&Switch| {
             s.id != this.id
                 && s.bus == this.bus

@@ -15,6 +15,7 @@ pub(super) const BUS_KEYS: &[&str] = &[
     "stop_bits",
     "timeout",
     "address",
+    "chip",
     "broker",
     "users_file",
     "turnaround",
