@@ -30,8 +30,8 @@ impl WattHours {
 }
 
 /// A share of a rated value, in whole thousandths from 0 to 1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u16", try_from = "u16")]
 pub struct Permille(u16);
 
 impl Permille {
@@ -48,6 +48,19 @@ impl Permille {
     #[must_use]
     pub fn get(self) -> u16 {
         self.0
+    }
+}
+
+impl From<Permille> for u16 {
+    fn from(share: Permille) -> Self {
+        share.0
+    }
+}
+
+impl TryFrom<u16> for Permille {
+    type Error = String;
+    fn try_from(thousandths: u16) -> Result<Self, String> {
+        Self::new(thousandths).ok_or_else(|| format!("{thousandths} thousandths are more than all"))
     }
 }
 
@@ -123,6 +136,8 @@ measured! {
     Amps "A",
     /// Frequency.
     Hertz "Hz",
+    /// Resistance.
+    Ohms "Ω",
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 mod commit;
 mod error;
+mod load;
 mod outbox;
 mod project;
 mod read;
@@ -17,6 +18,7 @@ mod verify;
 mod write;
 
 pub use error::LedgerError;
+pub use load::{Grid, Load, Loads, Row};
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose};
 pub use read::{AccountRow, Interval, MeterRow, SwitchRow, Totals};
 pub use verify::{Finding, Report};

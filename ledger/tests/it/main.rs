@@ -10,6 +10,7 @@
 )]
 
 mod cuts;
+mod load;
 mod promises;
 mod rows;
 

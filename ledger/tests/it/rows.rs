@@ -40,7 +40,7 @@ const COLUMNS: [(&str, &str); 22] = [
 /// Asks for everything that there is; says how much of it was refused.
 fn ask_all(ledger: &Ledger) -> usize {
     let home = "home-0".parse().unwrap();
-    let answers: [Result<(), LedgerError>; 11] = [
+    let answers: [Result<(), LedgerError>; 12] = [
         ledger.readings_after(Seq(0), 100).map(drop),
         ledger.facts_after(Seq(0), 100).map(drop),
         ledger.accounts().map(drop),
@@ -52,6 +52,7 @@ fn ask_all(ledger: &Ledger) -> usize {
         ledger.last_refusal().map(drop),
         ledger.batch(1).map(drop),
         ledger.verify(|_| domain::Guard::new(Watts(50_000))).map(drop),
+        crate::load::ask(ledger),
     ];
     let words = answers.iter().filter_map(|answer| answer.as_ref().err()).map(LedgerError::to_string);
     words.inspect(|words| assert!(!words.is_empty())).count()
