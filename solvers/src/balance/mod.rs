@@ -1,0 +1,256 @@
+//! A feeder against the sum of its homes: what is missing, how much of it, and how sure that is.
+//!
+//! With every power the mean of an interval, `h` a home's net power, `|h|` its import plus export, and `S = Σ h`:
+//!
+//! ```text
+//! feeder = Σ g·h + f·S + l·Σ|h| + R/U²·S² + c + noise
+//! ```
+//!
+//! `g` is near 1 for every home (what its meter counts is `1/g` of what flows), `f` near 0 is the feeder meter's own
+//! scale error, `l·Σ|h|` are losses in proportion to what flows, `R/U²·S²` the losses of a line of resistance `R` at the
+//! voltage `U`, both never negative; `c` is what is taken before any meter, beside what the meters themselves use.
+//! Honest meters make the priors: `g` and `f` lie within the error that the meters' class allows, as two standard
+//! deviations. A home that its neighbours do not stand out from is thus never blamed for what could be the line.
+//!
+//! From an honest street nothing may be found more often than [`Settings::confidence`] allows, all tests of a day
+//! together. Half of that is for steady things: each coefficient is tested once a day, so a street of `n` homes makes
+//! `2(n + 1)` one-sided tests. The other half is for what comes and goes, by a cumulative sum over the residuals.
+
+mod cusum;
+mod level;
+mod model;
+mod robust;
+#[cfg(test)]
+mod tests;
+
+use domain::feeder::{Cause, Irregularity};
+use domain::{MeterId, Ohms, Permille, Timestamp, Volts, WattHours, Watts};
+use level::Levels;
+use model::Model;
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Fewer whole intervals than this are judged by nobody: a day of quarter hours.
+const LEAST: usize = 96;
+/// What is true now is judged by the newest intervals: two days of quarter hours.
+const NEWEST: usize = 192;
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What went through one home's meter in one interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Import less export.
+    pub net: WattHours,
+    /// Import plus export.
+    pub through: WattHours,
+}
+
+#[derive(Clone, Debug)]
+struct Sample {
+    from: Timestamp,
+    feeder: WattHours,
+    homes: Vec<Flow>,
+}
+
+/// The intervals that are judged: as many as fit, oldest first. Only those count in which every meter is known.
+#[derive(Clone, Debug)]
+pub struct Window {
+    interval: Duration,
+    meters: Vec<MeterId>,
+    samples: VecDeque<Sample>,
+    /// Intervals in which something was absent, with how many meters were.
+    gaps: VecDeque<(Timestamp, Vec<usize>)>,
+    length: Duration,
+}
+
+impl Window {
+    /// An empty one of this length, over intervals of `interval` and these homes.
+    #[must_use]
+    pub fn new(length: Duration, interval: Duration, meters: Vec<MeterId>) -> Self {
+        let interval = interval.max(Duration::from_secs(1));
+        Self { interval, meters, samples: VecDeque::new(), gaps: VecDeque::new(), length }
+    }
+
+    /// The homes' meters, in the order in which their flows are given.
+    #[must_use]
+    pub fn meters(&self) -> &[MeterId] {
+        &self.meters
+    }
+
+    /// Adds an interval that is later than all others, and lets go of what is older than the window is long. `homes`
+    /// are in the order of [`Window::meters`]; one that is missing at the end is absent.
+    pub fn push(&mut self, from: Timestamp, feeder: Option<WattHours>, homes: &[Option<Flow>]) {
+        let absent: Vec<usize> = (0..self.meters.len()).filter(|i| homes.get(*i).is_none_or(Option::is_none)).collect();
+        match feeder {
+            Some(feeder) if absent.is_empty() => {
+                let homes = homes.iter().take(self.meters.len()).copied().flatten().collect();
+                self.samples.push_back(Sample { from, feeder, homes });
+            }
+            _ => self.gaps.push_back((from, absent)),
+        }
+        let oldest = (from + self.interval) - self.length;
+        while self.samples.front().is_some_and(|s| s.from < oldest) {
+            self.samples.pop_front();
+        }
+        while self.gaps.front().is_some_and(|(from, _)| *from < oldest) {
+            self.gaps.pop_front();
+        }
+    }
+
+    /// Intervals in which every meter is known.
+    #[must_use]
+    pub fn whole(&self) -> usize {
+        self.samples.len()
+    }
+}
+
+/// What is known beforehand, and how sure one wants to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Resistance of the line from the feeder meter to the homes, there and back; learned if not known.
+    pub resistance: Option<Ohms>,
+    /// Its voltage: between phase and neutral, or between phases for a line of three.
+    pub voltage: Volts,
+    /// Losses in proportion to what flows; learned if neither this nor the resistance is known.
+    pub loss: Option<Permille>,
+    /// The largest error that the meters' class allows.
+    pub meter_error: Permille,
+    /// What a meter itself uses, uncounted by any other but the feeder's.
+    pub own_use: Watts,
+    /// The probability that a day of an honest street brings no finding.
+    pub confidence: Permille,
+    /// The step of the meters' registers.
+    pub step: WattHours,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// Too few intervals in which every meter was known, or nothing flowed.
+    NotEnough {
+        /// Whole intervals.
+        have: usize,
+        /// Whole intervals that it takes.
+        need: usize,
+        /// Meters that were absent, with in how many intervals.
+        absent: BTreeMap<MeterId, usize>,
+    },
+    /// There was enough.
+    Judged(Judgement),
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Judgement {
+    /// Whole intervals that this rests on.
+    pub intervals: usize,
+    /// Losses on the line, as a share of what flowed.
+    pub loss: Permille,
+    /// Standard deviation of what stays unexplained in an interval.
+    pub noise: Watts,
+    /// The newest interval.
+    pub last: Account,
+    /// Everything that does not add up, largest first; empty is good.
+    pub found: Vec<Irregularity>,
+}
+
+/// One interval's account: what the feeder brought is homes, losses and the unexplained, to the watt-hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// Its start.
+    pub from: Timestamp,
+    /// Through the feeder meter.
+    pub feeder: WattHours,
+    /// Through the homes' meters.
+    pub homes: WattHours,
+    /// Lost on the line and used by the meters, by the model.
+    pub losses: WattHours,
+    /// What remains.
+    pub unexplained: WattHours,
+}
+
+/// Judges the window.
+#[must_use]
+pub fn balance(window: &Window, settings: &Settings) -> Verdict {
+    judged(window, settings).map_or_else(|| not_enough(window), Verdict::Judged)
+}
+
+fn not_enough(window: &Window) -> Verdict {
+    let mut absent = BTreeMap::new();
+    for meter in window.gaps.iter().flat_map(|(_, absent)| absent).filter_map(|i| window.meters.get(*i)) {
+        *absent.entry(meter.clone()).or_insert(0) += 1;
+    }
+    Verdict::NotEnough { have: window.whole(), need: need(window), absent }
+}
+
+fn need(window: &Window) -> usize {
+    LEAST.max(window.whole() + 1).min(2 * LEAST.max(window.meters.len()))
+}
+
+fn judged(window: &Window, settings: &Settings) -> Option<Judgement> {
+    let all = Model::new(window, 0, settings)?;
+    let whole = Levels::of(&all, settings)?;
+    // A fault that began or ended lately is a minority in the whole window: the newest intervals are asked as well.
+    let skip = all.len().saturating_sub(NEWEST);
+    let newest = if all.len() >= 2 * NEWEST { Model::new(window, skip, settings) } else { None };
+    let now = newest.as_ref().and_then(|model| Levels::of(model, settings));
+    let mut found = match (&newest, &now) {
+        (Some(model), Some(now)) => {
+            let mut found = now.found(model, settings);
+            for old in whole.found(&all, settings) {
+                match found.iter_mut().find(|f| f.meter == old.meter) {
+                    // The longer look sees farther back.
+                    Some(new) => new.since = new.since.min(old.since),
+                    None if now.refutes(&whole, old.meter.as_ref().map(|m| all.position(m))) => {}
+                    None => found.push(old),
+                }
+            }
+            found
+        }
+        _ => whole.found(&all, settings),
+    };
+    // What has become steady is told as that, not once more as what comes and goes.
+    let steady = now.as_ref().and(newest.as_ref()).filter(|_| !found.is_empty()).map(Model::start);
+    found.extend(cusum::found(&all, &whole.fit, settings, steady));
+    found.sort_by_key(|f| std::cmp::Reverse(f.per_day.0.abs()));
+    Some(Judgement {
+        intervals: all.len(),
+        loss: whole.loss(&all),
+        noise: all.watts(robust::median(whole.fit.noise.iter().copied())),
+        last: whole.account(&all)?,
+        found,
+    })
+}
+
+impl Judgement {
+    /// Whether something of this kind is among what was found.
+    #[must_use]
+    pub fn has(&self, cause: Cause) -> bool {
+        self.found.iter().any(|f| f.cause == cause)
+    }
+}
+
+/// The share of a day's false findings that each half of the tests may have.
+fn half(settings: &Settings) -> f64 {
+    // A confidence of 100 % would find nothing ever: a tenth of the finest step is the least.
+    f64::from(1000 - settings.confidence.get()).max(0.1) / 2000.0
+}
+
+fn permille(share: f64) -> Permille {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    let thousandths = (share * 1000.0).clamp(0.0, 1000.0) as u16;
+    Permille::new(thousandths).unwrap_or(Permille::FULL)
+}
+
+/// How sure one may be of what chance brings with this probability. Never quite.
+fn sure(chance: f64) -> Permille {
+    permille((1.0 - chance).min(0.999))
+}
+
+fn whole_number(value: f64) -> i64 {
+    #[allow(clippy::cast_possible_truncation, reason = "a cast of a float saturates")]
+    let whole = value.round() as i64;
+    whole
+}
