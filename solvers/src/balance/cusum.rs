@@ -65,7 +65,12 @@ pub(super) fn episodes(residuals: impl Iterator<Item = f64>, height: f64) -> Vec
 }
 
 /// All episodes as one thing that comes and goes; without those that reach into `steady`, which is told otherwise.
-pub(super) fn found(model: &Model, fit: &Fit, settings: &Settings, steady: Option<Timestamp>) -> Option<Irregularity> {
+pub(super) fn found(
+    model: &Model<'_>,
+    fit: &Fit,
+    settings: &Settings,
+    steady: Option<Timestamp>,
+) -> Option<Irregularity> {
     let day = DAY.as_secs_f64() / model.interval.as_secs_f64();
     let spread = fit.inflation.sqrt();
     let standard = fit.residuals.iter().zip(&fit.noise).map(|(r, s)| r / (s * spread));

@@ -46,7 +46,7 @@ impl Level {
 }
 
 impl Levels {
-    pub fn of(model: &Model, settings: &Settings) -> Option<Self> {
+    pub fn of(model: &mut Model<'_>, settings: &Settings) -> Option<Self> {
         let tests = 2.0 * super::robust::count(model.homes() + 1);
         let bound = quantile(half(settings) / tests);
         let mut prior = model.prior.clone();
@@ -56,6 +56,7 @@ impl Levels {
             if fit.posterior.effective * 2.0 > super::robust::count(model.len()) {
                 return None;
             }
+            model.correct(&gains(&fit, &prior, &freed, settings));
             let far = |i: &usize| gain(&fit, &prior, *i, settings).map_or(0.0, |g| g.z().abs());
             let next = (0..model.homes()).filter(|i| !freed.contains(i)).max_by(|a, b| far(a).total_cmp(&far(b)));
             match next.filter(|i| freed.len() < MOST_FREED && far(i) > bound) {
@@ -66,33 +67,36 @@ impl Levels {
                 None => break,
             }
         }
-        let mut last = fit(&model.rows, &prior, Tail::Bisquare)?;
+        let mut last = settled(model, &prior, &freed, settings)?;
         let stands_out =
             |fit: &Fit, prior: &[Prior], i: usize| gain(fit, prior, i, settings).is_some_and(|g| g.z().abs() > bound);
         let kept: Vec<usize> = freed.iter().copied().filter(|i| stands_out(&last, &prior, *i)).collect();
         if kept.len() < freed.len() {
             prior.clone_from(&model.prior);
             kept.iter().for_each(|i| free(&mut prior, *i));
-            last = fit(&model.rows, &prior, Tail::Bisquare)?;
+            last = settled(model, &prior, &kept, settings)?;
         }
         Some(Self { fit: last, freed: kept, bound, tests, settings: *settings })
     }
 
-    pub fn found(&self, model: &Model, settings: &Settings) -> Vec<Irregularity> {
+    pub fn found(&self, model: &Model<'_>, settings: &Settings) -> Vec<Irregularity> {
         let gains = self.freed.iter().filter_map(|i| self.wrong_meter(model, *i));
         gains.chain(self.taken(model, settings)).collect()
     }
 
-    fn prior(&self, model: &Model) -> Vec<Prior> {
+    fn prior(&self, model: &Model<'_>) -> Vec<Prior> {
         let mut prior = model.prior.clone();
         self.freed.iter().for_each(|i| free(&mut prior, *i));
         prior
     }
 
-    fn wrong_meter(&self, model: &Model, home: usize) -> Option<Irregularity> {
+    fn wrong_meter(&self, model: &Model<'_>, home: usize) -> Option<Irregularity> {
         let level = gain(&self.fit, &self.prior(model), home, &self.settings)?;
         let (meter, mean) = (model.meters.get(home)?.clone(), *model.means.get(home)?);
-        let (wrong, spread) = (level.value, 1.96 * level.deviation);
+        let wrong = level.value;
+        // Its honest error is one of what flows, which is more than it counts.
+        let class = honest(&self.settings).powi(2) * ((1.0 + wrong).powi(2) - 1.0).max(0.0);
+        let spread = 1.96 * (level.deviation.powi(2) + class).sqrt();
         let ends = [(wrong - spread) * mean, (wrong + spread) * mean];
         let shares = [wrong - spread, wrong + spread].map(|wrong| counted(1.0 + wrong));
         let cause = cause(1.0 + wrong);
@@ -117,7 +121,7 @@ impl Levels {
         })
     }
 
-    fn taken(&self, model: &Model, settings: &Settings) -> Option<Irregularity> {
+    fn taken(&self, model: &Model<'_>, settings: &Settings) -> Option<Irregularity> {
         let level = constant(&self.fit, model, settings);
         if level.z().abs() <= self.bound {
             return None;
@@ -139,7 +143,7 @@ impl Levels {
     }
 
     /// The first interval of those that are better explained with `step` than without.
-    fn since(&self, model: &Model, step: impl Fn(usize) -> f64) -> domain::Timestamp {
+    fn since(&self, model: &Model<'_>, step: impl Fn(usize) -> f64) -> domain::Timestamp {
         let loss = |r: f64, s: f64| (r / s).powi(2).min(16.0);
         let (mut sum, mut least, mut first) = (0.0, 0.0, 0);
         for (row, (r, s)) in self.fit.residuals.iter().zip(&self.fit.noise).enumerate() {
@@ -169,20 +173,34 @@ impl Levels {
 
     fn plain_constant(&self) -> Option<Level> {
         let last = self.fit.posterior.mean.len().checked_sub(1)?;
-        let deviation = (self.fit.posterior.covariance[(last, last)] * self.fit.inflation).sqrt();
+        let deviation = (self.fit.variance.get(last)? * self.fit.inflation).sqrt();
         Some(Level { value: self.fit.posterior.mean[last], deviation })
     }
 
     /// Losses as a share of what flowed.
-    pub fn loss(&self, model: &Model) -> Permille {
+    pub fn loss(&self, model: &Model<'_>) -> Permille {
         let none = Settings { own_use: domain::Watts(0), ..self.settings };
         let lost: f64 = (0..model.len()).map(|row| model.losses(row, &self.fit.posterior.mean, &none)).sum();
         permille(lost / model.rows.activity.iter().sum::<f64>())
     }
 
-    pub fn account(&self, model: &Model) -> Option<Account> {
+    pub fn account(&self, model: &Model<'_>) -> Option<Account> {
         model.account(&self.fit.posterior.mean, &self.settings)
     }
+}
+
+/// The last fit, with losses reckoned from what flows.
+fn settled(model: &mut Model<'_>, prior: &[Prior], freed: &[usize], settings: &Settings) -> Option<Fit> {
+    let mut last = fit(&model.rows, prior, Tail::Bisquare)?;
+    for _ in 0..if freed.is_empty() { 0 } else { 2 } {
+        model.correct(&gains(&last, prior, freed, settings));
+        last = fit(&model.rows, prior, Tail::Bisquare)?;
+    }
+    Some(last)
+}
+
+fn gains(fit: &Fit, prior: &[Prior], freed: &[usize], settings: &Settings) -> Vec<(usize, f64)> {
+    freed.iter().filter_map(|i| Some((*i, 1.0 + gain(fit, prior, *i, settings)?.value))).collect()
 }
 
 fn free(prior: &mut [Prior], home: usize) {
@@ -200,20 +218,22 @@ fn unbound(fit: &Fit, column: usize, own: Prior, honest: f64) -> Option<Level> {
     if column >= fit.posterior.mean.len() {
         return None;
     }
-    let variance = fit.posterior.covariance[(column, column)];
-    let settled = 1.0 - own.precision * variance;
+    // How much of the answer is the prior's.
+    let prior = own.precision * fit.posterior.covariance[(column, column)];
+    let settled = 1.0 - prior;
     if settled < 1e-6 {
         return None;
     }
-    let value = (fit.posterior.mean[column] - own.precision * variance * own.mean) / settled;
-    let deviation = (variance / settled * fit.inflation + honest * honest).sqrt();
+    let value = (fit.posterior.mean[column] - prior * own.mean) / settled;
+    let variance = (fit.variance.get(column)? - prior * prior / own.precision).max(0.0) / (settled * settled);
+    let deviation = (variance * fit.inflation + honest * honest).sqrt();
     Some(Level { value, deviation })
 }
 
 /// What is taken, beside what the meters use; of that only half is sure.
-fn constant(fit: &Fit, model: &Model, settings: &Settings) -> Level {
+fn constant(fit: &Fit, model: &Model<'_>, settings: &Settings) -> Level {
     let (column, own) = (model.homes() + 3, model.own_use(settings));
-    let variance = fit.posterior.covariance[(column, column)] * fit.inflation;
+    let variance = fit.variance.get(column).copied().unwrap_or(f64::INFINITY) * fit.inflation;
     Level { value: fit.posterior.mean[column] - own, deviation: (variance + own * own / 4.0).sqrt() }
 }
 

@@ -20,8 +20,6 @@ mod cusum;
 mod level;
 mod model;
 mod robust;
-#[cfg(test)]
-mod tests;
 
 use domain::feeder::{Cause, Irregularity};
 use domain::{MeterId, Ohms, Permille, Timestamp, Volts, WattHours, Watts};
@@ -44,6 +42,16 @@ pub struct Flow {
     pub net: WattHours,
     /// Import plus export.
     pub through: WattHours,
+}
+
+impl Flow {
+    fn is_sane(self) -> bool {
+        sane(self.net) && sane(self.through)
+    }
+}
+
+fn sane(energy: WattHours) -> bool {
+    (-WattHours::REGISTER_MAX..=WattHours::REGISTER_MAX).contains(&energy)
 }
 
 #[derive(Clone, Debug)]
@@ -79,10 +87,11 @@ impl Window {
     }
 
     /// Adds an interval that is later than all others, and lets go of what is older than the window is long. `homes`
-    /// are in the order of [`Window::meters`]; one that is missing at the end is absent.
+    /// are in the order of [`Window::meters`]; one that is missing at the end, or more than a register holds, is absent.
     pub fn push(&mut self, from: Timestamp, feeder: Option<WattHours>, homes: &[Option<Flow>]) {
-        let absent: Vec<usize> = (0..self.meters.len()).filter(|i| homes.get(*i).is_none_or(Option::is_none)).collect();
-        match feeder {
+        let absent: Vec<usize> =
+            (0..self.meters.len()).filter(|i| !homes.get(*i).is_some_and(|f| f.is_some_and(Flow::is_sane))).collect();
+        match feeder.filter(|f| sane(*f)) {
             Some(feeder) if absent.is_empty() => {
                 let homes = homes.iter().take(self.meters.len()).copied().flatten().collect();
                 self.samples.push_back(Sample { from, feeder, homes });
@@ -185,17 +194,18 @@ fn not_enough(window: &Window) -> Verdict {
     Verdict::NotEnough { have: window.whole(), need: need(window), absent }
 }
 
+/// Whole intervals that are enough for sure: twice as many as there are coefficients to settle.
 fn need(window: &Window) -> usize {
-    LEAST.max(window.whole() + 1).min(2 * LEAST.max(window.meters.len()))
+    if window.whole() < LEAST { LEAST } else { LEAST.max(2 * (window.meters.len() + 4)) }
 }
 
 fn judged(window: &Window, settings: &Settings) -> Option<Judgement> {
-    let all = Model::new(window, 0, settings)?;
-    let whole = Levels::of(&all, settings)?;
+    let mut all = Model::new(window, 0, settings)?;
+    let whole = Levels::of(&mut all, settings)?;
     // A fault that began or ended lately is a minority in the whole window: the newest intervals are asked as well.
     let skip = all.len().saturating_sub(NEWEST);
-    let newest = if all.len() >= 2 * NEWEST { Model::new(window, skip, settings) } else { None };
-    let now = newest.as_ref().and_then(|model| Levels::of(model, settings));
+    let mut newest = if all.len() >= 2 * NEWEST { Model::new(window, skip, settings) } else { None };
+    let now = newest.as_mut().and_then(|model| Levels::of(model, settings));
     let mut found = match (&newest, &now) {
         (Some(model), Some(now)) => {
             let mut found = now.found(model, settings);

@@ -13,7 +13,8 @@ const USUAL_LOSS: f64 = 0.03;
 /// How well a configured loss is believed.
 const BELIEF: f64 = 0.2;
 
-pub(super) struct Model {
+pub(super) struct Model<'w> {
+    samples: Vec<&'w Sample>,
     pub rows: Rows,
     /// In the order of the columns: homes, the feeder's scale, proportional losses, square losses, what is taken.
     pub prior: Vec<Prior>,
@@ -27,19 +28,15 @@ pub(super) struct Model {
     last: (WattHours, WattHours),
 }
 
-impl Model {
+impl<'w> Model<'w> {
     /// The rows after the first `skip`; `None` if they are too few, or nothing flows in them.
-    pub fn new(window: &Window, skip: usize, settings: &Settings) -> Option<Self> {
-        let samples: Vec<&Sample> = window.samples.iter().skip(skip).collect();
+    pub fn new(window: &'w Window, skip: usize, settings: &Settings) -> Option<Self> {
+        let samples: Vec<&'w Sample> = window.samples.iter().skip(skip).collect();
         let (n, homes) = (samples.len(), window.meters.len());
         let last = samples.last().filter(|_| n >= LEAST && homes > 0)?;
         let last = (last.feeder, last.homes.iter().map(|h| h.net).sum());
         let hours = window.interval.as_secs_f64() / 3600.0;
-        let watts = |energy: WattHours| {
-            #[allow(clippy::cast_precision_loss, reason = "energies of an interval are far below 2^53")]
-            let watt_hours = energy.0 as f64;
-            watt_hours / hours
-        };
+        let watts = |energy: WattHours| watt_hours(energy) / hours;
         let through = |s: &Sample| s.homes.iter().map(|h| watts(h.through)).sum::<f64>();
         let unit = samples.iter().map(|s| through(s)).sum::<f64>() / count(n);
         if unit <= 0.0 || !unit.is_finite() {
@@ -70,7 +67,22 @@ impl Model {
         let prior = prior(homes, unit, settings);
         let starts = samples.iter().map(|s| s.from).collect();
         let meters = window.meters.clone();
-        Some(Self { rows, prior, starts, meters, means, interval: window.interval, unit, last })
+        Some(Self { samples, rows, prior, starts, meters, means, interval: window.interval, unit, last })
+    }
+
+    /// Reckons losses with what flows, and not with what wrong meters count of it: homes and their gains.
+    pub fn correct(&mut self, gains: &[(usize, f64)]) {
+        let (homes, hours) = (self.homes(), self.interval.as_secs_f64() / 3600.0);
+        for (row, sample) in self.samples.iter().enumerate() {
+            let (mut net, mut through) = (self.rows.x[(row, homes)], 0.0);
+            through += sample.homes.iter().map(|h| watt_hours(h.through)).sum::<f64>();
+            for (home, gain) in gains {
+                net += (gain - 1.0) * self.rows.x[(row, *home)];
+                through += (gain.abs() - 1.0) * sample.homes.get(*home).map_or(0.0, |h| watt_hours(h.through));
+            }
+            self.rows.x[(row, homes + 1)] = through / hours / self.unit;
+            self.rows.x[(row, homes + 2)] = net * net;
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -117,6 +129,7 @@ impl Model {
         let (feeder, homes) = self.last;
         let power = self.losses(row, mean, settings) * self.unit;
         let losses = WattHours(whole_number(power * self.interval.as_secs_f64() / 3600.0));
+        let losses = losses.clamp(-WattHours::REGISTER_MAX, WattHours::REGISTER_MAX);
         Some(Account { from: *self.starts.last()?, feeder, homes, losses, unexplained: feeder - homes - losses })
     }
 }
@@ -146,4 +159,10 @@ fn prior(homes: usize, unit: f64, settings: &Settings) -> Vec<Prior> {
 /// The standard deviation of an honest meter's scale.
 pub(super) fn honest(settings: &Settings) -> f64 {
     f64::from(settings.meter_error.get().max(1)) / 2000.0
+}
+
+fn watt_hours(energy: WattHours) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "energies of an interval are far below 2^53")]
+    let watt_hours = energy.0 as f64;
+    watt_hours
 }

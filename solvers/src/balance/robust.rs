@@ -37,6 +37,9 @@ pub(super) struct Rows {
 #[derive(Debug)]
 pub(super) struct Fit {
     pub posterior: Posterior,
+    /// Variance of each coefficient as the rows show it, at least what the model says: where a home draws much its own
+    /// reading is the noise, and such rows have the most to say about it (the sandwich of Huber 1967 and White 1980).
+    pub variance: Vec<f64>,
     pub residuals: Vec<f64>,
     /// Standard deviation of each residual.
     pub noise: Vec<f64>,
@@ -63,11 +66,11 @@ pub(super) fn fit(rows: &Rows, prior: &[Prior], last: Tail) -> Option<Fit> {
         Tail::Huber => [(Tail::Huber, 5), (Tail::Bisquare, 0)],
         Tail::Bisquare => [(Tail::Huber, 4), (Tail::Bisquare, 6)],
     };
-    let mut found = None;
+    let (mut found, mut weights) = (None, Vec::new());
     for (tail, rounds) in plan {
         for _ in 0..rounds {
             let noise = noise(rows, &residuals, effective);
-            let weights: Vec<f64> = residuals.iter().zip(&noise).map(|(r, s)| weight(tail, r / s) / (s * s)).collect();
+            weights = residuals.iter().zip(&noise).map(|(r, s)| weight(tail, r / s) / (s * s)).collect::<Vec<f64>>();
             let posterior = constrained(rows, &weights, prior)?;
             effective = posterior.effective;
             residuals = self::residuals(rows, &posterior.mean);
@@ -76,7 +79,9 @@ pub(super) fn fit(rows: &Rows, prior: &[Prior], last: Tail) -> Option<Fit> {
     }
     let noise = noise(rows, &residuals, effective);
     let inflation = inflation(&residuals, &noise);
-    Some(Fit { posterior: found?, residuals, noise, inflation })
+    let posterior = found?;
+    let variance = sandwich(rows, &posterior, &residuals, &weights, prior);
+    Some(Fit { posterior, variance, residuals, noise, inflation })
 }
 
 fn weight(tail: Tail, u: f64) -> f64 {
@@ -87,6 +92,20 @@ fn weight(tail: Tail, u: f64) -> f64 {
             if inside > 0.0 { inside * inside } else { 0.0 }
         }
     }
+}
+
+fn sandwich(rows: &Rows, posterior: &Posterior, residuals: &[f64], weights: &[f64], prior: &[Prior]) -> Vec<f64> {
+    let covariance = &posterior.covariance;
+    let pull = DVector::from_iterator(weights.len(), residuals.iter().zip(weights).map(|(r, w)| r * w));
+    let spread = &rows.x * covariance;
+    let columns = spread.column_iter().zip(covariance.column_iter()).enumerate();
+    columns
+        .map(|(i, (column, own))| {
+            let rows: f64 = column.iter().zip(pull.iter()).map(|(g, pull)| (g * pull).powi(2)).sum();
+            let priors: f64 = own.iter().zip(prior).map(|(c, p)| p.precision * c * c).sum();
+            (rows + priors).max(covariance[(i, i)])
+        })
+        .collect()
 }
 
 /// A loss that came out negative is none: it is held at zero, and the rest is fitted without it.
