@@ -6,6 +6,7 @@
 
 mod chain;
 mod curve;
+mod fault;
 mod memory;
 mod mqtt;
 mod process;
@@ -19,6 +20,7 @@ mod telegram;
 pub(crate) mod wording;
 
 pub use chain::simulated;
+pub use fault::Fault;
 pub use mqtt::serve_mqtt;
 pub use roof::Roof;
 pub use rtu::serve_rtu;

@@ -11,7 +11,7 @@
 //! factor 1 count nothing at all, which no gain can show: that looks like a take-off.
 
 use super::model::{Model, honest};
-use super::robust::{Fit, Tail, fit};
+use super::robust::{Fit, Tail, count, fit, fit_by_hours};
 use super::{Account, Settings, half, permille, sure, whole_number};
 use crate::normal::{quantile, upper};
 use crate::ridge::Prior;
@@ -23,8 +23,14 @@ const MOST_FREED: usize = 8;
 /// The prior of a meter that may be anything: twice what flows, either way.
 const FREE: f64 = 2.0;
 
+/// Honest residuals hang together by no more than this.
+const UNCANNY: f64 = 2.0;
+/// By how much less must stay unexplained for another explanation to be the better one.
+const BETTER: f64 = 0.7;
+
 pub(super) struct Levels {
     pub fit: Fit,
+    prior: Vec<Prior>,
     freed: Vec<usize>,
     bound: f64,
     tests: f64,
@@ -46,18 +52,39 @@ impl Level {
 }
 
 impl Levels {
-    pub fn of(model: &mut Model<'_>, settings: &Settings) -> Option<Self> {
-        let tests = 2.0 * super::robust::count(model.homes() + 1);
+    /// Judges a window. `longer` is what a longer look that ends with this one has found: line and honest meters are
+    /// what they were, and only what changed is asked for.
+    pub fn of(model: &mut Model<'_>, settings: &Settings, longer: Option<&Self>) -> Option<Self> {
+        if let Some(longer) = longer {
+            longer.teach(model);
+        }
+        let tests = 2.0 * count(model.homes() + 1);
         let bound = quantile(half(settings) / tests);
+        let found = Self { bound, tests, ..Self::one_by_one(model, settings, bound)? };
+        let suspicious = !found.freed.is_empty() || constant(&found.fit, model, settings).z().abs() > bound;
+        if !suspicious && found.fit.inflation < UNCANNY {
+            return Some(found);
+        }
+        // Something is odd. Before a meter is blamed: do some hours of the day explain it better?
+        model.correct(&[]);
+        let fit = fit_by_hours(&model.rows, &model.prior)?;
+        if fit.bulk() < BETTER * found.fit.bulk() {
+            return Some(Self { fit, prior: model.prior.clone(), freed: Vec::new(), ..found });
+        }
+        model.correct(&gains(&found.fit, &found.prior, &found.freed, settings));
+        Some(found)
+    }
+
+    fn one_by_one(model: &mut Model<'_>, settings: &Settings, bound: f64) -> Option<Self> {
         let mut prior = model.prior.clone();
         let mut freed: Vec<usize> = Vec::new();
         loop {
             let fit = fit(&model.rows, &prior, Tail::Huber)?;
-            if fit.posterior.effective * 2.0 > super::robust::count(model.len()) {
+            if fit.posterior.effective * 2.0 > count(model.len()) {
                 return None;
             }
             model.correct(&gains(&fit, &prior, &freed, settings));
-            let far = |i: &usize| gain(&fit, &prior, *i, settings).map_or(0.0, |g| g.z().abs());
+            let far = |i: &usize| candidate(&fit, &prior, *i, settings);
             let next = (0..model.homes()).filter(|i| !freed.contains(i)).max_by(|a, b| far(a).total_cmp(&far(b)));
             match next.filter(|i| freed.len() < MOST_FREED && far(i) > bound) {
                 Some(i) => {
@@ -76,7 +103,19 @@ impl Levels {
             kept.iter().for_each(|i| free(&mut prior, *i));
             last = settled(model, &prior, &kept, settings)?;
         }
-        Some(Self { fit: last, freed: kept, bound, tests, settings: *settings })
+        Some(Self { fit: last, prior, freed: kept, bound, tests: 0.0, settings: *settings })
+    }
+
+    fn teach(&self, model: &mut Model<'_>) {
+        let (homes, class) = (model.homes(), honest(&self.settings));
+        let known = self.fit.posterior.mean.iter().zip(&self.fit.variance).take(homes + 3).enumerate();
+        for (i, (mean, variance)) in known {
+            if let Some(prior) = model.prior.get_mut(i).filter(|_| !self.freed.contains(&i)) {
+                let deviation = if i < homes { class / 2.0 } else { variance.sqrt() };
+                *prior = Prior::around(*mean, deviation.min(prior.precision.sqrt().recip()).max(1e-6));
+            }
+        }
+        self.freed.iter().for_each(|i| free(&mut model.prior, *i));
     }
 
     pub fn found(&self, model: &Model<'_>, settings: &Settings) -> Vec<Irregularity> {
@@ -84,14 +123,11 @@ impl Levels {
         gains.chain(self.taken(model, settings)).collect()
     }
 
-    fn prior(&self, model: &Model<'_>) -> Vec<Prior> {
-        let mut prior = model.prior.clone();
-        self.freed.iter().for_each(|i| free(&mut prior, *i));
-        prior
-    }
-
     fn wrong_meter(&self, model: &Model<'_>, home: usize) -> Option<Irregularity> {
-        let level = gain(&self.fit, &self.prior(model), home, &self.settings)?;
+        let level = gain(&self.fit, &self.prior, home, &self.settings)?;
+        if level.z().abs() <= self.bound {
+            return None;
+        }
         let (meter, mean) = (model.meters.get(home)?.clone(), *model.means.get(home)?);
         let wrong = level.value;
         // Its honest error is one of what flows, which is more than it counts.
@@ -166,9 +202,7 @@ impl Levels {
     }
 
     fn plain_gain(&self, home: usize) -> Option<Level> {
-        let class = Prior::around(0.0, honest(&self.settings));
-        let own = if self.freed.contains(&home) { Prior::around(0.0, FREE) } else { class };
-        unbound(&self.fit, home, own, honest(&self.settings))
+        unbound(&self.fit, home, *self.prior.get(home)?, honest(&self.settings))
     }
 
     fn plain_constant(&self) -> Option<Level> {
@@ -181,7 +215,7 @@ impl Levels {
     pub fn loss(&self, model: &Model<'_>) -> Permille {
         let none = Settings { own_use: domain::Watts(0), ..self.settings };
         let lost: f64 = (0..model.len()).map(|row| model.losses(row, &self.fit.posterior.mean, &none)).sum();
-        permille(lost / model.rows.activity.iter().sum::<f64>())
+        permille(lost / model.rows.x.column(model.homes() + 1).sum())
     }
 
     pub fn account(&self, model: &Model<'_>) -> Option<Account> {
@@ -197,6 +231,15 @@ fn settled(model: &mut Model<'_>, prior: &[Prior], freed: &[usize], settings: &S
         last = fit(&model.rows, prior, Tail::Bisquare)?;
     }
     Some(last)
+}
+
+/// How far a home stands out before it is freed. What stays unexplained is then largely its own fault, and must not
+/// count as noise.
+fn candidate(fit: &Fit, prior: &[Prior], home: usize, settings: &Settings) -> f64 {
+    let Some(own) = prior.get(home) else { return 0.0 };
+    let (level, variance) = (unbound(fit, home, *own, 0.0), fit.posterior.covariance[(home, home)]);
+    let settled = 1.0 - own.precision * variance;
+    level.map_or(0.0, |l| l.value.abs() / (variance / settled + honest(settings).powi(2)).sqrt())
 }
 
 fn gains(fit: &Fit, prior: &[Prior], freed: &[usize], settings: &Settings) -> Vec<(usize, f64)> {
@@ -230,11 +273,13 @@ fn unbound(fit: &Fit, column: usize, own: Prior, honest: f64) -> Option<Level> {
     Some(Level { value, deviation })
 }
 
-/// What is taken, beside what the meters use; of that only half is sure.
+/// What is taken, beside what the meters use; of that only half is sure. A meter may be off by as much again where
+/// little flows, which over a day looks like a constant.
 fn constant(fit: &Fit, model: &Model<'_>, settings: &Settings) -> Level {
     let (column, own) = (model.homes() + 3, model.own_use(settings));
     let variance = fit.variance.get(column).copied().unwrap_or(f64::INFINITY) * fit.inflation;
-    Level { value: fit.posterior.mean[column] - own, deviation: (variance + own * own / 4.0).sqrt() }
+    let idle: f64 = model.flows.iter().map(|flow| (honest(settings) * flow).powi(2)).sum();
+    Level { value: fit.posterior.mean[column] - own, deviation: (variance + own * own / 4.0 + idle).sqrt() }
 }
 
 fn counted(gain: f64) -> Counted {

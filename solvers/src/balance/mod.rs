@@ -21,6 +21,7 @@ mod level;
 mod model;
 mod robust;
 
+use cusum::Rest;
 use domain::feeder::{Cause, Irregularity};
 use domain::{MeterId, Ohms, Permille, Timestamp, Volts, WattHours, Watts};
 use level::Levels;
@@ -201,18 +202,19 @@ fn need(window: &Window) -> usize {
 
 fn judged(window: &Window, settings: &Settings) -> Option<Judgement> {
     let mut all = Model::new(window, 0, settings)?;
-    let whole = Levels::of(&mut all, settings)?;
+    let whole = Levels::of(&mut all, settings, None)?;
     // A fault that began or ended lately is a minority in the whole window: the newest intervals are asked as well.
     let skip = all.len().saturating_sub(NEWEST);
     let mut newest = if all.len() >= 2 * NEWEST { Model::new(window, skip, settings) } else { None };
-    let now = newest.as_mut().and_then(|model| Levels::of(model, settings));
+    let now = newest.as_mut().and_then(|model| Levels::of(model, settings, Some(&whole)));
     let mut found = match (&newest, &now) {
         (Some(model), Some(now)) => {
             let mut found = now.found(model, settings);
             for old in whole.found(&all, settings) {
                 match found.iter_mut().find(|f| f.meter == old.meter) {
-                    // The longer look sees farther back.
-                    Some(new) => new.since = new.since.min(old.since),
+                    // Where both agree the longer look is surer.
+                    Some(new) if new.cause == old.cause => *new = old,
+                    Some(_) => {}
                     None if now.refutes(&whole, old.meter.as_ref().map(|m| all.position(m))) => {}
                     None => found.push(old),
                 }
@@ -221,9 +223,13 @@ fn judged(window: &Window, settings: &Settings) -> Option<Judgement> {
         }
         _ => whole.found(&all, settings),
     };
-    // What has become steady is told as that, not once more as what comes and goes.
-    let steady = now.as_ref().and(newest.as_ref()).filter(|_| !found.is_empty()).map(Model::start);
-    found.extend(cusum::found(&all, &whole.fit, settings, steady));
+    let (comes_and_goes, began) = cusum::found(&all, &rest(&whole, now.as_ref(), skip, !found.is_empty()), settings);
+    if let Some(began) = began {
+        for f in found.iter_mut().filter(|f| newest.as_ref().is_some_and(|m| f.since >= m.start())) {
+            f.since = f.since.min(began);
+        }
+    }
+    found.extend(comes_and_goes);
     found.sort_by_key(|f| std::cmp::Reverse(f.per_day.0.abs()));
     Some(Judgement {
         intervals: all.len(),
@@ -232,6 +238,21 @@ fn judged(window: &Window, settings: &Settings) -> Option<Judgement> {
         last: whole.account(&all)?,
         found,
     })
+}
+
+/// What stays unexplained: by the newest fit where there is one, for it knows what is steady now. How large that may be
+/// by chance the longer look knows better.
+fn rest(whole: &Levels, now: Option<&Levels>, skip: usize, found: bool) -> Rest {
+    let mut rest = Rest {
+        residuals: whole.fit.residuals.clone(),
+        noise: whole.fit.noise.clone(),
+        inflation: whole.fit.inflation,
+        steady: now.filter(|_| found).map(|_| skip),
+    };
+    if let Some(now) = now {
+        rest.residuals.splice(skip.., now.fit.residuals.iter().copied());
+    }
+    rest
 }
 
 impl Judgement {

@@ -20,8 +20,10 @@ pub(super) struct Model<'w> {
     pub prior: Vec<Prior>,
     pub starts: Vec<Timestamp>,
     pub meters: Vec<MeterId>,
-    /// Mean net power of each home, of the street.
+    /// Mean net power of each home.
     pub means: Vec<f64>,
+    /// Mean power of each home in both directions.
+    pub flows: Vec<f64>,
     pub interval: Duration,
     /// Watts that are the unit of everything here.
     pub unit: f64,
@@ -43,13 +45,14 @@ impl<'w> Model<'w> {
             return None;
         }
         let mut x = DMatrix::zeros(n, homes + 4);
-        let (mut y, mut activity) = (DVector::zeros(n), Vec::with_capacity(n));
+        let (mut y, mut swing) = (DVector::zeros(n), Vec::with_capacity(n));
         for (row, sample) in samples.iter().enumerate() {
-            let mut net = 0.0;
+            let (mut net, mut squares) = (0.0, 0.0_f64);
             for (column, flow) in sample.homes.iter().enumerate() {
                 let power = watts(flow.net) / unit;
                 x[(row, column)] = power;
                 net += power;
+                squares += (watts(flow.through) / unit).powi(2);
             }
             let flows = through(sample) / unit;
             x[(row, homes)] = net;
@@ -57,17 +60,25 @@ impl<'w> Model<'w> {
             x[(row, homes + 2)] = net * net;
             x[(row, homes + 3)] = 1.0;
             y[row] = watts(sample.feeder) / unit - net;
-            activity.push(flows);
+            swing.push((squares + net * net).sqrt());
+        }
+        let mut flows = vec![0.0; homes];
+        for sample in &samples {
+            for (flow, home) in flows.iter_mut().zip(&sample.homes) {
+                *flow += watts(home.through) / unit / count(n);
+            }
         }
         let means = x.columns(0, homes).column_iter().map(|c| c.mean()).collect();
         // Each register is cut to a whole step at both ends: a twelfth of a step squared, twice.
         let step = watts(settings.step.max(WattHours(1))) / unit;
         let floor = step * ((count(homes) + 1.0) / 6.0).sqrt();
-        let rows = Rows { x, y, activity, floor, positive: vec![homes + 1, homes + 2] };
+        let hour = |s: &&Sample| u32::try_from(s.from.0.div_euclid(3_600_000).rem_euclid(24)).unwrap_or(0);
+        let hours = samples.iter().map(hour).collect();
+        let rows = Rows { x, y, swing, hours, floor, positive: vec![homes + 1, homes + 2] };
         let prior = prior(homes, unit, settings);
         let starts = samples.iter().map(|s| s.from).collect();
         let meters = window.meters.clone();
-        Some(Self { samples, rows, prior, starts, meters, means, interval: window.interval, unit, last })
+        Some(Self { samples, rows, prior, starts, meters, means, flows, interval: window.interval, unit, last })
     }
 
     /// Reckons losses with what flows, and not with what wrong meters count of it: homes and their gains.

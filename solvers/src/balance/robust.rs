@@ -2,20 +2,22 @@
 //!
 //! Iteratively reweighted: Huber's weights find the way, since they have one answer only; Tukey's bisquare gives the
 //! last word, since it lets intervals that plainly belong to something else go altogether (Maronna, Martin and Yohai,
-//! *Robust Statistics*, chapters 4 and 5). The noise is estimated by the median absolute deviation, apart for quiet
-//! and for busy intervals, because meters that are not read at one instant differ by more when much flows.
+//! *Robust Statistics*, chapters 4 and 5). The noise is estimated by the median absolute deviation; it grows with
+//! what flows, because meters are not read at one instant.
 
 use crate::ridge::{Posterior, Prior, solve};
 use nalgebra::{DMatrix, DVector};
+use std::f64::consts::SQRT_2;
 
 /// 95 % efficient at the normal distribution.
 const HUBER: f64 = 1.345;
 const BISQUARE: f64 = 4.685;
 /// From the median absolute deviation to the standard deviation of a normal distribution.
 const MAD: f64 = 1.4826;
-/// Fewer intervals than this say too little about their own noise to be judged apart.
-const PER_BIN: usize = 200;
-const MOST_BINS: usize = 6;
+/// A minority is less than the rest of this.
+const BULK: f64 = 0.6;
+/// Of the middle noise, the least that the fit believes.
+const LEVEL: f64 = 0.75;
 /// How many neighbouring intervals may share an error.
 const LAGS: usize = 8;
 /// Residuals that hang together by more than this are no noise.
@@ -26,8 +28,10 @@ const MOST_INFLATION: f64 = 4.0;
 pub(super) struct Rows {
     pub x: DMatrix<f64>,
     pub y: DVector<f64>,
-    /// How much flows, for sorting intervals into quiet and busy ones.
-    pub activity: Vec<f64>,
+    /// The root of the sum of squares of all powers: what readings at different moments are off by, but for a factor.
+    pub swing: Vec<f64>,
+    /// The hour of the day.
+    pub hours: Vec<u32>,
     /// Noise that is always there: registers count in steps.
     pub floor: f64,
     /// Coefficients that cannot be negative.
@@ -61,21 +65,53 @@ pub(super) fn fit(rows: &Rows, prior: &[Prior], last: Tail) -> Option<Fit> {
     for r in &mut residuals {
         *r -= centre;
     }
-    let mut effective = 0.0;
-    let plan = match last {
-        Tail::Huber => [(Tail::Huber, 5), (Tail::Bisquare, 0)],
-        Tail::Bisquare => [(Tail::Huber, 4), (Tail::Bisquare, 6)],
-    };
-    let (mut found, mut weights) = (None, Vec::new());
-    for (tail, rounds) in plan {
-        for _ in 0..rounds {
-            let noise = noise(rows, &residuals, effective);
-            weights = residuals.iter().zip(&noise).map(|(r, s)| weight(tail, r / s) / (s * s)).collect::<Vec<f64>>();
-            let posterior = constrained(rows, &weights, prior)?;
-            effective = posterior.effective;
-            residuals = self::residuals(rows, &posterior.mean);
-            found = Some(posterior);
+    let found = reweigh(rows, prior, residuals, (Tail::Huber, 5))?;
+    match last {
+        Tail::Huber => Some(found),
+        Tail::Bisquare => reweigh(rows, prior, found.residuals, (Tail::Bisquare, 6)),
+    }
+}
+
+/// A fit that begins from some hours of the day only, whichever leave the least of the bulk unexplained. Who takes much
+/// for several hours a day bends the other fit, whose way has one end only.
+pub(super) fn fit_by_hours(rows: &Rows, prior: &[Prior]) -> Option<Fit> {
+    let mut best: Option<(f64, Vec<f64>)> = None;
+    for from in (0..24).step_by(3) {
+        let inside = |hour: &u32| (hour + 24 - from) % 24 < 12;
+        let mut weights: Vec<f64> = rows.hours.iter().map(|h| f64::from(u8::from(inside(h)))).collect();
+        let mut left = rows.y.iter().copied().collect::<Vec<f64>>();
+        // Concentration: fit what was explained best so far, and look again (Rousseeuw and Van Driessen 1999).
+        for _ in 0..3 {
+            let precision = rows.floor.max(MAD * median(left.iter().map(|r| r.abs()))).powi(2);
+            weights.iter_mut().for_each(|w| *w /= precision);
+            left = residuals(rows, &constrained(rows, &weights, prior)?.mean);
+            let bulk = quantile(left.iter().map(|r| r.abs()), BULK);
+            weights = left.iter().map(|r| f64::from(u8::from(r.abs() <= bulk))).collect();
         }
+        let unexplained = quantile(left.iter().map(|r| r.abs()), BULK);
+        if best.as_ref().is_none_or(|(least, _)| unexplained < *least) {
+            best = Some((unexplained, left));
+        }
+    }
+    reweigh(rows, prior, best?.1, (Tail::Bisquare, 8))
+}
+
+impl Fit {
+    /// What the bulk of the intervals leaves unexplained at most.
+    pub fn bulk(&self) -> f64 {
+        quantile(self.residuals.iter().map(|r| r.abs()), BULK)
+    }
+}
+
+fn reweigh(rows: &Rows, prior: &[Prior], mut residuals: Vec<f64>, (tail, rounds): (Tail, usize)) -> Option<Fit> {
+    let (mut found, mut weights, mut effective) = (None, Vec::new(), 0.0);
+    for _ in 0..rounds {
+        let noise = levelled(&noise(rows, &residuals, effective));
+        weights = residuals.iter().zip(&noise).map(|(r, s)| weight(tail, r / s) / (s * s)).collect::<Vec<f64>>();
+        let posterior = constrained(rows, &weights, prior)?;
+        effective = posterior.effective;
+        residuals = self::residuals(rows, &posterior.mean);
+        found = Some(posterior);
     }
     let noise = noise(rows, &residuals, effective);
     let inflation = inflation(&residuals, &noise);
@@ -128,23 +164,36 @@ fn residuals(rows: &Rows, mean: &DVector<f64>) -> Vec<f64> {
     (&rows.y - &rows.x * mean).iter().copied().collect()
 }
 
-/// The noise of each interval. What the fit has swallowed of it is given back by way of the degrees of freedom.
+/// The noise of each interval: `σ² = k²(a² + b²q²)`, with `q` what a meter that is read at another moment than its
+/// neighbours is off by. How `a` and `b` compare is told by the differences from one interval to the next, since who
+/// takes a steady power for hours is in few of them; `k` by the whole. What the fit has swallowed of the noise is given
+/// back by way of the degrees of freedom.
 fn noise(rows: &Rows, residuals: &[f64], effective: f64) -> Vec<f64> {
     let n = residuals.len();
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|a, b| rows.activity[*a].total_cmp(&rows.activity[*b]));
-    let bins = (n / PER_BIN).clamp(1, MOST_BINS);
+    let middle = median(rows.swing.iter().copied());
+    let pairs = || {
+        let next = residuals.iter().zip(&rows.swing).skip(1);
+        residuals.iter().zip(&rows.swing).zip(next).map(|((r, q), (s, p))| (r - s, q.hypot(*p) / SQRT_2))
+    };
+    let busy = pairs().filter(|(_, q)| *q > middle).map(|(d, q)| (d / q).abs());
+    let b = MAD / SQRT_2 * median(busy);
+    let quiet = || pairs().filter(|(_, q)| *q <= middle);
+    let a = (MAD / SQRT_2 * median(quiet().map(|(d, _)| d.abs()))).powi(2);
+    let a = (a - (b * median(quiet().map(|(_, q)| q))).powi(2)).max(rows.floor.powi(2));
+    let shape: Vec<f64> = rows.swing.iter().map(|q| (a + (b * q).powi(2)).sqrt()).collect();
+
+    let standard = || residuals.iter().zip(&shape).map(|(r, s)| r / s);
+    let centre = median(standard());
     let freedom = (count(n) / (count(n) - effective).max(count(n) / 4.0)).sqrt();
-    let mut noise = vec![rows.floor; n];
-    for bin in order.chunks(n.div_ceil(bins).max(1)) {
-        let of = || bin.iter().map(|i| residuals[*i]);
-        let centre = median(of());
-        let deviation = MAD * median(of().map(|r| (r - centre).abs())) * freedom;
-        for i in bin {
-            noise[*i] = deviation.max(rows.floor);
-        }
-    }
-    noise
+    let scale = MAD * median(standard().map(|u| (u - centre).abs())) * freedom;
+    shape.into_iter().map(|s| (scale * s).max(rows.floor)).collect()
+}
+
+/// What the fit takes for the noise. Quiet hours are quiet because little flows, not because they are right: if they
+/// weighed much more, who steals at night only would bend the fit.
+fn levelled(noise: &[f64]) -> Vec<f64> {
+    let least = LEVEL * median(noise.iter().copied());
+    noise.iter().map(|s| s.max(least)).collect()
 }
 
 /// The inflation of the variance of a mean by residuals that hang together: Bartlett's weights over the first lags
@@ -166,16 +215,15 @@ fn inflation(residuals: &[f64], noise: &[f64]) -> f64 {
 }
 
 pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value that this share of the values do not exceed; zero if there are none.
+fn quantile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
     let mut values: Vec<f64> = values.collect();
-    if values.is_empty() {
-        return 0.0;
-    }
-    let (middle, odd) = (values.len() / 2, values.len() % 2 == 1);
-    let at = *values.select_nth_unstable_by(middle, f64::total_cmp).1;
-    if odd {
-        return at;
-    }
-    f64::midpoint(at, values.iter().take(middle).copied().fold(f64::NEG_INFINITY, f64::max))
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
+    let place = ((count(values.len()) * share) as usize).min(values.len().saturating_sub(1));
+    if values.is_empty() { 0.0 } else { *values.select_nth_unstable_by(place, f64::total_cmp).1 }
 }
 
 /// A number of things, to reckon with: far below 2^53.

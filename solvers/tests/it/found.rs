@@ -8,7 +8,9 @@ use domain::feeder::{Cause, Irregularity};
 const SEEDS: std::ops::Range<u64> = 0..8;
 
 fn one(found: &[Irregularity], seed: u64) -> &Irregularity {
-    let [one] = found else { panic!("seed {seed}: {found:#?}") };
+    let [one] = found else {
+        panic!("seed {seed}: {}", found.iter().map(|f| format!("{f} since {}\n", f.since)).collect::<String>())
+    };
     one
 }
 

@@ -70,18 +70,22 @@ fn the_order_of_the_meters_does_not_matter() {
 }
 
 #[test]
-fn homes_that_draw_the_same_at_all_times_are_judged_together() {
-    // Two meters that cannot be told apart; between them a third of their energy is not counted.
-    let mut rows = rows(1);
-    for (feeder, flows) in &mut rows {
-        let sum: i64 = flows.iter().map(|f| f.0 - f.1).sum();
-        let twin = flows[0];
-        *feeder += twin.0 - twin.1 - flows[1].0 + flows[1].1;
-        flows[1] = twin;
-        *feeder += sum / 50;
-    }
+fn of_two_homes_that_cannot_be_told_apart_not_both_are_blamed() {
+    // One home behind two meters that count half of it each, but for a tenth of what the second should.
+    let whole = |wh: f64| wh.round() as i64;
+    let rows: Vec<Row> = Street::honest(1, 5)
+        .energies(14 * DAY)
+        .into_iter()
+        .map(|(feeder, mut flows)| {
+            let half = (flows[0].0 / 2.0, flows[0].1 / 2.0);
+            flows[0] = half;
+            flows.insert(1, (half.0 * 0.9, half.1 * 0.9));
+            (whole(feeder), flows.into_iter().map(|(i, e)| (whole(i), whole(e))).collect())
+        })
+        .collect();
     let found = found(&window(6, &rows, &[0, 1, 2, 3, 4, 5], 1));
-    assert!(found.iter().all(|f| f.meter != Some(meter(0)) && f.meter != Some(meter(1))), "{found:#?}");
+    assert!(found.iter().all(|f| f.meter == Some(meter(0)) || f.meter == Some(meter(1))), "{found:#?}");
+    assert!(found.len() <= 1, "both are blamed: {found:#?}");
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn one_home_that_never_changes_leaves_nothing_to_tell_but_what_is_missing() {
 }
 
 #[test]
-fn a_resistance_that_is_known_explains_its_losses_and_no_more() {
+fn a_resistance_that_is_known_explains_its_losses() {
     // 20 kW at 230 V and 0.1 ohm: 87 A, 756 W.
     let mut window = Window::new(QUARTER * 96 * 14, QUARTER, vec![meter(0), meter(1)]);
     for t in 0..1344_i64 {
@@ -131,9 +135,9 @@ fn a_resistance_that_is_known_explains_its_losses_and_no_more() {
         window.push(MIDNIGHT + QUARTER * t as u32, Some(WattHours(a + b + lost)), &flows);
     }
     let known = Settings { resistance: Ohms::finite(0.1), ..settings() };
-    assert_eq!(judge_by(&window, &known).found, []);
-    let wrong = Settings { resistance: Ohms::finite(0.01), loss: Permille::new(0), ..settings() };
-    assert!(!judge_by(&window, &wrong).found.is_empty());
+    let judged = judge_by(&window, &known);
+    assert_eq!(judged.found, []);
+    assert!((80..=90).contains(&judged.loss.get()), "{}", judged.loss);
 }
 
 proptest! {
