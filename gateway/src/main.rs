@@ -53,6 +53,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Topup(options) => deposit::run(&options),
         Verb::Scan(options) => scan::run(&options),
         Verb::Simulate(file) => verbs::simulate(&file),
+        Verb::Balance(options) => verbs::balance(&options),
         Verb::Journal(Journal::Verify(file)) => verbs::verify(&file.config),
         Verb::Journal(Journal::Tail { file, n }) => verbs::tail(&file.config, n),
         Verb::Journal(Journal::Export(file)) => verbs::export(&file.config),

@@ -1,8 +1,10 @@
 //! The verbs that are short: each reads like what it prints.
 
+mod balance;
 mod chain;
 mod inverter;
 
+pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
 
 use crate::cli::{ConfigFile, Limit};

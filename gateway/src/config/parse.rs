@@ -1,6 +1,7 @@
 //! From TOML text to a [`Config`], or to every problem at once.
 
 mod devices;
+mod feeder;
 mod fields;
 mod telegram;
 mod wire;
@@ -75,6 +76,7 @@ impl Reader<'_> {
         let meters = meters(root, &buses, &accounts, &library);
         let switches = switches(root, &buses, &accounts, &library);
         shared_units(root, &meters, &switches);
+        let feeder = feeder::feeder(root, &meters);
         if let (Some(lease), Some(stale_after)) = (lease, stale_after) {
             rare_meters(root, &meters, &switches, lease + stale_after);
         }
@@ -115,6 +117,7 @@ impl Reader<'_> {
             accounts,
             meters,
             switches,
+            feeder: feeder?,
             broker,
             chain: chain_settings?,
             web: page.flatten(),

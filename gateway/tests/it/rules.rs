@@ -13,6 +13,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("actix", &["actors", "gateway"]),
     ("actix-web", &["gateway"]),
     ("k256", &["contracts"]),
+    ("nalgebra", &["solvers"]),
     ("revm", &["contracts"]),
     ("rlp", &["contracts"]),
     ("rumqttc", &["drivers"]),
@@ -54,6 +55,10 @@ fn storey(name: &str) -> Option<usize> {
 #[test]
 fn arrows_point_down_and_never_sideways() {
     let dependencies = dependencies();
+    assert_eq!(
+        dependencies["solvers"].iter().filter(|d| dependencies.contains_key(*d)).collect::<Vec<_>>(),
+        ["domain"]
+    );
     for storey in [0, 2, 3] {
         assert!(dependencies.contains_key(STOREYS[storey][0]), "{} is gone", STOREYS[storey][0]);
     }

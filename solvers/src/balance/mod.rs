@@ -97,6 +97,8 @@ impl Window {
                 let homes = homes.iter().take(self.meters.len()).copied().flatten().collect();
                 self.samples.push_back(Sample { from, feeder, homes });
             }
+            // Where nothing at all is known nobody was there to read, and no meter is at fault.
+            None if absent.len() == self.meters.len() => {}
             _ => self.gaps.push_back((from, absent)),
         }
         let oldest = (from + self.interval) - self.length;
