@@ -58,7 +58,8 @@ impl Levels {
         if let Some(longer) = longer {
             longer.teach(model);
         }
-        let tests = 2.0 * count(model.homes() + 1);
+        // Too much and too little, of each meter and of the feeder, in the whole window and in the newest.
+        let tests = 4.0 * count(model.homes() + 1);
         let bound = quantile(half(settings) / tests);
         let found = Self { bound, tests, ..Self::one_by_one(model, settings, bound)? };
         let suspicious = !found.freed.is_empty() || constant(&found.fit, model, settings).z().abs() > bound;

@@ -13,8 +13,8 @@
 //! deviations. A home that its neighbours do not stand out from is thus never blamed for what could be the line.
 //!
 //! From an honest street nothing may be found more often than [`Settings::confidence`] allows, all tests of a day
-//! together. Half of that is for steady things: each coefficient is tested once a day, so a street of `n` homes makes
-//! `2(n + 1)` one-sided tests. The other half is for what comes and goes, by a cumulative sum over the residuals.
+//! together. Half of that is for steady things: each coefficient is tested once a day in two windows, so a street of `n`
+//! homes makes `4(n + 1)` one-sided tests. The other half is for what comes and goes, by a cumulative sum over the residuals.
 
 mod cusum;
 mod level;
