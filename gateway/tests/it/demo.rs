@@ -73,6 +73,8 @@ fn the_page_is_whole(at: SocketAddr) {
     });
     assert_eq!(street["site"], "demo-street");
     assert_eq!(street["simulated"], true);
+    // Less than a day is not judged, and says so.
+    assert_eq!(street["balance"]["verdict"], "not_enough", "{street:#}");
     assert_eq!(street["speed"], 60);
 }
 

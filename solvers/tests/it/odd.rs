@@ -3,7 +3,7 @@
 use crate::street::{DAY, MIDNIGHT, QUARTER, Street, meter, settings};
 use crate::{found, judge_by};
 use domain::feeder::{Cause, Irregularity};
-use domain::{Ohms, Permille, Volts, WattHours, Watts};
+use domain::{Ohms, Volts, WattHours, Watts};
 use proptest::prelude::*;
 use solvers::balance::{Flow, Settings, Verdict, Window, balance};
 

@@ -98,7 +98,8 @@ fn what_is_taken_from_the_line_only_the_feeder_counts_and_a_wrong_meter_counts_i
     let (right, wrong_street) = (honest.open(), Street::open_with(wrong.spec.clone(), faults, clock).unwrap());
     let mut before = Vec::new();
     for hour in [6, 16] {
-        (honest.at(hour * HOUR), wrong.at(hour * HOUR));
+        honest.at(hour * HOUR);
+        wrong.at(hour * HOUR);
         let pair: Vec<_> = registers(&right).into_iter().zip(registers(&wrong_street)).collect();
         if hour == 6 {
             assert!(pair.iter().all(|(a, b)| a == b), "{pair:?}");
