@@ -226,8 +226,9 @@ fn read(row: &DbRow<'_>) -> rusqlite::Result<Option<(i64, Point)>> {
 /// is none. Where a clock was set the order has a kink, and what lies around it is found absent later on.
 fn first_after(db: &Connection, border: i64, from_seq: i64) -> Result<i64, LedgerError> {
     let last: Option<i64> = db.prepare_cached("SELECT max(seq) FROM readings")?.query_row([], |r| r.get(0))?;
+    let Some(last) = last else { return Ok(from_seq) };
     let mut at = db.prepare_cached("SELECT seq, at FROM readings WHERE seq >= ? ORDER BY seq LIMIT 1")?;
-    let (mut low, mut high) = (from_seq, last.unwrap_or(0).saturating_add(1));
+    let (mut low, mut high) = (from_seq, last.saturating_add(1));
     while low < high {
         let middle = low + (high - low) / 2;
         let (seq, when): (i64, i64) = at.query_row([middle], |r| Ok((r.get(0)?, r.get(1)?)))?;

@@ -56,6 +56,14 @@ fn a_register_at_a_border_lies_between_the_readings_around_it() {
 }
 
 #[test]
+fn a_ledger_without_readings_has_intervals_without_meters() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let found = rows(&ledger, 3 * QUARTER, grid(3, LIMIT, QUARTER));
+    assert!(found.len() == 3 && found.iter().all(|row| row.meters.is_empty()), "{found:?}");
+}
+
+#[test]
 fn what_no_reading_stands_for_is_absent() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path());
