@@ -1,5 +1,6 @@
 //! What is of the moment only: live values and health. Nothing here is a record; losing it loses nothing.
 
+use crate::BalanceLive;
 use domain::{MeterId, Position, Reading, Reason, SwitchId, Timestamp};
 use drivers::Measured;
 use serde::Serialize;
@@ -81,6 +82,8 @@ pub struct Live {
     pub switches: BTreeMap<SwitchId, SwitchLive>,
     /// The chain.
     pub chain: ChainHealth,
+    /// The feeder against its homes; `None` before the first look, and without a feeder meter.
+    pub balance: Option<BalanceLive>,
     /// Whether the broker takes our messages; `None` without a broker.
     pub broker: Option<bool>,
     /// What keeps the ledger from being written, while something does.

@@ -3,13 +3,15 @@
 //! ```text
 //! Poller ─▶ Recorder ══ ledger ─▶ Pricer ─▶ Enforcer ─▶ Switch
 //!                         │   └──▶ Settler ─▶ Chain
-//!                         └──────▶ Herald ─▶ broker
+//!                         ├──────▶ Herald ─▶ broker
+//!                         └──────▶ Auditor: the feeder against its homes
 //! ```
 //!
 //! Every fact passes the [`Recorder`] before anyone acts on it; [`Scribe`] is how one asks it. Readers keep cursors in
 //! the ledger and wait for [`Scribe::recorded`] to move, so no announcement can be lost. [`Board`] holds what is only
 //! of the moment: live values and health, for the page and the broker.
 
+mod auditor;
 mod board;
 mod enforcer;
 mod herald;
@@ -19,6 +21,7 @@ mod recorder;
 mod settler;
 mod warden;
 
+pub use auditor::{AuditPlan, Auditor, BalanceLive};
 pub use board::{Board, ChainHealth, DeviceHealth, MeterLive, SwitchLive};
 pub use enforcer::{Enforcer, Lease, Leases, Rule, SwitchPlan};
 pub use herald::{Herald, HeraldPlan};

@@ -16,7 +16,7 @@ pub struct Warden {
 
 impl Warden {
     /// Calls `feed` every `every` as long as every loop that ever came round still does: the pollers' of buses that are
-    /// polled, the Pricer's, the Enforcer's, the Settler's and the Herald's.
+    /// polled, the Pricer's, the Enforcer's, the Settler's, the Herald's and the Auditor's.
     pub fn new(board: Board, every: Duration, feed: impl Fn() + 'static) -> Self {
         Self { board, every, feed: Box::new(feed) }
     }

@@ -49,6 +49,16 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
+impl std::str::FromStr for Timestamp {
+    type Err = String;
+    /// RFC 3339, such as `2026-03-02T00:00:00Z`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed: Result<jiff::Timestamp, _> = text.parse();
+        let wrong = |_| format!("{text:?} is no instant: write it as 2026-03-02T00:00:00Z");
+        parsed.map(|t| Self(t.as_millisecond())).map_err(wrong)
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC, to the second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

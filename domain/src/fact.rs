@@ -1,5 +1,6 @@
 //! What happened, apart from readings: each is written to the journal before anyone acts on it.
 
+use crate::feeder::{Cause, Irregularity};
 use crate::{
     AccountId, ClassId, Credit, MeterId, Money, Position, Reason, Source, SwitchId, Timestamp, register::Doubt,
 };
@@ -175,6 +176,18 @@ pub enum Fact {
         upto: Seq,
         /// Who looked.
         by: String,
+    },
+    /// A feeder and its homes do not add up, or do so in another way than was found before.
+    ImbalanceFound {
+        /// What was found.
+        found: Irregularity,
+    },
+    /// What was found on a feeder is seen no more.
+    ImbalanceCleared {
+        /// What it had looked like.
+        cause: Cause,
+        /// The meter it was about, if it was about one.
+        meter: Option<MeterId>,
     },
     /// A batch of registers is final on the chain.
     Settled {

@@ -138,6 +138,8 @@ measured! {
     Amps "A",
     /// Frequency.
     Hertz "Hz",
+    /// Resistance.
+    Ohms "Ω",
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use domain::{Permille, Position};
+use domain::{Permille, Position, Timestamp};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,6 +72,8 @@ pub enum Verb {
     Scan(Scan),
     /// Serve only the simulated devices of a configuration, for other programs to read
     Simulate(ConfigFile),
+    /// Compare the feeder meter with the homes behind it: losses, theft, wrong meters
+    Balance(Balance),
     /// Look into the ledger
     #[command(subcommand)]
     Journal(Journal),
@@ -202,6 +204,23 @@ pub struct Demo {
     /// Keep the ledger, chain and keys there, and go on from them the next time
     #[arg(long, value_name = "FOLDER")]
     pub state: Option<PathBuf>,
+}
+
+/// A comparison.
+#[derive(Clone, Debug, Args)]
+pub struct Balance {
+    /// Configuration file
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// From then on, such as 2026-03-02T00:00:00Z; the configured window before --to if left out
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// Until then; the newest reading if left out
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The ledger.

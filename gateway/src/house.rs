@@ -5,8 +5,8 @@ use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, Board, Enforcer, Herald, HeraldPlan, MeterPlan, Poller, Pricer, PricerPlan, Recorder, Rule, Scribe,
-    SettleNow, Settler, SettlerPlan, SwitchPlan, Warden,
+    AccountPlan, AuditPlan, Auditor, Board, Enforcer, Herald, HeraldPlan, MeterPlan, Poller, Pricer, PricerPlan,
+    Recorder, Rule, Scribe, SettleNow, Settler, SettlerPlan, SwitchPlan, Warden,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
@@ -16,7 +16,7 @@ use contracts::{Address, U256};
 use domain::{BusId, Clock, Fact, MeterId, Money};
 use drivers::{Bus, Switch};
 use futures_util::future::join_all;
-use ledger::{Enrolled, Enrolment, Ledger};
+use ledger::{Enrolled, Enrolment, Grid, Ledger};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +141,9 @@ impl House {
             .collect();
         if let Some(plan) = herald_plan(&config) {
             Herald::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
+        }
+        if let Some(plan) = audit_plan(&config) {
+            Auditor::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
         }
         if let Some(listen) = config.web {
             let shared = web::Shared::new(Arc::clone(&config), clock.clone(), scribe.clone(), board.clone());
@@ -332,6 +335,25 @@ fn pricer_plan(config: &Config, clock: &Clock) -> PricerPlan {
         stale_after: config.stale_after,
         pause: clock.real(Duration::from_secs(6)).clamp(Duration::from_millis(100), Duration::from_secs(1)),
     }
+}
+
+/// What the Auditor compares; `None` without a feeder meter or without homes.
+pub fn audit_plan(config: &Config) -> Option<AuditPlan> {
+    let feeder = &config.feeder;
+    if feeder.meters.is_empty() || feeder.homes.is_empty() {
+        return None;
+    }
+    let rule = |m: &crate::config::Meter| {
+        let gap = m.template.quiet().unwrap_or_default().max(m.period * 3);
+        (m.id.clone(), (m.template.guard(m.max_power), gap))
+    };
+    Some(AuditPlan {
+        feeders: feeder.meters.clone(),
+        homes: feeder.homes.clone(),
+        grid: Grid { interval: feeder.interval, meters: config.meters.iter().map(rule).collect() },
+        window: feeder.window,
+        settings: feeder.settings,
+    })
 }
 
 fn herald_plan(config: &Config) -> Option<HeraldPlan> {

@@ -55,6 +55,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Receipt { verb, make } => verbs::receipt(verb.as_ref(), &make),
         Verb::Scan(options) => scan::run(&options),
         Verb::Simulate(file) => verbs::simulate(&file),
+        Verb::Balance(options) => verbs::balance(&options),
         Verb::Journal(Journal::Verify(file)) => verbs::verify(&file.config),
         Verb::Journal(Journal::Tail { file, n }) => verbs::tail(&file.config, n),
         Verb::Journal(Journal::Export(file)) => verbs::export(&file.config),

@@ -96,6 +96,11 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::MeterHeld { meter, doubt } => {
             (Level::Alarm, format!("{meter} is held and not billed: {doubt}. Look at the meter, then release it"))
         }
+        Fact::ImbalanceFound { found } => (Level::Alarm, format!("{found}. Now {}", found.cause.advice())),
+        Fact::ImbalanceCleared { cause, meter } => {
+            let about = meter.as_ref().map_or("the feeder", |m| m.as_str());
+            info(format!("{about} adds up again: no longer seen that {cause}"))
+        }
         Fact::MeterReleased { meter, by, .. } => info(format!("{by} released {meter}; it is billed again")),
         Fact::Settled { batch, accounts, gas, .. } => info(format!(
             "batch {batch} settled {accounts} account{} on the chain ({gas} gas)",

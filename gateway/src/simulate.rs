@@ -2,8 +2,8 @@
 
 use crate::config::{Config, Meter};
 use crate::failure::{Code, Failure};
-use domain::Clock;
-use drivers::simulator::{HomeSpec, Running, SimDevice, Street, StreetSpec};
+use domain::{Clock, Timestamp};
+use drivers::simulator::{Fault, HomeSpec, Running, SimDevice, Street, StreetSpec};
 use drivers::simulator::{serve_gpio, serve_mqtt, serve_rtu, serve_tcp, serve_telegrams};
 use drivers::{BusKind, DeviceAddress, MqttSpec, TelegramPlace, TelegramSpec};
 use std::sync::Arc;
@@ -30,7 +30,9 @@ pub fn street(config: &Config, clock: &Clock) -> Result<Arc<Street>, Failure> {
         feeder: config.meters.iter().filter(simulated).find(|m| m.account.is_none()).map(|m| m.id.clone()),
         loss_permille: LOSS_PERMILLE,
     };
-    Street::open(spec, clock.clone())
+    let fault = |m: &Meter| Fault { takes: m.home.theft, counts: m.home.counts, since: Timestamp(0) };
+    let faults = config.meters.iter().filter(simulated).map(|m| (m.id.clone(), fault(m)));
+    Street::open_with(spec, faults.collect(), clock.clone())
         .map_err(|e| Failure::new(Code::Unavailable, format!("the simulated street cannot be set up: {e}")))
 }
 

@@ -1,9 +1,11 @@
 //! The verbs that are short: each reads like what it prints.
 
+mod balance;
 mod chain;
 mod inverter;
 mod receipt;
 
+pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
 pub use receipt::run as receipt;
 

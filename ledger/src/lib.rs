@@ -11,6 +11,7 @@ mod batch;
 mod commit;
 mod error;
 mod lines;
+mod load;
 mod money;
 mod outbox;
 mod project;
@@ -22,6 +23,7 @@ mod write;
 
 pub use error::LedgerError;
 pub use lines::BilledLine;
+pub use load::{Grid, Load, Loads, Row};
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, SettledBatch};
 pub use read::{AccountRow, MeterRow, SwitchRow, Totals};
 pub use verify::{Finding, Report};

@@ -63,6 +63,8 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::DeviceDegraded { .. }
         | Fact::DeviceRecovered { .. }
         | Fact::MeterHeld { .. }
+        | Fact::ImbalanceFound { .. }
+        | Fact::ImbalanceCleared { .. }
         | Fact::SettlementRefused { .. } => {}
     }
     Ok(())

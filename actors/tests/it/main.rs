@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a failure here should stop the test")]
 
 mod anvil;
+mod balance;
 mod day;
 mod held;
 mod prices;

@@ -7,6 +7,7 @@
 
 mod chain;
 mod curve;
+mod fault;
 pub(crate) mod gpio;
 mod memory;
 mod mqtt;
@@ -21,6 +22,7 @@ mod telegram;
 pub(crate) mod wording;
 
 pub use chain::simulated;
+pub use fault::Fault;
 pub use gpio::serve_gpio;
 pub use mqtt::serve_mqtt;
 pub use roof::Roof;

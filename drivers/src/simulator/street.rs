@@ -2,14 +2,17 @@
 //!
 //! Each minute has one net power per home, from [`super::curve`]. Energy is the exact sum of power times milliseconds,
 //! so it does not depend on when or how often anybody looks. A home whose switch is open neither uses nor yields
-//! anything. The feeder sees what all homes together draw or deliver, plus the losses on the way to them.
+//! anything. The feeder sees what all homes together draw or deliver, plus the losses on the way to them, plus what a
+//! [`Fault`] takes from the line; a home's meter counts of what flows what its fault lets it.
 
 use super::curve::{self, mix, pick};
+use super::fault::Fault;
 use super::process::{Feeder, HomeDevice, InProcess};
 use super::store::{self, State};
 use super::{Appliance, impossible};
 use crate::capability::{Meter, Switch};
 use domain::{Amps, Clock, Hertz, MeterId, Position, Reading, Timestamp, Volts, WattHours, Watts};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -52,6 +55,7 @@ const CHECKPOINT: i64 = 1440 * MINUTE;
 /// A street that does not exist.
 pub struct Street {
     homes: Vec<(MeterId, curve::Home)>,
+    faults: BTreeMap<MeterId, Fault>,
     feeder: Option<MeterId>,
     loss_permille: u32,
     seed: u64,
@@ -78,6 +82,11 @@ impl Street {
     /// The street as its state file left it, or as it was at the anchor. Registers go on from there; they never step
     /// back, whatever the process died of.
     pub fn open(spec: StreetSpec, clock: Clock) -> io::Result<Arc<Self>> {
+        Self::open_with(spec, BTreeMap::new(), clock)
+    }
+
+    /// The same with something wrong at some meters, the feeder's or homes'.
+    pub fn open_with(spec: StreetSpec, faults: BTreeMap<MeterId, Fault>, clock: Clock) -> io::Result<Arc<Self>> {
         let mut homes = Vec::new();
         for home in &spec.homes {
             if homes.iter().any(|(meter, _)| *meter == home.meter) || spec.feeder.as_ref() == Some(&home.meter) {
@@ -102,6 +111,7 @@ impl Street {
         let live = Live { saved_at: state.at, state, minute: i64::MIN, net: Vec::new() };
         Ok(Arc::new(Self {
             homes,
+            faults,
             feeder: spec.feeder,
             loss_permille: spec.loss_permille.min(1000),
             seed: spec.seed,
@@ -165,11 +175,13 @@ impl Street {
             let end = minute.saturating_add(1).saturating_mul(MINUTE).min(to);
             let span = u64::try_from(end - live.state.at).unwrap_or(0);
             self.look_up(live, minute);
-            let (mut net, mut through) = (0_i64, 0_u64);
+            let taken = self.taken(live.state.at);
+            let (mut net, mut through) = (taken, taken.unsigned_abs());
             for ((meter, _), watts) in self.homes.iter().zip(&live.net) {
                 let Some(home) = live.state.homes.get_mut(meter.as_str()).filter(|home| home.closed) else { continue };
-                let register = if *watts < 0 { &mut home.export } else { &mut home.import };
-                *register = register.saturating_add(watts.unsigned_abs().saturating_mul(span));
+                let counted = self.fault(meter).count(live.state.at, watts.saturating_mul(span.cast_signed()));
+                let register = if counted < 0 { &mut home.export } else { &mut home.import };
+                *register = register.saturating_add(counted.unsigned_abs());
                 net = net.saturating_add(*watts);
                 through = through.saturating_add(watts.unsigned_abs());
             }
@@ -181,6 +193,15 @@ impl Street {
             *register = register.saturating_add(net.unsigned_abs().saturating_mul(span));
             live.state.at = end;
         }
+    }
+
+    fn fault(&self, meter: &MeterId) -> Fault {
+        self.faults.get(meter).copied().unwrap_or_default()
+    }
+
+    /// What is taken all along the line at an instant.
+    fn taken(&self, at: i64) -> i64 {
+        self.faults.values().map(|fault| fault.taken(at)).fold(0, i64::saturating_add)
     }
 
     fn look_up(&self, live: &mut Live, minute: i64) {
@@ -196,7 +217,7 @@ impl Street {
         let (meter, at) = (&self.homes.get(home)?.0, live.state.at);
         self.look_up(&mut live, at.div_euclid(MINUTE));
         let state = *live.state.homes.get(meter.as_str())?;
-        let watts = if state.closed { *live.net.get(home)? } else { 0 };
+        let watts = if state.closed { self.fault(meter).count(at, *live.net.get(home)?) } else { 0 };
         Some(self.reading(meter, at, state.import, state.export, watts))
     }
 
@@ -206,7 +227,8 @@ impl Street {
         self.look_up(&mut live, at.div_euclid(MINUTE));
         let closed = |meter: &MeterId| live.state.homes.get(meter.as_str()).is_some_and(|home| home.closed);
         let flows = self.homes.iter().zip(&live.net).filter(|((meter, _), _)| closed(meter)).map(|(_, watts)| *watts);
-        let (net, through) = flows.fold((0_i64, 0_u64), |(net, through), watts| {
+        let taken = self.taken(at);
+        let (net, through) = flows.fold((taken, taken.unsigned_abs()), |(net, through), watts| {
             (net.saturating_add(watts), through.saturating_add(watts.unsigned_abs()))
         });
         let watts = net.saturating_add_unsigned(through.saturating_mul(u64::from(self.loss_permille)) / 1000);

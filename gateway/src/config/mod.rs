@@ -7,11 +7,13 @@ pub(crate) use parse::span;
 pub use problems::Problems;
 
 use contracts::Address;
+use domain::feeder::Counted;
 use domain::{
     AccountId, BusId, ClassId, CreditRule, Currency, Guard, MeterId, OnSilence, Permille, SwitchId, Tariff, Timestamp,
     Watts,
 };
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
+use solvers::balance::Settings;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,8 @@ pub struct Config {
     pub meters: Vec<Meter>,
     /// Switches.
     pub switches: Vec<Switch>,
+    /// What is compared with what, and how.
+    pub feeder: Feeder,
     /// The embedded broker, if there is one.
     pub broker: Option<Broker>,
     /// The chain.
@@ -122,6 +126,10 @@ pub struct SimulatedHome {
     pub pv_peak: Watts,
     /// Size of its load in thousandths of a typical home.
     pub scale_permille: u32,
+    /// Power that is taken from the line before its meter.
+    pub theft: Watts,
+    /// What its meter counts of what flows.
+    pub counts: Counted,
 }
 
 /// A switch.
@@ -139,6 +147,21 @@ pub struct Switch {
     pub account: AccountId,
     /// Where it goes when nobody knows.
     pub on_silence: OnSilence,
+}
+
+/// The feeder and its homes.
+#[derive(Clone, Debug)]
+pub struct Feeder {
+    /// The meters whose sum feeds the homes.
+    pub meters: Vec<MeterId>,
+    /// The meters behind them.
+    pub homes: Vec<MeterId>,
+    /// Length of an interval that is compared.
+    pub interval: Duration,
+    /// How far back.
+    pub window: Duration,
+    /// What is known of the line and its meters.
+    pub settings: Settings,
 }
 
 /// The embedded broker.

@@ -1,6 +1,7 @@
 //! From TOML text to a [`Config`], or to every problem at once.
 
 mod devices;
+mod feeder;
 mod fields;
 mod gpio;
 mod tariff;
@@ -86,6 +87,7 @@ impl Reader<'_> {
         let switches = switches(root, &buses, &accounts, &library);
         shared_units(root, &meters, &switches);
         gpio::shared_lines(root, &meters, &switches);
+        let feeder = feeder::feeder(root, &meters);
         if let (Some(lease), Some(stale_after)) = (lease, stale_after) {
             rare_meters(root, &meters, &switches, lease + stale_after);
         }
@@ -125,6 +127,7 @@ impl Reader<'_> {
             accounts,
             meters,
             switches,
+            feeder: feeder?,
             broker,
             chain: chain_settings?,
             web: page.flatten(),

@@ -41,6 +41,18 @@ peak = "0.38"
 lease = "20m"
 stale_after = "90s"
 
+[feeder]
+meters = ["feeder"]
+interval = "10m"
+window = "240h"
+resistance_ohm = "0.12"
+loss_permille = 20
+voltage = 400
+meter_error = "2%"
+own_use = 2
+register_step = 10
+alarm_confidence = "99%"
+
 [broker]
 listen = "127.0.0.1:1883"
 
@@ -170,6 +182,16 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((config.tariff.interval_s, config.lease), (1800, Duration::from_secs(1200)));
     assert_eq!(config.stale_after, Duration::from_secs(90));
     assert_eq!(config.web, Some("127.0.0.1:8080".parse().unwrap()));
+
+    let feeder = &config.feeder;
+    let ids = |meters: &[MeterId]| meters.iter().map(MeterId::to_string).collect::<Vec<_>>().join(" ");
+    // A meter of nobody's that is no feeder meter counts what somebody uses.
+    assert_eq!((ids(&feeder.meters).as_str(), ids(&feeder.homes).as_str()), ("feeder", "hall barn shed"));
+    assert_eq!((feeder.interval, feeder.window), (Duration::from_secs(600), Duration::from_secs(864_000)));
+    let s = feeder.settings;
+    assert_eq!((s.resistance, s.voltage), (domain::Ohms::finite(0.12), domain::Volts::finite(400.0).unwrap()));
+    assert_eq!((s.loss, s.meter_error), (domain::Permille::new(20), domain::Permille::new(20).unwrap()));
+    assert_eq!((s.own_use, s.step, s.confidence.get()), (Watts(2), domain::WattHours(10), 990));
 
     let ChainKind::Embedded { rpc, fund } = &config.chain.kind else { panic!("{:?}", config.chain) };
     assert_eq!((*rpc, fund.len()), (Some("127.0.0.1:8545".parse().unwrap()), 1));
@@ -329,6 +351,22 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "meter[5].bus",
         "where meter shed is already",
     ),
+    ("meters = [\"feeder\"]", "meters = [\"feedr\"]", "feeder.meters", "did you mean \"feeder\"?"),
+    ("meters = [\"feeder\"]", "meters = [\"hall\"]", "feeder.meters", "a customer's meter"),
+    ("meters = [\"feeder\"]", "meters = [\"feeder\", \"feeder\"]", "feeder.meters", "twice"),
+    ("\"10m\"", "\"10s\"", "feeder.interval", "from 60s"),
+    ("\"240h\"", "\"15h\"", "feeder.window", "96 intervals"),
+    ("\"0.12\"", "\"low\"", "feeder.resistance_ohm", "number of ohms"),
+    ("\"0.12\"", "\"nan\"", "feeder.resistance_ohm", "number of ohms"),
+    ("loss_permille = 20", "loss_permille = -1", "feeder.loss_permille", "from 0 to 500"),
+    ("voltage = 400", "voltage = 0", "feeder.voltage", "from 12"),
+    ("\"2%\"", "\"2\"", "feeder.meter_error", "is no share"),
+    ("\"2%\"", "\"0%\"", "feeder.meter_error", "from 0.1% to 10%"),
+    ("own_use = 2", "own_use = 200", "feeder.own_use", "from 0 to 100"),
+    ("register_step = 10", "register_step = 0", "feeder.register_step", "from 1"),
+    ("\"99%\"", "\"100%\"", "feeder.alarm_confidence", "from 90% to 99.9%"),
+    ("max_power = 9000", "simulated_theft = 5", "meter[1].simulated_theft", "simulate = true"),
+    ("max_power = 9000", "simulated_counts = 333", "meter[1].simulated_counts", "simulate = true"),
     ("[home_assistant]", "[homeassistant]", "homeassistant", "did you mean \"home_assistant\"?"),
 ];
 

@@ -1,6 +1,7 @@
 //! The operator's page and its data, and the embedded chain's JSON-RPC. Loopback only; a request that names another
 //! host is refused, so that no page from elsewhere can reach it through a rebound name.
 
+mod balance;
 mod bill;
 mod snapshot;
 

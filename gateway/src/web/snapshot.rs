@@ -3,6 +3,7 @@
 use crate::config::{self, Config};
 use crate::house::VERSION;
 use crate::narrate;
+use crate::web::balance::balance;
 use actors::{Board, RecordFailed, Scribe};
 use domain::{AccountId, Clock, Fact, Range, Seq, SwitchId, Timestamp};
 use ledger::{AccountRow, MeterRow, Totals};
@@ -184,6 +185,7 @@ impl Shared {
             "others": others,
             "chain": live.chain,
             "broker": { "connected": live.broker },
+            "balance": live.balance.as_ref().map(balance),
             "ledger": {
                 "last_seq": totals.last_seq, "priced_seq": totals.priced_seq, "readings": totals.readings,
                 "settled_batches": totals.settled_batches, "metered_wh": totals.metered,

@@ -331,6 +331,7 @@ fn every_verb_explains_itself() {
         &["models"],
         &["probe"],
         &["simulate"],
+        &["balance"],
         &["journal"],
         &["journal", "verify"],
         &["journal", "tail"],

@@ -73,6 +73,10 @@ fn the_page_is_whole(at: SocketAddr) {
     });
     assert_eq!(street["site"], "demo-street");
     assert_eq!(street["simulated"], true);
+    // Less than a day is not judged, and says so.
+    house::eventually("the feeder was looked at", || {
+        (house::state(at)["balance"]["verdict"] == "not_enough").then_some(())
+    });
     assert_eq!(street["speed"], 60);
 }
 

@@ -8,6 +8,7 @@
 
 mod bad_files;
 mod bad_input;
+mod balance;
 mod crash;
 mod demo;
 mod foreign;

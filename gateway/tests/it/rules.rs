@@ -15,6 +15,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("gpiocdev", &["drivers"]),
     ("gpiocdev-uapi", &["drivers"]),
     ("k256", &["contracts"]),
+    ("nalgebra", &["solvers"]),
     ("revm", &["contracts"]),
     ("rlp", &["contracts"]),
     ("rumqttc", &["drivers"]),
@@ -56,6 +57,10 @@ fn storey(name: &str) -> Option<usize> {
 #[test]
 fn arrows_point_down_and_never_sideways() {
     let dependencies = dependencies();
+    assert_eq!(
+        dependencies["solvers"].iter().filter(|d| dependencies.contains_key(*d)).collect::<Vec<_>>(),
+        ["domain"]
+    );
     for storey in [0, 2, 3] {
         assert!(dependencies.contains_key(STOREYS[storey][0]), "{} is gone", STOREYS[storey][0]);
     }

@@ -10,6 +10,7 @@
 )]
 
 mod cuts;
+mod load;
 mod money;
 mod promises;
 mod rows;

@@ -56,6 +56,7 @@ fn ask_all(ledger: &Ledger) -> usize {
         ledger.last_refusal().map(drop),
         ledger.batch(1).map(drop),
         ledger.verify(|_| domain::Guard::new(Watts(50_000))).map(drop),
+        crate::load::ask(ledger),
     ];
     let words = answers.iter().filter_map(|answer| answer.as_ref().err()).map(LedgerError::to_string);
     words.inspect(|words| assert!(!words.is_empty())).count()

@@ -87,6 +87,41 @@ fn the_feeder_sees_what_the_homes_see_plus_the_losses() {
 }
 
 #[test]
+fn what_is_taken_from_the_line_only_the_feeder_counts_and_a_wrong_meter_counts_its_share() {
+    let (honest, wrong) = (World::new(3), World::new(3));
+    let since = Timestamp(ANCHOR + 6 * HOUR);
+    let fault = |takes, counts| Fault { takes: Watts(takes), counts: domain::feeder::Counted(counts), since };
+    let faults = [("feeder", fault(300, 1000)), ("home-0", fault(0, 333)), ("home-2", fault(0, -1000))];
+    let faults = faults.into_iter().map(|(meter, fault)| (meter.parse().unwrap(), fault)).collect();
+    let time = Arc::clone(&wrong.time);
+    let clock = Clock::new(1, move || Timestamp(time.load(Ordering::Relaxed)));
+    let (right, wrong_street) = (honest.open(), Street::open_with(wrong.spec.clone(), faults, clock).unwrap());
+    let mut before = Vec::new();
+    for hour in [6, 16] {
+        honest.at(hour * HOUR);
+        wrong.at(hour * HOUR);
+        let pair: Vec<_> = registers(&right).into_iter().zip(registers(&wrong_street)).collect();
+        if hour == 6 {
+            assert!(pair.iter().all(|(a, b)| a == b), "{pair:?}");
+            before = pair;
+            continue;
+        }
+        let by = |meter: usize| {
+            let step = |now: (i64, i64), then: (i64, i64)| (now.0 - then.0, now.1 - then.1);
+            (step(pair[meter].0, before[meter].0), step(pair[meter].1, before[meter].1))
+        };
+        let (all, third) = by(0);
+        assert!((third.0 * 1000 - all.0 * 333).abs() < 2000, "{all:?} {third:?}");
+        assert_eq!(by(1).0, by(1).1);
+        let (all, reversed) = by(2);
+        assert!((all.0 - reversed.1).abs() <= 1 && (all.1 - reversed.0).abs() <= 1, "{all:?} {reversed:?}");
+        // 3 kWh in ten hours, and three hundredths of that lost on the way.
+        let net = |(import, export): (i64, i64)| import - export;
+        assert!((net(by(3).1) - net(by(3).0) - 3090).abs() <= 2, "{:?}", by(3));
+    }
+}
+
+#[test]
 fn an_open_switch_freezes_the_registers_from_that_instant_until_it_closes() {
     let world = World::new(2);
     let street = world.open();

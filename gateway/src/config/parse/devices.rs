@@ -3,6 +3,7 @@
 use super::fields::{DAY, duration, money, parsed};
 use super::{Table, gpio};
 use crate::config::{Account, Bus, Meter, SimulatedHome, Switch};
+use domain::feeder::Counted;
 use domain::{
     AccountId, BusId, ClassId, CreditRule, Currency, MeterId, Money, OnSilence, Permille, SwitchId, Tariff, Watts,
 };
@@ -40,7 +41,7 @@ pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Ta
 }
 
 /// The ids of an array of tables, whatever else is wrong with them.
-fn named<'a>(root: &Table<'a, '_>, key: &'static str) -> impl Iterator<Item = &'a str> {
+pub(super) fn named<'a>(root: &Table<'a, '_>, key: &'static str) -> impl Iterator<Item = &'a str> {
     let tables = root.get(key).and_then(|v| v.get_ref().as_array()).into_iter().flatten();
     tables.filter_map(|t| t.get_ref().as_table()?.get("id")?.get_ref().as_str())
 }
@@ -145,9 +146,17 @@ pub(super) fn meters(root: &Table<'_, '_>, buses: &[Bus], accounts: &[Account], 
         let max_power = Watts(table.number("max_power", 1..10_000_001).unwrap_or(50_000));
         let pv_peak = Watts(table.number("simulated_pv", 0..1_000_001).unwrap_or(0));
         let scale_permille = table.number("simulated_scale", 1..100_001).unwrap_or(1000);
+        let theft = Watts(table.number("simulated_theft", 0..1_000_001).unwrap_or(0));
+        let counts = Counted(table.number("simulated_counts", -2000..2001).unwrap_or(1000));
+        let real = place.as_ref().is_some_and(|(bus, ..)| buses.iter().any(|b| b.spec.id == *bus && !b.simulate));
+        for (key, set) in [("simulated_theft", theft.0 != 0), ("simulated_counts", counts.0 != 1000)] {
+            if set && real {
+                table.problem(key, "is for a bus with simulate = true: nothing can be made wrong on a real one");
+            }
+        }
         table.close();
         if let (Some(id), Some((bus, address, template)), Some(period)) = (id, place, period) {
-            let home = SimulatedHome { pv_peak, scale_permille };
+            let home = SimulatedHome { pv_peak, scale_permille, theft, counts };
             meters.push(Meter { id, bus, address, template, account, period, max_power, home });
         }
     }

@@ -113,6 +113,29 @@ function supplyOf(home) {
 const ailing = (home) => list(home.meters).some((m) => !m.ok || m.held) || list(home.switches).some((s) => s.problem);
 const needsLook = (home) => ailing(home) || home.credit !== 'good';
 
+const foundSize = (f) => `${num(f.power_w)}${NB}W (${num(f.low_w)} to ${num(f.high_w)}), ${energy(f.per_day_wh)} a day` +
+	(f.counts ? `, it counts ${f.counts}` : '') + `, ${f.confidence} sure, since ${f.since.slice(0, 16).replace('T', ' ')}`;
+
+function drawBalance(b) {
+	show($('p-balance'), !!b);
+	if (!b) return;
+	const a = b.last || {}, wh = (v) => (v == null ? '–' : num(v) + NB + 'Wh');
+	put('f-feeder', wh(a.feeder_wh));
+	put('f-homes', wh(a.homes_wh));
+	put('f-losses', wh(a.losses_wh));
+	put('f-rest', wh(a.unexplained_wh));
+	const absent = Object.entries(b.absent || {}).sort((x, y) => y[1] - x[1]).map(([m, n]) => `${m} in ${n}`);
+	put('f-note', b.verdict === 'judged'
+		? `The interval from ${a.from.slice(11, 16)} UTC. Judged by ${num(b.intervals)} intervals; losses ${num(b.loss_permille / 10, 1)} % of what flows. ${b.found.length ? '' : 'Everything adds up.'}`
+		: `Not enough to judge yet: ${b.have} of ${b.need} intervals in which every meter is known.${absent.length ? ' Absent: ' + some(absent) + '.' : ''}`);
+	keyed($('found'), pools.found, 't-found', list(b.found), (f) => f.cause + (f.meter || ''), (r, f) => {
+		attr(r.root, 'data-level', f.told ? 'alarm' : null);
+		text(r.what, (f.meter ? f.meter + ': ' : '') + cap(f.text));
+		text(r.size, foundSize(f));
+		text(r.todo, cap(stop(f.advice)));
+	});
+}
+
 function alarmsOf(s) {
 	const out = [];
 	const meters = [...s.homes.flatMap((h) => list(h.meters)), ...s.others];
@@ -147,6 +170,11 @@ function alarmsOf(s) {
 			add('switch:' + w.id, 'alarm', `The switch of ${h.account} does not follow`, w.problem,
 				should + 'The gateway keeps trying. Check the switch’s power and wiring; tell the customer before moving it by hand.');
 		}
+	}
+	for (const f of list(s.balance?.found)) {
+		if (!f.told) continue;
+		add('found:' + f.cause + (f.meter || ''), 'alarm', f.meter ? `Meter ${f.meter} does not agree with the feeder` : 'The feeder does not add up',
+			`${f.text}: ${foundSize(f)}`, cap(stop(f.advice)));
 	}
 	if (s.broker?.connected === false) {
 		add('broker', 'warn', 'The message broker is not reachable', 'Others get no messages',
@@ -201,7 +229,7 @@ function spark(r, w) {
 
 // -- drawing
 
-const pools = { homes: new Map(), alarms: new Map(), events: new Map(), devices: new Map() };
+const pools = { homes: new Map(), alarms: new Map(), events: new Map(), devices: new Map(), found: new Map() };
 const CREDIT = { good: 'credit good', low: 'credit low', exhausted: 'used up' };
 const LEVEL = { warn: 'low', alarm: 'exhausted' };
 let filter = 'all', needle = '';
@@ -335,6 +363,8 @@ function draw(s) {
 		text(r.imp, energy(m.import_kwh && m.import_kwh * 1000));
 		text(r.exp, energy(m.export_kwh && m.export_kwh * 1000));
 	});
+
+	drawBalance(s.balance);
 
 	// Chain and outbox.
 	const share = l.metered_wh > 0 ? Math.min(100, (100 * l.settled_wh) / l.metered_wh) : 0;
