@@ -60,7 +60,8 @@ fn live(dir: &Path, faults: &BTreeMap<MeterId, Fault>, hours: u32) -> Lived {
         let ledger = Arc::new(Ledger::open(&dir.join("ledger.db")).unwrap());
         let mut meters: Vec<_> = (1..=HOMES).map(|i| (meter(i), Some(crate::street::account(i)))).collect();
         meters.push((feeder(), None));
-        let accounts = (1..=HOMES).map(crate::street::account).collect();
+        let enrolled = |i| ledger::Enrolled { id: crate::street::account(i), debt_share: Permille::NONE };
+        let accounts = (1..=HOMES).map(enrolled).collect();
         ledger.enrol(&Enrolment { accounts, meters }).unwrap();
         let spec = StreetSpec {
             seed: 7,
