@@ -43,7 +43,7 @@ const COLUMNS: [(&str, &str); 25] = [
 /// Asks for everything that there is; says how much of it was refused.
 fn ask_all(ledger: &Ledger) -> usize {
     let home = "home-0".parse().unwrap();
-    let answers: [Result<(), LedgerError>; 12] = [
+    let answers: [Result<(), LedgerError>; 13] = [
         ledger.readings_after(Seq(0), 100).map(drop),
         ledger.facts_after(Seq(0), 100).map(drop),
         ledger.accounts().map(drop),
