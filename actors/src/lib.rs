@@ -13,15 +13,17 @@
 mod board;
 mod enforcer;
 mod herald;
+mod notifier;
 mod poller;
 mod pricer;
 mod recorder;
 mod settler;
 mod warden;
 
-pub use board::{Board, ChainHealth, DeviceHealth, MeterLive, SwitchLive};
-pub use enforcer::{Enforcer, Lease, Leases, Rule, SwitchPlan};
+pub use board::{AccountLive, Board, ChainHealth, DeviceHealth, MeterLive, SwitchLive};
+pub use enforcer::{Enforcer, Lease, Leases, Overload, Rule, Stagger, State as SwitchState, SwitchPlan, Verify};
 pub use herald::{Herald, HeraldPlan};
+pub use notifier::{Notifier, NotifierPlan};
 pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};
 pub use recorder::{RecordFailed, Recorder, Scribe};

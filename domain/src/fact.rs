@@ -1,6 +1,8 @@
 //! What happened, apart from readings: each is written to the journal before anyone acts on it.
 
-use crate::{AccountId, Credit, MeterId, Money, Position, Reason, SwitchId, register::Doubt};
+use crate::{
+    AccountId, Credit, Emergency, MeterId, Money, Position, Reason, Suspicion, SwitchId, Timestamp, register::Doubt,
+};
 use serde::{Deserialize, Serialize};
 
 /// The position of a record in the journal: strictly increasing, never used twice.
@@ -49,6 +51,51 @@ pub enum Fact {
         credit: Credit,
         /// The balance at that moment.
         balance: Money,
+    },
+    /// An account's emergency credit was offered, taken, used up or paid back.
+    EmergencyChanged {
+        /// Whose.
+        account: AccountId,
+        /// What became of it.
+        emergency: Emergency,
+        /// Who took it; empty if nobody had to.
+        by: String,
+    },
+    /// Somebody asked that a customer's switches that are ready close.
+    ReconnectAsked {
+        /// Whose.
+        account: AccountId,
+        /// Who asked.
+        by: String,
+    },
+    /// A switch that was ready was released to close by such an act.
+    ReconnectGranted {
+        /// Which.
+        switch: SwitchId,
+        /// Who asked.
+        by: String,
+    },
+    /// A person put a switch somewhere, whatever the account says, or gave it back to its account.
+    SwitchOverridden {
+        /// Which.
+        switch: SwitchId,
+        /// Where to; `None` gives it back.
+        order: Option<Position>,
+        /// Until when, on the wall clock; `None` until somebody gives it back.
+        until: Option<Timestamp>,
+        /// Kept open for somebody's safety: even a protected customer's, and without regard to its least times.
+        safety: bool,
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+    },
+    /// A switch is not where it says it is, or no longer seems so.
+    SwitchSuspected {
+        /// Which.
+        switch: SwitchId,
+        /// What it looks like; `None` when the suspicion is gone.
+        suspicion: Option<Suspicion>,
     },
     /// A switch was told to move.
     SwitchOrdered {

@@ -14,6 +14,8 @@ mod reading;
 pub mod register;
 pub mod switch;
 mod tariff;
+pub mod terms;
+mod trust;
 mod units;
 
 pub use billing::{Billed, MeterBook, Piece, TariffRegisters};
@@ -24,6 +26,8 @@ pub use id::{AccountId, BadId, BusId, MeterId, SwitchId};
 pub use money::{Currency, Money, Price};
 pub use reading::Reading;
 pub use register::Guard;
-pub use switch::{OnSilence, Position, Reason};
+pub use switch::{OnSilence, Position, Reason, Reconnect, Suspicion};
 pub use tariff::{DayRange, Range, Span, Tariff, TariffProblem, TimeZone};
+pub use terms::{Calendar, Emergency, Standing, Supply, Terms};
+pub use trust::{ClockTrust, Distrust};
 pub use units::{Amps, Hertz, Permille, Volts, WattHours, Watts};

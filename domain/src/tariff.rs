@@ -54,7 +54,7 @@ pub struct DayRange {
 const DAY_MINUTES: u16 = 24 * 60;
 
 impl DayRange {
-    fn contains(self, minute: u16) -> bool {
+    pub(crate) fn contains(self, minute: u16) -> bool {
         if self.start < self.end {
             (self.start..self.end).contains(&minute)
         } else {

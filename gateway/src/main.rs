@@ -51,6 +51,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Models { model } => verbs::models(model.as_deref()),
         Verb::Probe { config, device, set, limit, hold } => verbs::probe(&config, &device, set, limit, hold),
         Verb::Topup(options) => deposit::run(&options),
+        Verb::Switch(order) => verbs::switch(&order),
+        Verb::Emergency { config, account, by } => verbs::emergency(&config, &account, &by),
         Verb::Scan(options) => scan::run(&options),
         Verb::Simulate(file) => verbs::simulate(&file),
         Verb::Journal(Journal::Verify(file)) => verbs::verify(&file.config),

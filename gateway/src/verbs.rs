@@ -2,8 +2,10 @@
 
 mod chain;
 mod inverter;
+mod switch;
 
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
+pub use switch::{emergency, switch};
 
 use crate::cli::{ConfigFile, Limit};
 use crate::config::Config;

@@ -13,12 +13,14 @@ mod outbox;
 mod project;
 mod read;
 mod schema;
+mod supply;
 mod verify;
 mod write;
 
 pub use error::LedgerError;
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose};
 pub use read::{AccountRow, Interval, MeterRow, SwitchRow, Totals};
+pub use supply::{OverrideRow, Used};
 pub use verify::{Finding, Report};
 pub use write::{Enrolment, Outcome, Priced, Write};
 

@@ -2,6 +2,7 @@
 
 use crate::LedgerError;
 use crate::outbox::load_batch;
+use crate::supply::{self, OverrideRow};
 use domain::{Fact, Position, Reason, Timestamp};
 use rusqlite::{Connection, params};
 
@@ -26,6 +27,9 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
                  ON CONFLICT DO UPDATE SET ordered = ?2, reason = ?3, at = ?4",
                 params![switch.as_str(), text(*position), word(*reason)?, now.0],
             )?;
+            if *position == Position::Open {
+                db.execute("DELETE FROM reconnects WHERE switch = ?", [switch.as_str()])?;
+            }
         }
         Fact::SwitchConfirmed { switch, position, reason } => {
             db.execute(
@@ -41,6 +45,21 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
                 params![switch.as_str(), now.0, problem],
             )?;
         }
+        Fact::EmergencyChanged { account, emergency, by } => supply::emergency(db, account, *emergency, by)?,
+        Fact::ReconnectGranted { switch, by } => {
+            db.execute("INSERT OR REPLACE INTO reconnects VALUES (?, ?)", params![switch.as_str(), by])?;
+        }
+        Fact::SwitchOverridden { switch, order, until, safety, by, why } => {
+            let row = order.map(|position| OverrideRow {
+                position,
+                made_at: now,
+                until: *until,
+                safety: *safety,
+                by: by.clone(),
+                why: why.clone(),
+            });
+            supply::override_switch(db, switch, row.as_ref())?;
+        }
         Fact::MeterReleased { meter, upto, .. } => release(db, meter.as_str(), upto.0)?,
         Fact::Settled { batch, .. } => {
             let settled = load_batch(db, *batch)?;
@@ -53,6 +72,8 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
             }
         }
         Fact::Started { .. }
+        | Fact::ReconnectAsked { .. }
+        | Fact::SwitchSuspected { .. }
         | Fact::DeviceDegraded { .. }
         | Fact::DeviceRecovered { .. }
         | Fact::MeterHeld { .. }

@@ -3,6 +3,8 @@
 
 mod anvil;
 mod day;
+mod hook;
 mod refused;
 mod silent;
 mod street;
+mod supply;

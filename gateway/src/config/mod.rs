@@ -6,8 +6,9 @@ mod problems;
 pub(crate) use parse::span;
 pub use problems::Problems;
 
+use actors::Rule;
 use contracts::Address;
-use domain::{AccountId, BusId, CreditRule, Currency, Guard, MeterId, OnSilence, SwitchId, Tariff, Timestamp, Watts};
+use domain::{AccountId, BusId, Currency, Guard, MeterId, SwitchId, Tariff, Terms, Timestamp, Watts};
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,6 +36,10 @@ pub struct Config {
     pub lease: Duration,
     /// How old a meter's last word may be to count as news.
     pub stale_after: Duration,
+    /// Switches that close together spread over this.
+    pub stagger: Duration,
+    /// Whom changes of credit are posted to.
+    pub webhook: Option<String>,
     /// Field buses.
     pub buses: Vec<Bus>,
     /// Customers.
@@ -77,10 +82,8 @@ impl Bus {
 pub struct Account {
     /// Name.
     pub id: AccountId,
-    /// Thresholds.
-    pub rule: CreditRule,
-    /// Never disconnected.
-    pub protected: bool,
+    /// What its contract says about supply.
+    pub terms: Terms,
 }
 
 /// A meter.
@@ -126,8 +129,8 @@ pub struct Switch {
     pub template: Arc<Template>,
     /// Whose supply it switches.
     pub account: AccountId,
-    /// Where it goes when nobody knows.
-    pub on_silence: OnSilence,
+    /// What it obeys whatever the account says.
+    pub rule: Rule,
 }
 
 /// The embedded broker.
@@ -137,6 +140,8 @@ pub struct Broker {
     pub listen: SocketAddr,
     /// Who may connect; everybody on loopback if empty.
     pub users: Vec<Credentials>,
+    /// Whether customers' acts are taken from it: emergency credit, and reconnection.
+    pub customer_commands: bool,
 }
 
 /// The chain.

@@ -1,8 +1,10 @@
 //! From TOML text to a [`Config`], or to every problem at once.
 
 mod devices;
+mod enforce;
 mod fields;
 mod telegram;
+mod terms;
 mod wire;
 
 pub(crate) use fields::span;
@@ -61,7 +63,9 @@ impl Reader<'_> {
         let enforce = root.section("enforce");
         let lease = default(enforce.as_ref(), "lease", "15m");
         let stale_after = default(enforce.as_ref(), "stale_after", "5m");
+        let enforced = enforce::enforced(enforce.as_ref());
         close(enforce);
+        let webhook = enforce::webhook(root);
 
         let simulator = simulator(root);
         let broker = root.section("broker").and_then(|b| {
@@ -70,10 +74,10 @@ impl Reader<'_> {
             broker
         });
         let buses = self.buses(root, broker.as_ref(), name.as_deref().unwrap_or("site"));
-        let accounts = accounts(root, &unit);
+        let accounts = accounts(root, &unit, &terms::usual(root, &unit));
         let library = self.library(root);
         let meters = meters(root, &buses, &accounts, &library);
-        let switches = switches(root, &buses, &accounts, &library);
+        let switches = switches(root, &buses, &accounts, &library, enforced.as_ref());
         shared_units(root, &meters, &switches);
         if let (Some(lease), Some(stale_after)) = (lease, stale_after) {
             rare_meters(root, &meters, &switches, lease + stale_after);
@@ -111,6 +115,8 @@ impl Reader<'_> {
             interval: interval?,
             lease: lease?,
             stale_after: stale_after?,
+            stagger: enforced?.stagger,
+            webhook,
             buses,
             accounts,
             meters,
@@ -149,6 +155,7 @@ impl Reader<'_> {
 
     fn broker(&self, table: &Table<'_, '_>) -> Option<Broker> {
         let (listen, users) = (address(table, "listen", true), self.users(table));
+        let customer_commands = table.flag("customer_commands").unwrap_or(false);
         let listen = listen?;
         if listen.port() == 0 {
             table.problem("listen", "must name a port: clients have to know it");
@@ -157,7 +164,7 @@ impl Reader<'_> {
         if !listen.ip().is_loopback() && users.is_empty() {
             table.problem("listen", "is not on loopback, so users_file must say who may connect");
         }
-        Some(Broker { listen, users })
+        Some(Broker { listen, users, customer_commands })
     }
 
     fn buses(&self, root: &Table<'_, '_>, broker: Option<&Broker>, site: &str) -> Vec<Bus> {

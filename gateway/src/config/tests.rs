@@ -4,6 +4,7 @@ use drivers::{BusKind, Parity, TelegramPlace};
 use proptest::prelude::*;
 
 mod fuzz;
+mod supply;
 
 /// A street that uses every key there is.
 const FULL: &str = r#"
@@ -161,17 +162,17 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((spec.baud, spec.parity, spec.timeout), (Some(9600), Some(Parity::Even), Duration::from_secs(2)));
 
     assert_eq!(
-        config.accounts[0].rule,
+        config.accounts[0].terms.rule,
         CreditRule { low_at: domain::Money(2_500_000), restore_at: domain::Money(750_000) }
     );
-    assert!(!config.accounts[0].protected && config.accounts[1].protected);
+    assert!(!config.accounts[0].terms.protected && config.accounts[1].terms.protected);
     let hall = &config.meters[0];
     assert_eq!((&hall.address, hall.max_power), (&DeviceAddress::Unit(1), Watts(9000)));
     assert_eq!(hall.period, Duration::from_secs(15));
     assert_eq!(config.meters[1].address, DeviceAddress::Topic("barn/plug".into()));
     assert_eq!(config.meters[2].account, None);
     assert_eq!(config.meters[3].address, DeviceAddress::Alone);
-    assert_eq!(config.switches[0].on_silence, OnSilence::Open);
+    assert_eq!(config.switches[0].rule.on_silence, OnSilence::Open);
     assert_eq!(config.switches[0].template.model, "modbus-relay-coil:2");
     assert!(!config.is_simulated());
 }

@@ -12,6 +12,7 @@
 mod cuts;
 mod promises;
 mod rows;
+mod supply;
 
 use domain::{
     Billed, Fact, Guard, MeterBook, MeterId, Price, Reading, Seq, Tariff, TimeZone, Timestamp, WattHours, Watts,
