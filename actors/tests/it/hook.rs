@@ -90,25 +90,25 @@ fn changed(credit: Credit, balance: i64) -> Fact {
 #[test]
 fn a_change_of_credit_reaches_the_hook_although_it_refused_and_the_gateway_died_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
-    let mut listener = listen(false);
-    let at = listener.at;
+    let listener = listen(false);
+    let (at, path) = (listener.at, dir.path().to_owned());
     // The gateway ends here while the hook refuses: the runtime is dropped with the notifier in the middle of its work.
-    let first = actix::System::new().block_on(async {
-        let scribe = start(dir.path(), at);
+    let (mut listener, first) = actix::System::new().block_on(async move {
+        let scribe = start(&path, at);
         // Once it has begun, what is recorded is news.
         while scribe.read(|l| l.meta("webhook")).await.unwrap().is_none() {
             tokio::task::yield_now().await;
         }
         scribe.fact(changed(Credit::Low, 1_500_000_000)).await.unwrap();
         scribe.fact(changed(Credit::Exhausted, -1)).await.unwrap();
-        let (back, yes, refused) = next(listener).await;
-        listener = back;
+        let (listener, yes, refused) = next(listener).await;
         assert!(!yes);
-        refused
+        (listener, refused)
     });
     listener.willing.store(true, Ordering::SeqCst);
-    let taken = actix::System::new().block_on(async {
-        let _scribe = start(dir.path(), at);
+    let path = dir.path().to_owned();
+    let taken = actix::System::new().block_on(async move {
+        let _scribe = start(&path, at);
         let mut taken: Vec<Value> = Vec::new();
         // Posts that were refused may still be in the queue.
         while taken.len() < 2 {
