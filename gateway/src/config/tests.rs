@@ -163,7 +163,7 @@ fn every_key_arrives_where_it_belongs() {
 
     assert_eq!(
         config.accounts[0].terms.rule,
-        CreditRule { low_at: domain::Money(2_500_000), restore_at: domain::Money(750_000) }
+        domain::CreditRule { low_at: domain::Money(2_500_000), restore_at: domain::Money(750_000) }
     );
     assert!(!config.accounts[0].terms.protected && config.accounts[1].terms.protected);
     let hall = &config.meters[0];
@@ -342,7 +342,7 @@ fn a_node_needs_a_url_and_takes_nothing_that_belongs_to_the_embedded_chain() {
 #[test]
 fn restoring_at_nothing_still_needs_a_positive_balance() {
     let config = sound(&FULL.replace("restore_at = \"0.75\"", "restore_at = \"0\""));
-    assert_eq!(config.accounts[0].rule.restore_at, domain::Money(1));
+    assert_eq!(config.accounts[0].terms.rule.restore_at, domain::Money(1));
 }
 
 /// Whatever comes of it: no panic, and if it is refused then with at least one complaint, each at a place that an

@@ -16,4 +16,5 @@ mod inverter;
 mod rules;
 mod scan;
 mod simulated;
+mod supply;
 mod topup;

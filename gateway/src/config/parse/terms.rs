@@ -27,7 +27,7 @@ pub(super) fn read(table: &Table<'_, '_>, unit: &Currency, usual: &Terms) -> Ter
         mode: mode(table, unit, usual.mode),
         rule,
         protected: table.flag("protected").unwrap_or(usual.protected),
-        emergency: emergency(table, unit, usual.emergency, rule.low_at),
+        emergency: emergency(table, unit, usual, rule.low_at),
         friendly: Friendly {
             hours: list(table, "friendly_hours").unwrap_or_else(|| usual.friendly.hours.clone()),
             days: set(table, "friendly_days").unwrap_or_else(|| usual.friendly.days.clone()),
@@ -59,14 +59,11 @@ fn mode(table: &Table<'_, '_>, unit: &Currency, usual: Mode) -> Mode {
     }
 }
 
-fn emergency(
-    table: &Table<'_, '_>,
-    unit: &Currency,
-    usual: Option<EmergencyCredit>,
-    low_at: Money,
-) -> Option<EmergencyCredit> {
+fn emergency(table: &Table<'_, '_>, unit: &Currency, all: &Terms, low_at: Money) -> Option<EmergencyCredit> {
+    let usual = all.emergency;
     let amount = money(table, "emergency", unit).or(usual.map(|e| e.amount));
-    let at = money(table, "emergency_at", unit).or(usual.map(|e| e.at));
+    // A threshold that was not said follows the account's own low_at.
+    let at = money(table, "emergency_at", unit).or(usual.map(|e| e.at).filter(|at| *at != all.rule.low_at));
     let accept = table.choice("emergency_accept", &[("customer", false), ("automatic", true)]);
     let power = watts(table, "emergency_power").or(usual.and_then(|e| e.power));
     let Some(amount) = amount else {

@@ -22,7 +22,7 @@ webhook = "http://127.0.0.1:9000/credit"
 
 #[test]
 fn what_holds_for_everybody_holds_where_an_account_does_not_say_otherwise() {
-    let text = FULL.replace("id = \"barn\"\n", "id = \"barn\"\nmode = \"postpaid\"\npostpaid_limit = \"50.00\"\nemergency = \"0\"\nfriendly_days = []\ndaily_allowance = 3000\nallowance_reset = \"06:30\"\nlimit_power = 500\n");
+    let text = FULL.replace("[[account]]\nid = \"barn\"\n", "[[account]]\nid = \"barn\"\nmode = \"postpaid\"\npostpaid_limit = \"50.00\"\nemergency = \"0\"\nfriendly_days = []\ndaily_allowance = 3000\nallowance_reset = \"06:30\"\nlimit_power = 500\n");
     let config = sound(&format!("{text}{TERMS}"));
     let unit = config.currency.scale();
     let [hall, barn] = [&config.accounts[0].terms, &config.accounts[1].terms];
