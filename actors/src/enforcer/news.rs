@@ -7,13 +7,14 @@ use domain::{AccountId, Fact, MeterId, Seq, SwitchId, Timestamp, Watts};
 use ledger::{LedgerError, OverrideRow};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The least real time between two looks into the ledger.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Another process may have written an order without waking us: the longest that it waits, in real time.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Readings of one customer's meters that are further apart than this are no picture of one moment.
-const TOGETHER: Duration = Duration::from_secs(120);
+const TOGETHER: Duration = Duration::from_secs(600);
 
 /// What the ledger has for the Enforcer.
 pub(super) struct News {
@@ -59,6 +60,8 @@ impl Enforcer {
     /// Nothing moves before it is known what was ordered.
     pub(super) fn remember(&mut self, ctx: &mut Context<Self>) {
         let scribe = self.scribe.clone();
+        let mut recorded = scribe.recorded();
+        recorded.borrow_and_update();
         let read = async move {
             loop {
                 match scribe.read(remembered).await {
@@ -76,28 +79,26 @@ impl Enforcer {
             }
             this.remembers = true;
             this.hear(remembered.news, ctx);
-            this.follow(ctx);
-            this.watch_meters(ctx);
+            this.follow(recorded, ctx);
+            this.watch_meters(this.board.changes(), ctx);
         });
         ctx.spawn(begin);
     }
 
     /// Follows the journal for as long as it lives.
-    fn follow(&mut self, ctx: &mut Context<Self>) {
+    fn follow(&mut self, mut recorded: watch::Receiver<Seq>, ctx: &mut Context<Self>) {
         let (scribe, after) = (self.scribe.clone(), self.heard);
-        let mut recorded = scribe.recorded();
-        recorded.borrow_and_update();
         let work = async move {
             tokio::time::sleep(PAUSE).await;
             let _ = tokio::time::timeout(LONGEST, recorded.changed()).await;
-            scribe.read(move |ledger| news(ledger, after)).await
+            (scribe.read(move |ledger| news(ledger, after)).await, recorded)
         };
-        let heard = work.into_actor(self).map(|news, this, ctx| {
+        let heard = work.into_actor(self).map(|(news, recorded), this, ctx| {
             match news {
                 Ok(news) => this.hear(news, ctx),
                 Err(error) => tracing::warn!(%error, "what people ordered is not known now"),
             }
-            this.follow(ctx);
+            this.follow(recorded, ctx);
         });
         ctx.spawn(heard);
     }
@@ -178,20 +179,15 @@ impl Enforcer {
         }
     }
 
-    fn watch_meters(&mut self, ctx: &mut Context<Self>) {
-        if self.kept.iter().all(|k| k.plan.meters.is_empty()) {
-            return;
-        }
-        let mut changes = self.board.changes();
-        changes.borrow_and_update();
+    fn watch_meters(&mut self, mut changes: watch::Receiver<u64>, ctx: &mut Context<Self>) {
         let work = async move {
             tokio::time::sleep(PAUSE).await;
-            changes.changed().await.is_ok()
+            changes.changed().await.is_ok().then_some(changes)
         };
-        let sense = work.into_actor(self).map(|lives, this, ctx| {
+        let sense = work.into_actor(self).map(|changes, this, ctx| {
             this.sense(ctx);
-            if lives {
-                this.watch_meters(ctx);
+            if let Some(changes) = changes {
+                this.watch_meters(changes, ctx);
             }
         });
         ctx.spawn(sense);

@@ -4,12 +4,15 @@
 use crate::street::{MIDNIGHT, paused_clock, tariff};
 use actix::Actor;
 use actors::*;
-use domain::terms::{EmergencyCredit, Friendly};
+use async_trait::async_trait;
+use domain::terms::{EmergencyCredit, Friendly, LoadLimit};
 use domain::*;
 use drivers::simulator::{HomeSpec, Street, StreetSpec};
+use drivers::{DeviceError, Meter, Pace, Switch};
 use ledger::{Deposit, Enrolment, Ledger, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -28,9 +31,48 @@ fn name<T: std::str::FromStr<Err = BadId>>() -> T {
     "home".parse().unwrap()
 }
 
+/// A meter whose readings bear the gateway's time, as all do that are polled.
+struct Stamped(Arc<dyn Meter>, Clock);
+
+#[async_trait]
+impl Meter for Stamped {
+    async fn read(&self) -> Result<Reading, DeviceError> {
+        let Stamp { at, up } = self.1.stamp();
+        self.0.read().await.map(|reading| Reading { at, up, ..reading })
+    }
+
+    fn pace(&self) -> Pace {
+        self.0.pace()
+    }
+}
+
+/// A contact that says what it was told, while the current goes on as it was: welded, or bypassed.
+struct Welded(std::sync::Mutex<Position>);
+
+#[async_trait]
+impl Switch for Welded {
+    async fn set(&self, position: Position) -> Result<(), DeviceError> {
+        *self.0.lock().unwrap() = position;
+        Ok(())
+    }
+
+    async fn position(&self) -> Result<Position, DeviceError> {
+        Ok(*self.0.lock().unwrap())
+    }
+}
+
 impl Home {
     fn build(dir: &Path, terms: Terms, reconnect: Reconnect) -> Self {
-        let clock = paused_clock();
+        Self::build_with(dir, terms, reconnect, paused_clock(), None)
+    }
+
+    fn build_with(
+        dir: &Path,
+        terms: Terms,
+        reconnect: Reconnect,
+        clock: Clock,
+        welded: Option<Arc<dyn Switch>>,
+    ) -> Self {
         let ledger = Arc::new(Ledger::open(&dir.join("ledger.db")).unwrap());
         let enrolment = Enrolment { accounts: vec![name()], meters: vec![(name(), Some(name()))] };
         ledger.enrol(&enrolment).unwrap();
@@ -43,7 +85,8 @@ impl Home {
             feeder: None,
             loss_permille: 0,
         };
-        let street = Street::open(street, clock.clone()).unwrap();
+        // The sun, and what it makes people use, follow no clock that is set.
+        let street = Street::open(street, paused_clock()).unwrap();
         let scribe = Recorder::launch(ledger, clock.clone()).unwrap();
         let board = Board::default();
         let lease = PERIOD * 3;
@@ -53,7 +96,7 @@ impl Home {
             min_off: Duration::from_secs(10),
             ..Rule::new(OnSilence::Hold, terms.protected)
         };
-        let switch = street.switch(&name()).unwrap();
+        let switch = welded.unwrap_or_else(|| street.switch(&name()).unwrap());
         let plan = SwitchPlan { id: name(), account: name(), meters: vec![name()], switch, rule };
         let enforcer = Enforcer::new(vec![plan], lease, clock.clone(), scribe.clone(), board.clone()).start();
         let plan = PricerPlan {
@@ -66,7 +109,7 @@ impl Home {
             pause: Duration::from_millis(200),
         };
         Pricer::new(plan, clock.clone(), scribe.clone(), board.clone(), Some(enforcer)).start();
-        let meter = street.meter(&name()).unwrap();
+        let meter = Arc::new(Stamped(street.meter(&name()).unwrap(), clock.clone()));
         let plan = MeterPlan { id: name(), meter, period: PERIOD, patience: PERIOD, billed: true };
         let bus = "street".parse().unwrap();
         Poller::new(bus, vec![plan], clock.clone(), scribe.clone(), board.clone()).start();
@@ -220,5 +263,76 @@ fn a_customer_in_the_dark_takes_the_emergency_credit_and_pays_it_back_first() {
         home.pay(EURO).await;
         home.until("light", MINUTE * 10, |h| h.state() == Some(SwitchState::Connected)).await;
         assert_eq!(home.credit(), Some(Credit::Good));
+    });
+}
+
+/// A clock like the paused one, beside the uptime that nobody sets; `wrong` are the milliseconds it was set ahead.
+fn clock_that_is_set(wrong: &Arc<AtomicI64>) -> Clock {
+    let (start, wrong) = (tokio::time::Instant::now(), Arc::clone(wrong));
+    Clock::new(1, move || {
+        let passed = i64::try_from(start.elapsed().as_millis()).unwrap();
+        // The machine was on for a day already.
+        let up = Some(Uptime { boot: 1, ms: 86_400_000 + passed });
+        Stamp { at: Timestamp(MIDNIGHT.0 + passed + wrong.load(Ordering::SeqCst)), up }
+    })
+}
+
+#[test]
+fn a_clock_that_leaps_an_hour_disconnects_nobody_before_their_friendly_hours_are_truly_over() {
+    let dir = tempfile::tempdir().unwrap();
+    virtually(async || {
+        let wrong = Arc::new(AtomicI64::new(0));
+        let friendly = Friendly { hours: vec!["18:00-11:00".parse().unwrap()], ..Friendly::default() };
+        let clock = clock_that_is_set(&wrong);
+        let home = Home::build_with(dir.path(), Terms { friendly, ..terms() }, Reconnect::Automatic, clock, None);
+        home.pay(EURO / 25).await;
+        home.until("the credit is used up", HOUR * 10, |h| h.credit() == Some(Credit::Friendly)).await;
+        tokio::time::sleep((MIDNIGHT + HOUR * 10 + MINUTE * 30).since(home.clock.now())).await;
+        // The wall clock says 11:30 now, and it is 10:30.
+        wrong.store(3_600_000, Ordering::SeqCst);
+        tokio::time::sleep(MINUTE * 29).await;
+        assert_eq!(home.state(), Some(SwitchState::Connected), "disconnected at 10:59 by the sun");
+        assert!(home.board.look().clock_problem.clone().is_some_and(|p| p.contains("leapt by 60 minutes")));
+        let late = home.until("dark", HOUR * 2, |h| h.state() == Some(SwitchState::Disconnected)).await;
+        assert!(late < MINUTE * 50, "{late:?} after 10:59");
+
+        // And one that begins in 1970 disconnects nobody at all for the hour.
+        home.pay(EURO * 2).await;
+        home.until("light", MINUTE * 20, |h| h.state() == Some(SwitchState::Connected)).await;
+        wrong.store(-MIDNIGHT.0, Ordering::SeqCst);
+        home.until("the credit is used up", HOUR * 100, |h| h.credit() == Some(Credit::Friendly)).await;
+        tokio::time::sleep(HOUR * 48).await;
+        assert_eq!(home.state(), Some(SwitchState::Connected));
+    });
+}
+
+#[test]
+fn who_draws_more_than_little_credit_allows_is_switched_off_and_on_again() {
+    let dir = tempfile::tempdir().unwrap();
+    virtually(async || {
+        let limit = Some(LoadLimit { below: Money(EURO * 100), power: Watts(1) });
+        let home = Home::build(dir.path(), Terms { limit, ..terms() }, Reconnect::Automatic);
+        home.pay(EURO * 10).await;
+        home.until("too much", HOUR * 2, |h| h.state() == Some(SwitchState::ReadyForReconnection)).await;
+        home.until("another try", HOUR, |h| h.state() == Some(SwitchState::Connected)).await;
+        let orders = home.facts().await.into_iter().filter_map(|(_, f)| match f {
+            Fact::SwitchOrdered { reason, .. } => Some(reason),
+            _ => None,
+        });
+        assert_eq!(orders.take(2).collect::<Vec<_>>(), [Reason::Overload, Reason::OverloadOver]);
+    });
+}
+
+#[test]
+fn power_through_a_switch_that_says_open_is_an_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    virtually(async || {
+        let welded = Arc::new(Welded(std::sync::Mutex::new(Position::Closed)));
+        let home = Home::build_with(dir.path(), terms(), Reconnect::Automatic, paused_clock(), Some(welded));
+        home.pay(EURO / 100).await;
+        let suspicion = |h: &Home| h.board.look().switches.get(&name::<SwitchId>()).and_then(|s| s.suspicion);
+        home.until("a suspicion", HOUR * 12, |h| suspicion(h) == Some(Suspicion::Bypassed)).await;
+        let told = |f: &Fact| matches!(f, Fact::SwitchSuspected { suspicion: Some(Suspicion::Bypassed), .. });
+        assert_eq!(home.facts().await.iter().filter(|(_, f)| told(f)).count(), 1);
     });
 }
