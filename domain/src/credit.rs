@@ -34,7 +34,7 @@ impl fmt::Display for Credit {
             Self::Good => "good",
             Self::Low => "low",
             Self::EmergencyOffered => "low, and emergency credit is offered",
-            Self::Emergency => "emergency credit",
+            Self::Emergency => "used up, and the emergency credit is in use",
             Self::Friendly => "used up, in friendly hours",
             Self::Exhausted => "exhausted",
         })

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One customer is heard so often, in real time: a button that sticks must not fill the journal.
+/// One wish of one customer is heard so often, in real time: a button that sticks must not fill the journal.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Longest name that is written down.
 const NAME: usize = 64;
@@ -20,7 +20,7 @@ pub(super) struct Commands {
     /// None where customers are not heard.
     wishes: Option<[Subscription; 2]>,
     prefix: String,
-    heard: BTreeMap<AccountId, Instant>,
+    heard: BTreeMap<String, Instant>,
 }
 
 impl Commands {
@@ -58,7 +58,7 @@ impl Commands {
             tracing::warn!(topic = %message.topic, "somebody asks for an account that does not exist");
             return;
         }
-        if self.heard.insert(account.clone(), Instant::now()).is_some_and(|at| at.elapsed() < PAUSE) {
+        if self.heard.insert(message.topic.clone(), Instant::now()).is_some_and(|at| at.elapsed() < PAUSE) {
             return;
         }
         if let Err(error) = scribe.fact(wish).await {

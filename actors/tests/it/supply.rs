@@ -5,7 +5,7 @@ use crate::street::{MIDNIGHT, paused_clock, tariff};
 use actix::Actor;
 use actors::*;
 use async_trait::async_trait;
-use domain::terms::{EmergencyCredit, Friendly, LoadLimit};
+use domain::terms::{Allowance, EmergencyCredit, Friendly, LoadLimit};
 use domain::*;
 use drivers::simulator::{HomeSpec, Street, StreetSpec};
 use drivers::{DeviceError, Meter, Pace, Switch};
@@ -334,5 +334,26 @@ fn power_through_a_switch_that_says_open_is_an_alarm() {
         home.until("a suspicion", HOUR * 12, |h| suspicion(h) == Some(Suspicion::Bypassed)).await;
         let told = |f: &Fact| matches!(f, Fact::SwitchSuspected { suspicion: Some(Suspicion::Bypassed), .. });
         assert_eq!(home.facts().await.iter().filter(|(_, f)| told(f)).count(), 1);
+    });
+}
+
+#[test]
+fn a_daily_allowance_that_is_used_up_ends_the_supply_until_it_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    virtually(async || {
+        let allowance = Some(Allowance { energy: WattHours(3000), reset: 6 * 60 });
+        let home = Home::build(dir.path(), Terms { allowance, ..terms() }, Reconnect::Automatic);
+        home.pay(EURO * 100).await;
+        home.sleep_until(6).await;
+        home.until("used up", HOUR * 23, |h| h.state() == Some(SwitchState::Disconnected)).await;
+        let used = home.scribe.read(|l| l.used_since(&name(), MIDNIGHT + HOUR * 6)).await.unwrap().import;
+        assert!((3000..3500).contains(&used.0), "{used}");
+        let reason = home.board.look().accounts[&name::<AccountId>()].reason;
+        assert_eq!((reason, home.credit()), (Reason::AllowanceUsed, Some(Credit::Good)));
+        home.sleep_until(30).await;
+        assert_eq!(home.state(), Some(SwitchState::Disconnected), "before the day was over");
+        home.until("a new day", PERIOD * 2, |h| h.state() == Some(SwitchState::Connected)).await;
+        let live = home.board.look().accounts[&name::<AccountId>()].clone();
+        assert!(live.days_left().is_some_and(|days| (20.0..2000.0).contains(&days)), "{live:?}");
     });
 }
