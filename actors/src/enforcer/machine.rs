@@ -11,83 +11,17 @@
 //! or by hand, moves nobody's switch and delays nobody's reconnection.
 
 mod overload;
+mod rule;
 mod verify;
 
 pub use overload::Overload;
+pub use rule::{Act, Override, Rule, State};
 pub use verify::{Sample, Verify};
 
 use domain::{OnSilence, Position, Reason, Reconnect, Supply, Suspicion, Timestamp};
 use overload::Limiter;
-use serde::Serialize;
 use std::time::Duration;
 use verify::Verifier;
-
-/// The rules that a switch obeys whatever the account says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Rule {
-    /// Where it goes when its lease runs out.
-    pub on_silence: OnSilence,
-    /// A protected customer is never disconnected.
-    pub protected: bool,
-    /// How it closes after a disconnection for want of credit.
-    pub reconnect: Reconnect,
-    /// Once closed, it stays closed for at least this: a contactor wears.
-    pub min_on: Duration,
-    /// Once open, it stays open for at least this: a compressor must not start against pressure.
-    pub min_off: Duration,
-    /// How a power limit is kept.
-    pub overload: Overload,
-    /// When the contact is suspected.
-    pub verify: Verify,
-}
-
-impl Rule {
-    /// A switch that closes by itself, without least times.
-    #[must_use]
-    pub fn new(on_silence: OnSilence, protected: bool) -> Self {
-        Self {
-            on_silence,
-            protected,
-            reconnect: Reconnect::Automatic,
-            min_on: Duration::ZERO,
-            min_off: Duration::ZERO,
-            overload: Overload::default(),
-            verify: Verify::default(),
-        }
-    }
-}
-
-/// The three states that the field knows (DLMS disconnect control, class 70).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// No power.
-    Disconnected,
-    /// Power.
-    Connected,
-    /// No power, and the customer's own act brings it back.
-    ReadyForReconnection,
-}
-
-/// One step for the outside world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Act {
-    /// Order the contact there, and read it back.
-    Move(Position, Reason),
-    /// Read the contact.
-    Look,
-}
-
-/// What a person ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Override {
-    /// Where to.
-    pub position: Position,
-    /// Until when; `None` until it is taken back.
-    pub until: Option<Timestamp>,
-    /// For somebody's safety: even a protected customer's switch opens, at once.
-    pub safety: bool,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Leased {
@@ -109,8 +43,8 @@ pub struct Machine {
     not_before: Timestamp,
     failures: u32,
     busy: bool,
-    /// Credit was out, and the contact has not been closed since.
-    was_revoked: bool,
+    /// Why the account took supply away, if the contact has not been closed since.
+    revoked: Option<Reason>,
     /// It was opened for want of credit and waits for the customer's own act.
     waits: bool,
     /// The customer acted, and the contact has not been closed since.
@@ -143,7 +77,7 @@ impl Machine {
             not_before: now,
             failures: 0,
             busy: false,
-            was_revoked: false,
+            revoked: None,
             waits: false,
             asked: false,
             close_from: None,
@@ -152,25 +86,30 @@ impl Machine {
         }
     }
 
-    /// Before the restart it was opened for want of credit; `released` says whether the customer has acted since.
-    pub fn was_disconnected(&mut self, released: bool) {
-        self.was_revoked = true;
-        self.asked = released;
-        self.waits = self.rule.reconnect == Reconnect::Ready && !released;
+    /// Before the restart its account had it opened for this reason; `released` says whether the customer has acted
+    /// since.
+    pub fn was_disconnected(&mut self, reason: Reason, released: bool) {
+        self.revoked = Some(reason);
+        let want = reason.is_want_of_credit();
+        self.asked = want && released;
+        self.waits = want && !released && self.rule.reconnect == Reconnect::Ready;
     }
 
     /// News about the account: what it may have, and until when that may be relied on. `fresh` says whether its
     /// meters were heard of late.
     ///
-    /// Stale news counts for nothing, with one exception: a customer who was disconnected for want of credit and has
-    /// paid. That meter may be silent because it has no power.
+    /// Stale news counts for nothing, with one exception: a customer who was disconnected by the account and may have
+    /// power again. That meter may be silent because it has no power.
     pub fn lease(&mut self, supply: Supply, reason: Reason, fresh: bool, until: Timestamp) {
         let was_off = self.lease.is_some_and(|l| !l.supply.is_on());
-        let paid = supply.is_on() && (was_off || self.waits);
+        let dark = self.revoked.is_some() && self.contact != Some(Position::Closed);
+        let paid = supply.is_on() && (was_off || dark);
         if !fresh && !paid {
             return;
         }
-        self.was_revoked |= !supply.is_on() && reason.is_want_of_credit();
+        if !supply.is_on() {
+            self.revoked = Some(reason);
+        }
         if !matches!(supply, Supply::Limited(_)) {
             self.limiter.release();
         }
@@ -240,7 +179,7 @@ impl Machine {
                 _ if self.limiter.holds_open(now) => (Position::Open, Reason::Overload),
                 _ if self.asked => (Position::Closed, Reason::Customer),
                 _ if self.limiter.tripped() => (Position::Closed, Reason::OverloadOver),
-                _ if self.was_revoked => (Position::Closed, Reason::CreditRestored),
+                _ if self.revoked.is_some_and(Reason::is_want_of_credit) => (Position::Closed, Reason::CreditRestored),
                 _ => (Position::Closed, lease.reason),
             });
         }
@@ -344,7 +283,7 @@ impl Machine {
         self.failures = 0;
         self.not_before = now;
         if position == Position::Closed {
-            (self.was_revoked, self.waits, self.asked) = (false, false, false);
+            (self.revoked, self.waits, self.asked) = (None, false, false);
             self.limiter.closed();
         }
         self.found(position, now);

@@ -3,7 +3,7 @@
 use super::machine::{Override, Sample};
 use super::{Enforcer, Kept};
 use actix::prelude::*;
-use domain::{AccountId, Fact, MeterId, Seq, SwitchId, Timestamp, Watts};
+use domain::{AccountId, Fact, MeterId, Position, Reason, Seq, SwitchId, Timestamp, Watts};
 use ledger::{LedgerError, OverrideRow};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,8 +26,8 @@ pub(super) struct News {
 /// What it finds there when it starts.
 pub(super) struct Remembered {
     news: News,
-    /// Switches that were opened for want of credit, and whether the customer has acted since.
-    disconnected: BTreeMap<SwitchId, bool>,
+    /// Switches that their accounts had opened: why, and whether the customer has acted since.
+    disconnected: BTreeMap<SwitchId, (Reason, bool)>,
 }
 
 fn news(ledger: &ledger::Ledger, after: Seq) -> Result<News, LedgerError> {
@@ -47,8 +47,9 @@ fn news(ledger: &ledger::Ledger, after: Seq) -> Result<News, LedgerError> {
 fn remembered(ledger: &ledger::Ledger) -> Result<Remembered, LedgerError> {
     let released = ledger.reconnects()?;
     let disconnected = ledger.switches()?.into_iter().filter_map(|row| {
-        let want = row.reason.is_some_and(domain::Reason::is_want_of_credit);
-        (want && row.ordered == Some(domain::Position::Open)).then(|| (row.name.clone(), released.contains(&row.name)))
+        let reason = row.reason.filter(|r| r.is_want_of_credit() || *r == Reason::AllowanceUsed)?;
+        let open = row.ordered == Some(Position::Open);
+        open.then(|| (row.name.clone(), (reason, released.contains(&row.name))))
     });
     let disconnected = disconnected.collect();
     // What was asked for before the start was for another hour: the customer asks again.
@@ -73,8 +74,8 @@ impl Enforcer {
         };
         let begin = read.into_actor(self).map(|remembered, this, ctx| {
             for kept in &mut this.kept {
-                if let Some(released) = remembered.disconnected.get(&kept.plan.id) {
-                    kept.machine.was_disconnected(*released);
+                if let Some((reason, released)) = remembered.disconnected.get(&kept.plan.id) {
+                    kept.machine.was_disconnected(*reason, *released);
                 }
             }
             this.remembers = true;
@@ -242,7 +243,6 @@ fn in_own_time(order: &OverrideRow, wall: Timestamp, now: Timestamp) -> Override
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::Position;
 
     #[test]
     fn an_order_lasts_as_long_as_was_ordered_whatever_the_wall_clock_says() {

@@ -206,6 +206,33 @@ fn who_runs_out_at_night_has_light_until_eleven_and_after_a_top_up_closes_the_sw
 }
 
 #[test]
+fn a_switch_that_is_ready_is_ready_after_a_power_cut_and_an_act_that_was_written_down_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    virtually(async || {
+        let home = Home::build(dir.path(), terms(), Reconnect::Ready);
+        home.pay(EURO / 25).await;
+        home.until("dark", HOUR * 10, |h| h.state() == Some(SwitchState::Disconnected)).await;
+        home.pay(EURO * 10).await;
+        home.until("ready", MINUTE * 10, |h| h.state() == Some(SwitchState::ReadyForReconnection)).await;
+    });
+    virtually(async || {
+        let home = Home::build(dir.path(), terms(), Reconnect::Ready);
+        home.until("ready", MINUTE * 10, |h| h.state() == Some(SwitchState::ReadyForReconnection)).await;
+        tokio::time::sleep(HOUR).await;
+        assert_eq!(home.state(), Some(SwitchState::ReadyForReconnection), "a power cut closed it");
+    });
+    // The power went out after the act was written down and before the contact moved.
+    let granted = Fact::ReconnectGranted { switch: name(), by: "Ana".into() };
+    let ledger = Ledger::open(&dir.path().join("ledger.db")).unwrap();
+    ledger.commit(MIDNIGHT, &[Write::Fact(granted)]).unwrap().remove(0).unwrap();
+    drop(ledger);
+    virtually(async || {
+        let home = Home::build(dir.path(), terms(), Reconnect::Ready);
+        home.until("light", MINUTE * 10, |h| h.state() == Some(SwitchState::Connected)).await;
+    });
+}
+
+#[test]
 fn what_a_person_ordered_outlasts_a_restart_and_runs_out_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let order = |at: Timestamp, position, lasts: Option<Duration>| Fact::SwitchOverridden {

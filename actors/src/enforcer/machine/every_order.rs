@@ -74,6 +74,8 @@ struct World {
     seen: Option<Position>,
     over: bool,
     waited: bool,
+    /// The account took supply away, and no order has closed the contact since.
+    revoked: bool,
 }
 
 impl World {
@@ -92,6 +94,7 @@ impl World {
             seen: None,
             over: false,
             waited: false,
+            revoked: false,
         };
         world.step();
         world
@@ -108,9 +111,11 @@ impl World {
             (true, true) => Supply::Limited(LIMIT),
             (true, false) => Supply::Full,
         };
-        // A customer who was disconnected and paid, or waits to close the switch, is believed without a meter.
-        let paid = on && (self.known.is_some_and(|(was_on, _, _)| !was_on) || self.waited);
+        // A customer who was disconnected and paid is believed without a meter, until there is power again.
+        let dark = self.revoked && self.seen != Some(Position::Closed);
+        let paid = on && (self.known.is_some_and(|(was_on, _, _)| !was_on) || dark);
         if fresh || paid {
+            self.revoked |= !on;
             self.known = Some((on, limited, until));
             self.over &= limited;
             if !on && self.seen == Some(Position::Open) {
@@ -171,6 +176,7 @@ impl World {
                 }
                 Some(Act::Move(to, _)) => {
                     self.contact = to;
+                    self.revoked &= to == Position::Open;
                     self.read_back(to);
                     self.m.obeyed(to, self.now);
                 }

@@ -145,12 +145,26 @@ fn a_switch_that_is_ready_waits_for_the_customers_own_act() {
 fn a_switch_that_waited_before_a_restart_waits_after_it_and_one_that_was_released_closes() {
     for (released, expected) in [(false, None), (true, Some(Act::Move(Position::Closed, Reason::Customer)))] {
         let mut m = Machine::new(ready(), at(0), LEASE);
-        m.was_disconnected(released);
+        m.was_disconnected(Reason::CreditExhausted, released);
         m.next(at(0));
         m.found(Position::Open, at(0));
         m.credit(true, true, at(300));
         assert_eq!(m.next(at(1)), expected);
     }
+}
+
+#[test]
+fn who_paid_while_the_gateway_was_down_is_connected_although_the_meter_behind_the_switch_is_silent() {
+    let mut m = Machine::new(Rule::new(OnSilence::Hold, false), at(0), LEASE);
+    m.was_disconnected(Reason::CreditExhausted, false);
+    m.next(at(0));
+    m.found(Position::Open, at(0));
+    m.credit(true, false, at(300));
+    assert_eq!(m.next(at(1)), Some(Act::Move(Position::Closed, Reason::CreditRestored)));
+    // It did not follow, and the meter is silent still: that is no reason to give up.
+    m.failed(at(1));
+    m.credit(true, false, at(900));
+    assert!(matches!(m.wanted(at(600)), Some((Position::Closed, _))));
 }
 
 #[test]
@@ -264,17 +278,23 @@ proptest! {
         silence in prop::sample::select(vec![OnSilence::Open, OnSilence::Closed, OnSilence::Hold]),
     ) {
         let mut m = Machine::new(Rule::new(silence, protected), at(0), LEASE);
-        let (mut now, mut lease) = (0_i64, None);
+        let (mut now, mut lease, mut revoked, mut contact) = (0_i64, None, false, None);
         for event in events {
             match event {
                 Event::Lease(granted, fresh) => {
-                    if fresh || (granted && matches!(lease, Some((false, _)))) {
+                    let dark = revoked && contact != Some(Position::Closed);
+                    if fresh || (granted && (matches!(lease, Some((false, _))) || dark)) {
                         lease = Some((granted, now + 300));
+                        revoked |= !granted;
                     }
                     m.credit(granted, fresh, at(now + 300));
                 }
                 Event::Pass(seconds) => now += seconds,
-                Event::Found(open) => m.found(if open { Position::Open } else { Position::Closed }, at(now)),
+                Event::Found(open) => {
+                    let found = if open { Position::Open } else { Position::Closed };
+                    contact = Some(found);
+                    m.found(found, at(now));
+                }
                 Event::Fail => m.failed(at(now)),
             }
             if let Some(Act::Move(to, reason)) = m.next(at(now)) {
