@@ -4,7 +4,8 @@ use crate::house::{self, Ended, Room, Running, eventually};
 use drivers::MqttSpec;
 use drivers::mqtt::Link;
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 const LANE: &str = r#"
@@ -16,6 +17,9 @@ min_off = "1s"
 [broker]
 listen = "127.0.0.1:BROKER"
 customer_commands = true
+
+[notify]
+webhook = "http://127.0.0.1:HOOK/credit"
 
 [simulator]
 seed = 7
@@ -69,16 +73,20 @@ on_silence = "hold"
 struct Lane {
     config: PathBuf,
     broker: String,
+    hook: u16,
     _room: Room,
 }
 
 fn lane() -> Lane {
     let room = Room::new();
-    let (meters, broker, rpc) = (house::free_port(), house::free_port(), house::free_port());
-    let text = LANE.replace("METERS", &meters.to_string()).replace("BROKER", &broker.to_string());
+    let [meters, broker, hook, rpc] = std::array::from_fn(|_| house::free_port());
+    let mut text = LANE.to_owned();
+    for (name, port) in [("METERS", meters), ("BROKER", broker), ("HOOK", hook)] {
+        text = text.replace(name, &port.to_string());
+    }
     let rpc = format!("rpc_listen = \"127.0.0.1:{rpc}\"\n");
     let config = room.config(&format!("{}{text}", house::SOUND.replace("rpc_listen = \"127.0.0.1:0\"\n", &rpc)));
-    Lane { config, broker: format!("127.0.0.1:{broker}"), _room: room }
+    Lane { config, broker: format!("127.0.0.1:{broker}"), hook, _room: room }
 }
 
 fn say(config: &Path, words: &[&str]) -> Ended {
@@ -94,6 +102,26 @@ fn home(page: SocketAddr, account: &str) -> Value {
 fn until_position(page: SocketAddr, account: &str, position: &str) -> Value {
     let is = || Some(home(page, account)["switches"][0].clone()).filter(|s| s["position"] == position);
     eventually(&format!("switch {account} is {position}"), is)
+}
+
+/// The next post, which is taken.
+fn posted(hook: &TcpListener) -> Value {
+    hook.set_nonblocking(true).unwrap();
+    let (mut stream, _) = eventually("a post", || hook.accept().ok());
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(house::PATIENCE)).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut length = 0;
+    for line in reader.by_ref().lines().map(|line| line.unwrap().to_ascii_lowercase()) {
+        if line.is_empty() {
+            break;
+        }
+        length = line.strip_prefix("content-length:").map_or(length, |n| n.trim().parse().unwrap());
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    write!(stream, "HTTP/1.1 204 Taken\r\nconnection: close\r\n\r\n").unwrap();
+    serde_json::from_slice(&body).unwrap()
 }
 
 #[test]
@@ -149,6 +177,18 @@ fn a_customer_whose_switch_is_ready_closes_it_by_mqtt() {
     pay("0.0001");
     until_position(page, "hall", "open");
     assert_eq!(home(page, "hall")["stage"], "exhausted");
+    // Nobody listened to the web hook so far, and the power goes out.
+    drop(gateway);
+    let hook = TcpListener::bind(("127.0.0.1", lane.hook)).unwrap();
+    let gateway = Running::gateway(&lane.config);
+    let page = gateway.listening("http");
+    let told = posted(&hook);
+    assert_eq!(
+        (&told["event"], &told["account"], &told["site"]),
+        (&"credit_changed".into(), &"hall".into(), &"lane".into())
+    );
+    assert!(told["stage"] != "good" && told["id"].as_i64() > Some(0), "{told}");
+    drop(hook);
     pay("50.00");
     let state = |wanted: &str| {
         let is = || (home(page, "hall")["switches"][0]["state"] == wanted).then_some(());
