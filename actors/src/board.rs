@@ -1,7 +1,9 @@
 //! What is of the moment only: live values and health. Nothing here is a record; losing it loses nothing.
 
-use crate::BalanceLive;
-use domain::{MeterId, Position, Reading, Reason, SwitchId, Timestamp};
+use crate::{BalanceLive, SwitchState};
+use domain::{
+    AccountId, Credit, Emergency, MeterId, Position, Reading, Reason, Supply, Suspicion, SwitchId, Timestamp,
+};
 use drivers::Measured;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -50,6 +52,39 @@ pub struct SwitchLive {
     pub lease_until: Option<Timestamp>,
     /// What went wrong, while something does.
     pub problem: Option<String>,
+    /// Its state in the words of the field.
+    pub state: Option<SwitchState>,
+    /// What it looks like, if not like what it says.
+    pub suspicion: Option<Suspicion>,
+    /// What a person ordered, while that is in force.
+    pub ordered: Option<ledger::OverrideRow>,
+}
+
+/// An account as the Pricer judges it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AccountLive {
+    /// What the customer may have.
+    pub supply: Supply,
+    /// Why.
+    pub reason: Reason,
+    /// The stage of its credit.
+    pub credit: Credit,
+    /// How far it has come with its emergency credit.
+    pub emergency: Emergency,
+    /// When friendly hours end, while they alone keep it connected.
+    pub friendly_until: Option<Timestamp>,
+    /// How long the credit lasts if energy is used as of late, in hours; `None` without a basis.
+    pub hours_left: Option<u64>,
+}
+
+impl AccountLive {
+    /// How many days the credit lasts, rounded down to a tenth, for people.
+    #[must_use]
+    pub fn days_left(&self) -> Option<f64> {
+        #[allow(clippy::cast_precision_loss, reason = "at most ten years of hours")]
+        let tenths = |hours: u64| (hours * 10 / 24) as f64;
+        self.hours_left.map(|hours| tenths(hours) / 10.0)
+    }
 }
 
 /// The chain as the Settler sees it.
@@ -80,6 +115,12 @@ pub struct Live {
     pub devices: BTreeMap<String, DeviceHealth>,
     /// By switch.
     pub switches: BTreeMap<SwitchId, SwitchLive>,
+    /// By account, once it was judged.
+    pub accounts: BTreeMap<AccountId, AccountLive>,
+    /// Why the clock is not trusted, while it is not.
+    pub clock_problem: Option<String>,
+    /// What keeps the web hook from being heard, while something does.
+    pub webhook_problem: Option<String>,
     /// The chain.
     pub chain: ChainHealth,
     /// The feeder against its homes; `None` before the first look, and without a feeder meter.

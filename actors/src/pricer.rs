@@ -1,8 +1,11 @@
-//! Follows the recorded readings with a cursor, bills them, and says who has credit.
+//! Follows the recorded readings with a cursor, bills them, and says who may have what.
 
-use crate::{Board, Enforcer, Lease, Leases, RecordFailed, Scribe};
+mod judge;
+
+use crate::{Board, Enforcer, Leases, RecordFailed, Scribe};
 use actix::prelude::*;
-use domain::{AccountId, Clock, Credit, CreditRule, Fact, Guard, MeterId, Step, Timestamp};
+use domain::{AccountId, Clock, Guard, MeterId, Step, Terms, TimeZone};
+use judge::Judge;
 use ledger::{Ledger, LedgerError, Priced, Write};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +21,15 @@ pub struct AccountPlan {
     pub id: AccountId,
     /// The meters that it pays for.
     pub meters: Vec<MeterId>,
-    /// Its thresholds.
-    pub rule: CreditRule,
+    /// What its contract says about supply.
+    pub terms: Terms,
 }
 
 /// Everything the Pricer needs to know.
 #[derive(Clone)]
 pub struct PricerPlan {
+    /// Where the site is, as far as clocks go.
+    pub zone: TimeZone,
     /// All accounts.
     pub accounts: Vec<AccountPlan>,
     /// What each meter's registers are judged by.
@@ -71,10 +76,11 @@ impl Actor for Pricer {
 
 async fn follow(plan: Arc<PricerPlan>, clock: Clock, scribe: Scribe, board: Board, enforcer: Option<Addr<Enforcer>>) {
     let mut recorded = scribe.recorded();
+    let mut judge = Judge::new(&plan.zone, &clock);
     let renew = clock.real(plan.lease / 3).max(Duration::from_millis(100));
     loop {
         recorded.borrow_and_update();
-        match round(&plan, &clock, &scribe).await {
+        match round(&plan, &mut judge, &scribe, &board).await {
             Ok(leases) => {
                 if let (Some(enforcer), false) = (&enforcer, leases.0.is_empty()) {
                     // A full mailbox loses this news only: the next round says it again, and leases run on till then.
@@ -95,7 +101,12 @@ async fn follow(plan: Arc<PricerPlan>, clock: Clock, scribe: Scribe, board: Boar
 }
 
 /// Bills all that is new, then judges every account.
-async fn round(plan: &Arc<PricerPlan>, clock: &Clock, scribe: &Scribe) -> Result<Leases, RecordFailed> {
+async fn round(
+    plan: &Arc<PricerPlan>,
+    judge: &mut Judge,
+    scribe: &Scribe,
+    board: &Board,
+) -> Result<Leases, RecordFailed> {
     loop {
         let p = Arc::clone(plan);
         match scribe.read(move |ledger| bill_new(ledger, &p)).await? {
@@ -103,12 +114,7 @@ async fn round(plan: &Arc<PricerPlan>, clock: &Clock, scribe: &Scribe) -> Result
             None => break,
         };
     }
-    let (p, now) = (Arc::clone(plan), clock.now());
-    let (changes, leases) = scribe.read(move |ledger| judge(ledger, &p, now)).await?;
-    if !changes.is_empty() {
-        scribe.write_all(changes.into_iter().map(Write::Fact).collect()).await?;
-    }
-    Ok(leases)
+    judge.judge(plan, scribe, board).await
 }
 
 /// Bills up to [`AT_ONCE`] readings after the cursor; `None` when there are none.
@@ -127,33 +133,4 @@ fn bill_new(ledger: &Ledger, plan: &PricerPlan) -> Result<Option<Priced>, Ledger
         Step::Doubted(doubt, true) => tracing::warn!(meter = %reading.meter, %seq, %doubt, "not believed yet"),
         _ => {}
     })))
-}
-
-/// Which accounts changed their state, and who may have power.
-fn judge(ledger: &Ledger, plan: &PricerPlan, now: Timestamp) -> Result<(Vec<Fact>, Leases), LedgerError> {
-    let rows: BTreeMap<AccountId, _> = ledger.accounts()?.into_iter().map(|a| (a.name.clone(), a)).collect();
-    let heard: BTreeMap<MeterId, Timestamp> = ledger
-        .meters()?
-        .into_iter()
-        .filter_map(|m| m.book.map(|b| (m.name, b)))
-        .filter(|(_, book)| book.held.is_none())
-        .map(|(name, book)| (name, book.at))
-        .collect();
-    let (mut changes, mut leases) = (Vec::new(), Vec::new());
-    for account in &plan.accounts {
-        let Some(row) = rows.get(&account.id) else { continue };
-        // Prepayment begins with the first payment: nobody is cut off for an account that was never paid into.
-        let credit = if row.topped_up.0 == 0 { Credit::Good } else { account.rule.judge(row.credit, row.balance) };
-        if credit != row.credit {
-            changes.push(Fact::CreditChanged { account: account.id.clone(), credit, balance: row.balance });
-        }
-        let fresh = |meter: &MeterId| heard.get(meter).is_some_and(|at| now.since(*at) <= plan.stale_after);
-        leases.push(Lease {
-            account: account.id.clone(),
-            granted: credit != Credit::Exhausted,
-            fresh: account.meters.iter().all(fresh),
-            lasts: plan.lease,
-        });
-    }
-    Ok((changes, Leases(leases)))
 }

@@ -1,19 +1,31 @@
-//! From a balance to a state of credit, with the hysteresis that keeps a contactor from chattering around zero.
+//! The stages of credit, and their thresholds. [`crate::Terms::judge`] says which stage a balance means.
 
 use crate::Money;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How a prepaid account stands.
+/// How an account stands, as it is shown to the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Credit {
     /// Above the warning threshold.
     Good,
     /// The customer should top up soon.
     Low,
+    /// The customer may take the emergency credit.
+    EmergencyOffered,
+    /// The emergency credit is in use.
+    Emergency,
+    /// Nothing left, but at this hour nobody is disconnected: what is used becomes debt.
+    Friendly,
     /// Nothing left: the switch is to open.
     Exhausted,
+}
+
+impl Credit {
+    /// All stages, from the best to the worst.
+    pub const ALL: [Self; 6] =
+        [Self::Good, Self::Low, Self::EmergencyOffered, Self::Emergency, Self::Friendly, Self::Exhausted];
 }
 
 impl fmt::Display for Credit {
@@ -21,46 +33,20 @@ impl fmt::Display for Credit {
         f.write_str(match self {
             Self::Good => "good",
             Self::Low => "low",
+            Self::EmergencyOffered => "low, and emergency credit is offered",
+            Self::Emergency => "used up, and the emergency credit is in use",
+            Self::Friendly => "used up, in friendly hours",
             Self::Exhausted => "exhausted",
         })
     }
 }
 
-/// The thresholds of a prepaid account.
+/// The thresholds of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreditRule {
     /// At or below this the credit is low.
     pub low_at: Money,
-    /// After exhaustion the balance must reach this before supply returns. At least one minor unit.
+    /// After exhaustion the balance must reach this before supply returns: a cent of feed-in does not make a contactor
+    /// chatter around zero. At least one minor unit.
     pub restore_at: Money,
-}
-
-impl CreditRule {
-    /// The state that follows from `balance`, given the state before.
-    #[must_use]
-    pub fn judge(&self, before: Credit, balance: Money) -> Credit {
-        let still_exhausted = before == Credit::Exhausted && balance < self.restore_at;
-        if balance <= Money::ZERO || still_exhausted {
-            Credit::Exhausted
-        } else if balance <= self.low_at {
-            Credit::Low
-        } else {
-            Credit::Good
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cent_of_feed_in_does_not_reconnect_before_the_threshold() {
-        let rule = CreditRule { low_at: Money(100), restore_at: Money(50) };
-        assert_eq!(rule.judge(Credit::Good, Money(0)), Credit::Exhausted);
-        assert_eq!(rule.judge(Credit::Exhausted, Money(49)), Credit::Exhausted);
-        assert_eq!(rule.judge(Credit::Exhausted, Money(50)), Credit::Low);
-        assert_eq!(rule.judge(Credit::Low, Money(1)), Credit::Low);
-        assert_eq!(rule.judge(Credit::Low, Money(101)), Credit::Good);
-    }
 }

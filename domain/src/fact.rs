@@ -2,7 +2,8 @@
 
 use crate::feeder::{Cause, Irregularity};
 use crate::{
-    AccountId, ClassId, Credit, MeterId, Money, Position, Reason, Source, SwitchId, Timestamp, register::Doubt,
+    AccountId, ClassId, Credit, Emergency, MeterId, Money, Position, Reason, Source, Suspicion, SwitchId, Timestamp,
+    register::Doubt,
 };
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +122,51 @@ pub enum Fact {
         credit: Credit,
         /// The balance at that moment.
         balance: Money,
+    },
+    /// An account's emergency credit was offered, taken, used up or paid back.
+    EmergencyChanged {
+        /// Whose.
+        account: AccountId,
+        /// What became of it.
+        emergency: Emergency,
+        /// Who took it; empty if nobody had to.
+        by: String,
+    },
+    /// Somebody asked that a customer's switches that are ready close.
+    ReconnectAsked {
+        /// Whose.
+        account: AccountId,
+        /// Who asked.
+        by: String,
+    },
+    /// A switch that was ready was released to close by such an act.
+    ReconnectGranted {
+        /// Which.
+        switch: SwitchId,
+        /// Who asked.
+        by: String,
+    },
+    /// A person put a switch somewhere, whatever the account says, or gave it back to its account.
+    SwitchOverridden {
+        /// Which.
+        switch: SwitchId,
+        /// Where to; `None` gives it back.
+        order: Option<Position>,
+        /// Until when, on the wall clock; `None` until somebody gives it back.
+        until: Option<Timestamp>,
+        /// Kept open for somebody's safety: even a protected customer's, and without regard to its least times.
+        safety: bool,
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+    },
+    /// A switch is not where it says it is, or no longer seems so.
+    SwitchSuspected {
+        /// Which.
+        switch: SwitchId,
+        /// What it looks like; `None` when the suspicion is gone.
+        suspicion: Option<Suspicion>,
     },
     /// A switch was told to move.
     SwitchOrdered {

@@ -21,6 +21,8 @@ pub mod register;
 mod schedule;
 pub mod switch;
 mod tariff;
+pub mod terms;
+mod trust;
 mod units;
 
 pub use biller::{Biller, Customer, Metered, Step};
@@ -37,6 +39,8 @@ pub use pool::{Part, Pool, share};
 pub use reading::Reading;
 pub use register::Guard;
 pub use schedule::{Classes, Schedule, Span, apportion};
-pub use switch::{OnSilence, Position, Reason};
+pub use switch::{OnSilence, Position, Reason, Reconnect, Suspicion};
 pub use tariff::{Block, Period, Range, Rates, Tariff, TariffProblem};
+pub use terms::{Calendar, Emergency, Standing, Supply, Terms};
+pub use trust::{ClockTrust, Distrust};
 pub use units::{Amps, Hertz, Ohms, Permille, Volts, WattHours, Watts};

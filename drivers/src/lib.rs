@@ -6,6 +6,7 @@
 //! - [`sunspec`] finds out what a device that describes itself has.
 //! - [`Template`] and [`Library`] are the device models.
 //! - [`scan`] finds out who is on a bus, [`traffic`] shows what goes over it.
+//! - [`Webhook`] tells another program something over HTTP.
 //! - [`mqtt`] is the one connection to a broker that the rest of the gateway uses too.
 //! - [`simulator`] is a street of homes that does not exist, and says so.
 
@@ -28,6 +29,7 @@ mod telegram;
 pub mod template;
 mod tls;
 pub mod traffic;
+mod webhook;
 
 pub use bus::Bus;
 pub use capability::{DeviceError, Identify, Identity, Inverter, Limited, Meter, Outlook, Pace, Switch};
@@ -38,3 +40,4 @@ pub use spec::{
 };
 pub use template::{Library, Template, TemplateProblem};
 pub use tls::{Tls, TlsFile, TlsFiles};
+pub use webhook::Webhook;

@@ -68,6 +68,19 @@ pub enum Verb {
         #[command(flatten)]
         make: Make,
     },
+    /// Keep a switch open or closed for some time, whatever the account says, or give it back
+    Switch(SwitchOrder),
+    /// Take the emergency credit that is offered to a customer, on their behalf
+    Emergency {
+        /// The account
+        account: String,
+        /// Who takes it
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// Configuration of the gateway
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Find out who is on a bus, and print what to write into the configuration
     Scan(Scan),
     /// Serve only the simulated devices of a configuration, for other programs to read
@@ -144,6 +157,43 @@ pub enum ReceiptVerb {
         #[arg(long, value_name = "URL")]
         rpc: String,
     },
+}
+
+/// What a person orders of a switch.
+#[derive(Clone, Debug, Args)]
+pub struct SwitchOrder {
+    /// The switch
+    pub switch: String,
+    /// What it is to do
+    pub action: SwitchAction,
+    /// How long; then it follows its account again
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub lasts: Option<Duration>,
+    /// Open for somebody's safety: also a protected customer's, at once, until somebody says auto
+    #[arg(long)]
+    pub safety: bool,
+    /// Who orders it
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// For what reason
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Configuration of the gateway
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// What a switch is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SwitchAction {
+    /// Disconnect the customer
+    Open,
+    /// Connect the customer
+    Closed,
+    /// Follow the account again
+    Auto,
+    /// Close, if it is ready for reconnection: the customer's own act, on their behalf
+    Reconnect,
 }
 
 /// A deposit.

@@ -5,8 +5,8 @@ use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, AuditPlan, Auditor, Board, Enforcer, Herald, HeraldPlan, MeterPlan, Poller, Pricer, PricerPlan,
-    Recorder, Rule, Scribe, SettleNow, Settler, SettlerPlan, SwitchPlan, Warden,
+    AccountPlan, AuditPlan, Auditor, Board, Enforcer, Herald, HeraldPlan, MeterPlan, Notifier, NotifierPlan, Poller,
+    Pricer, PricerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan, Warden,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
@@ -14,7 +14,7 @@ use contracts::key::{LocalKey, Signer};
 use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
 use domain::{BusId, Clock, Fact, MeterId, Money};
-use drivers::{Bus, Switch};
+use drivers::{Bus, Switch, Webhook};
 use futures_util::future::join_all;
 use ledger::{Enrolled, Enrolment, Grid, Ledger};
 use std::collections::BTreeMap;
@@ -127,8 +127,11 @@ impl House {
         let simulated = simulate::serve(&config, &clock).await?;
 
         let (buses, mut meters, switches) = devices(&config, &clock)?;
-        let enforcer = (!switches.is_empty())
-            .then(|| Enforcer::new(switches, config.lease, clock.clone(), scribe.clone(), board.clone()).start());
+        let enforcer = (!switches.is_empty()).then(|| {
+            let stagger = Stagger::new(config.stagger, clock.now().0.unsigned_abs());
+            let enforcer = Enforcer::new(switches, config.lease, clock.clone(), scribe.clone(), board.clone());
+            enforcer.staggered(stagger).start()
+        });
         let pricer = pricer_plan(&config, &clock);
         Pricer::new(pricer, clock.clone(), scribe.clone(), board.clone(), enforcer).start();
         let settler = Settler::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
@@ -144,6 +147,15 @@ impl House {
         }
         if let Some(plan) = audit_plan(&config) {
             Auditor::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
+        }
+        if let Some(url) = &config.webhook {
+            let plan = NotifierPlan {
+                hook: Webhook::new(url, Duration::from_secs(10)),
+                site: config.site.clone(),
+                currency: config.currency.clone(),
+                retry: Duration::from_secs(2),
+            };
+            Notifier::new(plan, scribe.clone(), board.clone()).start();
         }
         if let Some(listen) = config.web {
             let shared = web::Shared::new(Arc::clone(&config), clock.clone(), scribe.clone(), board.clone());
@@ -264,7 +276,7 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
             (url.clone(), Arc::new(chain))
         }
     };
-    let low_at = config.accounts.iter().map(|a| a.rule.low_at).max().unwrap_or(Money::ZERO);
+    let low_at = config.accounts.iter().map(|a| a.terms.rule.low_at).max().unwrap_or(Money::ZERO);
     let plan = SettlerPlan {
         kind,
         chain,
@@ -313,22 +325,23 @@ fn devices(config: &Config, clock: &Clock) -> Result<(Buses, Meters, Vec<SwitchP
         let Some(bus) = buses.get(&s.bus) else { continue };
         let switch: Arc<dyn Switch> =
             bus.switch(s.id.clone(), Arc::clone(&s.template), s.address.clone()).map_err(wrong)?;
-        let protected = config.accounts.iter().any(|a| a.id == s.account && a.protected);
-        let rule = Rule { on_silence: s.on_silence, protected };
-        switches.push(SwitchPlan { id: s.id.clone(), account: s.account.clone(), switch, rule });
+        let meters = meters_of(config, &s.account);
+        switches.push(SwitchPlan { id: s.id.clone(), account: s.account.clone(), meters, switch, rule: s.rule });
     }
     Ok((buses, meters, switches))
 }
 
+fn meters_of(config: &Config, account: &domain::AccountId) -> Vec<MeterId> {
+    config.meters.iter().filter(|m| m.account.as_ref() == Some(account)).map(|m| m.id.clone()).collect()
+}
+
 fn pricer_plan(config: &Config, clock: &Clock) -> PricerPlan {
-    let meters_of = |account: &domain::AccountId| -> Vec<MeterId> {
-        config.meters.iter().filter(|m| m.account.as_ref() == Some(account)).map(|m| m.id.clone()).collect()
-    };
     PricerPlan {
+        zone: config.tariff.zone.clone(),
         accounts: config
             .accounts
             .iter()
-            .map(|a| AccountPlan { id: a.id.clone(), meters: meters_of(&a.id), rule: a.rule })
+            .map(|a| AccountPlan { id: a.id.clone(), meters: meters_of(config, &a.id), terms: a.terms.clone() })
             .collect(),
         guards: config.guards(),
         lease: config.lease,
@@ -370,6 +383,7 @@ fn herald_plan(config: &Config) -> Option<HeraldPlan> {
         switches: config.switches.iter().map(|s| (s.id.clone(), s.account.clone())).collect(),
         currency: config.currency.clone(),
         version: VERSION.into(),
+        customer_commands: broker.customer_commands,
         pause: Duration::from_secs(1),
     })
 }

@@ -53,6 +53,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Probe { config, device, set, limit, hold } => verbs::probe(&config, &device, set, limit, hold),
         Verb::Topup(options) => deposit::run(&options),
         Verb::Receipt { verb, make } => verbs::receipt(verb.as_ref(), &make),
+        Verb::Switch(order) => verbs::switch(&order),
+        Verb::Emergency { config, account, by } => verbs::emergency(&config, &account, &by),
         Verb::Scan(options) => scan::run(&options),
         Verb::Simulate(file) => verbs::simulate(&file),
         Verb::Balance(options) => verbs::balance(&options),

@@ -79,6 +79,26 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
             let level = if *credit == domain::Credit::Good { Level::Info } else { Level::Warn };
             (level, format!("{account}: credit is {credit}, balance {}", currency.show(*balance)))
         }
+        Fact::EmergencyChanged { account, emergency, by } => {
+            let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+            (Level::Warn, format!("{account}: the emergency credit is {emergency}{by}"))
+        }
+        Fact::ReconnectAsked { account, by } => info(format!("{by} asked that {account} be connected again")),
+        Fact::ReconnectGranted { switch, by } => info(format!("switch {switch} may close: {by} asked for it")),
+        Fact::SwitchOverridden { switch, order: None, by, why, .. } => {
+            info(format!("switch {switch} follows its account again ({by}: {why})"))
+        }
+        Fact::SwitchOverridden { switch, order: Some(position), until, safety, by, why } => {
+            let until = until.map_or_else(|| " until it is taken back".into(), |until| format!(" until {until}"));
+            let safety = if *safety { "for safety " } else { "" };
+            (Level::Warn, format!("{by} keeps switch {switch} {position} {safety}{}: {why}", until.trim_start()))
+        }
+        Fact::SwitchSuspected { switch, suspicion: Some(suspicion) } => {
+            (Level::Alarm, format!("switch {switch} is not to be trusted: {suspicion}"))
+        }
+        Fact::SwitchSuspected { switch, suspicion: None } => {
+            info(format!("switch {switch}: what flows agrees with the contact again"))
+        }
         Fact::SwitchOrdered { switch, position, reason } => {
             info(format!("switch {switch} was ordered to {position}: {reason}"))
         }

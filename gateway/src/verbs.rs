@@ -4,10 +4,12 @@ mod balance;
 mod chain;
 mod inverter;
 mod receipt;
+mod switch;
 
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
 pub use receipt::run as receipt;
+pub use switch::{emergency, switch};
 
 use crate::cli::{ConfigFile, Limit};
 use crate::config::Config;

@@ -17,6 +17,7 @@ mod outbox;
 mod project;
 mod read;
 mod schema;
+mod supply;
 mod tariffs;
 mod verify;
 mod write;
@@ -26,6 +27,7 @@ pub use lines::BilledLine;
 pub use load::{Grid, Load, Loads, Row};
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, SettledBatch};
 pub use read::{AccountRow, MeterRow, SwitchRow, Totals};
+pub use supply::{OverrideRow, Used};
 pub use verify::{Finding, Report};
 pub use write::{Enrolled, Enrolment, Outcome, Priced, Write};
 

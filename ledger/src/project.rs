@@ -3,6 +3,7 @@
 use crate::LedgerError;
 use crate::commit::{POOL, set_cursor};
 use crate::outbox::load_batch;
+use crate::supply::{self, OverrideRow};
 use domain::{Fact, Position, Reason, Timestamp};
 use rusqlite::{Connection, params};
 
@@ -21,6 +22,9 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
                  ON CONFLICT DO UPDATE SET ordered = ?2, reason = ?3, at = ?4",
                 params![switch.as_str(), text(*position), word(*reason)?, now.0],
             )?;
+            if *position == Position::Open {
+                db.execute("DELETE FROM reconnects WHERE switch = ?", [switch.as_str()])?;
+            }
         }
         Fact::SwitchConfirmed { switch, position, reason } => {
             db.execute(
@@ -39,6 +43,21 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         Fact::PoolShared { until, .. } => {
             db.execute("DELETE FROM pool WHERE interval < ?", [until.0])?;
             set_cursor(db, POOL, until.0)?;
+        }
+        Fact::EmergencyChanged { account, emergency, by } => supply::emergency(db, account, *emergency, by)?,
+        Fact::ReconnectGranted { switch, by } => {
+            db.execute("INSERT OR REPLACE INTO reconnects VALUES (?, ?)", params![switch.as_str(), by])?;
+        }
+        Fact::SwitchOverridden { switch, order, until, safety, by, why } => {
+            let row = order.map(|position| OverrideRow {
+                position,
+                made_at: now,
+                until: *until,
+                safety: *safety,
+                by: by.clone(),
+                why: why.clone(),
+            });
+            supply::override_switch(db, switch, row.as_ref())?;
         }
         Fact::MeterReleased { meter, upto, .. } => release(db, meter.as_str(), upto.0)?,
         Fact::Settled { batch, .. } => {
@@ -60,6 +79,8 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::TariffChanged { .. }
         | Fact::ClassChanged { .. } => {}
         Fact::Started { .. }
+        | Fact::ReconnectAsked { .. }
+        | Fact::SwitchSuspected { .. }
         | Fact::DeviceDegraded { .. }
         | Fact::DeviceRecovered { .. }
         | Fact::MeterHeld { .. }

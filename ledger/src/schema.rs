@@ -139,6 +139,7 @@ fn prepare(path: &Path, db: &Connection) -> Result<(), LedgerError> {
         }
         db.execute_batch("COMMIT")?;
     }
+    db.execute_batch(crate::supply::TABLES)?;
     Ok(())
 }
 

@@ -1,42 +1,58 @@
 //! What a switch should do, decided without touching it.
 //!
+//! ```text
+//!                 want of credit               credit again, reconnect = "ready"
+//!   connected ─────────────────▶ disconnected ─────────────────▶ ready for reconnection
+//!       ▲                             │ credit again,                      │ the customer's own act
+//!       └─────────────────────────────┴─ reconnect = "automatic" ◀─────────┘
+//! ```
+//!
 //! Time here is the enforcer's own: it begins with the process and only passes. A wall clock that is set, by NTP at boot
 //! or by hand, moves nobody's switch and delays nobody's reconnection.
 
-use domain::{OnSilence, Position, Reason, Timestamp};
+mod overload;
+mod rule;
+mod verify;
+
+pub use overload::Overload;
+pub use rule::{Act, Override, Rule, State};
+pub use verify::{Sample, Verify};
+
+use domain::{OnSilence, Position, Reason, Reconnect, Supply, Suspicion, Timestamp};
+use overload::Limiter;
 use std::time::Duration;
+use verify::Verifier;
 
-/// The rules that a switch obeys whatever the account says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// Where it goes when its lease runs out.
-    pub on_silence: OnSilence,
-    /// A protected customer is never disconnected.
-    pub protected: bool,
-}
-
-/// One step for the outside world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Order the contact there, and read it back.
-    Move(Position, Reason),
-    /// Read the contact.
-    Look,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Leased {
+    supply: Supply,
+    reason: Reason,
 }
 
 /// One switch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     rule: Rule,
-    lease: Option<(bool, Timestamp)>,
+    lease: Option<Leased>,
     silent_from: Timestamp,
+    ordered: Option<Override>,
     contact: Option<Position>,
+    /// When the contact last moved, as far as we know: after a start, when it was first read.
+    moved_at: Timestamp,
     looked_at: Option<Timestamp>,
     not_before: Timestamp,
     failures: u32,
     busy: bool,
-    /// Credit was out, and the contact has not been closed since.
-    was_revoked: bool,
+    /// Why the account took supply away, if the contact has not been closed since.
+    revoked: Option<Reason>,
+    /// It was opened for want of credit and waits for the customer's own act.
+    waits: bool,
+    /// The customer acted, and the contact has not been closed since.
+    asked: bool,
+    /// Others close too: not before this.
+    close_from: Option<Timestamp>,
+    limiter: Limiter,
+    verifier: Verifier,
 }
 
 /// How often a contact that is where it should be is read again.
@@ -54,42 +70,118 @@ impl Machine {
             rule,
             lease: None,
             silent_from: now + grace,
+            ordered: None,
             contact: None,
+            moved_at: now,
             looked_at: None,
             not_before: now,
             failures: 0,
             busy: false,
-            was_revoked: false,
+            revoked: None,
+            waits: false,
+            asked: false,
+            close_from: None,
+            limiter: Limiter::default(),
+            verifier: Verifier::default(),
         }
     }
 
-    /// News about the account: whether it has credit, and until when that may be relied on. `fresh` says whether its
+    /// Before the restart its account had it opened for this reason; `released` says whether the customer has acted
+    /// since.
+    pub fn was_disconnected(&mut self, reason: Reason, released: bool) {
+        self.revoked = Some(reason);
+        let want = reason.is_want_of_credit();
+        self.asked = want && released;
+        self.waits = want && !released && self.rule.reconnect == Reconnect::Ready;
+    }
+
+    /// News about the account: what it may have, and until when that may be relied on. `fresh` says whether its
     /// meters were heard of late.
     ///
-    /// Stale news counts for nothing, with one exception: a customer who was disconnected for want of credit and has
-    /// paid. That meter may be silent because it has no power.
-    pub fn lease(&mut self, granted: bool, fresh: bool, until: Timestamp) {
-        let paid = granted && matches!(self.lease, Some((false, _)));
-        if fresh || paid {
-            self.was_revoked |= !granted;
-            self.lease = Some((granted, until));
-            self.silent_from = until;
+    /// Stale news counts for nothing, with one exception: a customer who was disconnected by the account and may have
+    /// power again. That meter may be silent because it has no power.
+    pub fn lease(&mut self, supply: Supply, reason: Reason, fresh: bool, until: Timestamp) {
+        let was_off = self.lease.is_some_and(|l| !l.supply.is_on());
+        let dark = self.revoked.is_some() && self.contact != Some(Position::Closed);
+        let paid = supply.is_on() && (was_off || dark);
+        if !fresh && !paid {
+            return;
         }
+        if !supply.is_on() {
+            self.revoked = Some(reason);
+        }
+        if !matches!(supply, Supply::Limited(_)) {
+            self.limiter.release();
+        }
+        self.lease = Some(Leased { supply, reason });
+        self.silent_from = until;
+        self.note_wait();
+    }
+
+    /// What a person ordered, or that it was taken back.
+    pub fn override_with(&mut self, order: Option<Override>) {
+        self.ordered = order;
+    }
+
+    /// Whether an order of a person has run out.
+    #[must_use]
+    pub fn override_is_over(&self, now: Timestamp) -> bool {
+        self.ordered.is_some_and(|o| o.until.is_some_and(|until| now >= until))
+    }
+
+    /// Whether the customer's own act would bring power back now.
+    #[must_use]
+    pub fn waits_for_customer(&self, now: Timestamp) -> bool {
+        let has_credit = self.leased(now).is_some_and(|l| l.supply.is_on());
+        let stopped = self.contact == Some(Position::Open) && (self.waits || self.limiter.holds_open(now));
+        has_credit && stopped && !self.rule.protected && self.in_force(now).is_none()
+    }
+
+    /// The customer acted. Means nothing unless [`Self::waits_for_customer`]: an act on a dark switch without credit
+    /// must not close it hours later.
+    pub fn asked(&mut self, now: Timestamp) {
+        if self.waits_for_customer(now) {
+            (self.waits, self.asked, self.close_from) = (false, true, None);
+            self.limiter.release();
+        }
+    }
+
+    /// What flows now. Answers when that changes what is suspected of the contact.
+    pub fn power(&mut self, sample: Sample, now: Timestamp) -> Option<Option<Suspicion>> {
+        let contact = self.contact?;
+        let limit = match self.leased(now).map(|l| l.supply) {
+            Some(Supply::Limited(limit)) => Some(limit),
+            _ => None,
+        };
+        let applies = contact == Position::Closed && !self.rule.protected && self.in_force(now).is_none();
+        if let (Some(power), Some(limit), true) = (sample.power, limit, applies) {
+            self.limiter.sample(power, limit, &self.rule.overload, now);
+        }
+        self.verifier.sample(contact, sample, &self.rule.verify, now)
     }
 
     /// Where the contact should be, if that is known or decided.
     #[must_use]
     pub fn wanted(&self, now: Timestamp) -> Option<(Position, Reason)> {
+        match self.in_force(now) {
+            Some(order) if order.safety => return Some((Position::Open, Reason::Safety)),
+            Some(order) => return Some((order.position, Reason::Operator)),
+            None => {}
+        }
         if self.rule.protected {
             return Some((Position::Closed, Reason::Protected));
         }
         if now < self.silent_from {
-            return match self.lease {
-                Some((true, _)) if self.was_revoked => Some((Position::Closed, Reason::CreditRestored)),
-                Some((true, _)) => Some((Position::Closed, Reason::CreditGood)),
-                Some((false, _)) => Some((Position::Open, Reason::CreditExhausted)),
-                None => None,
-            };
+            let lease = self.lease?;
+            return Some(match lease.supply {
+                Supply::Off => (Position::Open, lease.reason),
+                _ if self.waits => (Position::Open, Reason::Ready),
+                _ if self.limiter.holds_open(now) => (Position::Open, Reason::Overload),
+                _ if self.asked => (Position::Closed, Reason::Customer),
+                _ if self.limiter.tripped() => (Position::Closed, Reason::OverloadOver),
+                _ if self.revoked.is_some_and(Reason::is_want_of_credit) => (Position::Closed, Reason::CreditRestored),
+                _ => (Position::Closed, lease.reason),
+            });
         }
         match self.rule.on_silence {
             OnSilence::Open => Some((Position::Open, Reason::Silence)),
@@ -98,15 +190,22 @@ impl Machine {
         }
     }
 
-    /// The next step, if there is one now. Whoever takes it must answer with [`Self::found`] or [`Self::failed`].
+    /// The next step, if there is one now. Whoever takes it must answer with [`Self::found`], [`Self::obeyed`] or
+    /// [`Self::failed`].
     pub fn next(&mut self, now: Timestamp) -> Option<Act> {
         if self.busy || now < self.not_before {
             return None;
         }
-        let act = match (self.wanted(now), self.contact) {
+        let wanted = self.wanted(now);
+        if wanted.is_none_or(|(to, _)| to == Position::Open) {
+            self.close_from = None;
+        }
+        let act = match (wanted, self.contact) {
             // Look before the first move: a contact that is right already is not touched.
             (_, None) => Act::Look,
-            (Some((wanted, reason)), Some(contact)) if wanted != contact => Act::Move(wanted, reason),
+            (Some((to, reason)), Some(contact)) if to != contact && now >= self.allowed_from(to, reason) => {
+                Act::Move(to, reason)
+            }
             _ if self.looked_at.is_none_or(|at| now.since(at) >= LOOK_EVERY) => Act::Look,
             _ => return None,
         };
@@ -120,20 +219,52 @@ impl Machine {
         if self.busy {
             return None;
         }
-        let wrong = self.contact.is_none() || self.wanted(now).is_some_and(|(wanted, _)| Some(wanted) != self.contact);
-        if wrong {
+        if self.contact.is_none() {
             return Some(self.not_before);
         }
+        let wrong = self.wanted(now).filter(|(to, _)| Some(*to) != self.contact);
+        let step = wrong.map(|(to, reason)| self.allowed_from(to, reason));
         let look = self.looked_at.map_or(now, |at| at + LOOK_EVERY);
-        let silence = if self.silent_from > now { self.silent_from } else { look };
-        Some(look.min(silence).max(self.not_before))
+        // When something that holds now is over.
+        let ends = [Some(self.silent_from), self.ordered.and_then(|o| o.until), self.limiter.open_until()];
+        let ends = ends.into_iter().flatten().filter(|at| *at > now);
+        step.into_iter().chain([look]).chain(ends).min().map(|at| at.max(self.not_before))
+    }
+
+    /// Whether it would close now, if nobody asked it to wait for others.
+    #[must_use]
+    pub fn is_about_to_close(&self, now: Timestamp) -> bool {
+        let closes = self.wanted(now).is_some_and(|(to, reason)| {
+            // Who stands before the switch, and who ordered it, is not kept waiting.
+            to == Position::Closed && !matches!(reason, Reason::Customer | Reason::Operator)
+        });
+        closes && !self.busy && self.contact == Some(Position::Open)
+    }
+
+    /// Whether it waits for others, or has waited.
+    #[must_use]
+    pub fn is_staggered(&self) -> bool {
+        self.close_from.is_some()
+    }
+
+    /// It is one of many: not before `from`.
+    pub fn stagger(&mut self, from: Timestamp) {
+        self.close_from = Some(from);
     }
 
     /// The contact was read.
     pub fn found(&mut self, position: Position, now: Timestamp) {
         self.busy = false;
-        self.contact = Some(position);
+        if self.contact.replace(position) != Some(position) {
+            self.moved_at = now;
+            self.verifier.moved();
+        }
         self.looked_at = Some(now);
+        if position == Position::Closed {
+            // Whoever closed it: that was an act of somebody's own.
+            (self.close_from, self.waits) = (None, false);
+        }
+        self.note_wait();
         // A contact that is right ends a row of failures; one that is wrong still waits for its next try.
         if self.wanted(now).is_none_or(|(wanted, _)| wanted == position) {
             self.failures = 0;
@@ -151,7 +282,10 @@ impl Machine {
     pub fn obeyed(&mut self, position: Position, now: Timestamp) {
         self.failures = 0;
         self.not_before = now;
-        self.was_revoked &= position == Position::Open;
+        if position == Position::Closed {
+            (self.revoked, self.waits, self.asked) = (None, false, false);
+            self.limiter.closed();
+        }
         self.found(position, now);
     }
 
@@ -161,10 +295,26 @@ impl Machine {
         self.contact
     }
 
+    /// The state in the words of the field, once the contact was read.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> Option<State> {
+        Some(match self.contact? {
+            Position::Closed => State::Connected,
+            Position::Open if self.waits_for_customer(now) => State::ReadyForReconnection,
+            Position::Open => State::Disconnected,
+        })
+    }
+
+    /// What the contact is suspected of.
+    #[must_use]
+    pub fn suspected(&self) -> Option<Suspicion> {
+        self.verifier.suspected()
+    }
+
     /// Until when the present decision holds without news.
     #[must_use]
     pub fn lease_until(&self) -> Option<Timestamp> {
-        self.lease.map(|(_, until)| until)
+        self.lease.map(|_| self.silent_from)
     }
 
     /// Failures in a row.
@@ -173,10 +323,41 @@ impl Machine {
         self.failures
     }
 
+    /// The order of a person that holds now. One that would disconnect a protected customer holds for safety only.
+    fn in_force(&self, now: Timestamp) -> Option<Override> {
+        let order = self.ordered.filter(|o| o.until.is_none_or(|until| now < until))?;
+        let forbidden = self.rule.protected && order.position == Position::Open && !order.safety;
+        (!forbidden).then_some(order)
+    }
+
+    fn leased(&self, now: Timestamp) -> Option<Leased> {
+        self.lease.filter(|_| now < self.silent_from)
+    }
+
+    /// Want of credit before an open contact: it is the customer's to close, whoever opened it.
+    fn note_wait(&mut self) {
+        let want = self.lease.is_some_and(|l| !l.supply.is_on() && l.reason.is_want_of_credit());
+        if want && self.contact == Some(Position::Open) {
+            self.waits |= self.rule.reconnect == Reconnect::Ready;
+            self.asked = false;
+        }
+    }
+
+    /// When the contact may move there.
+    fn allowed_from(&self, to: Position, reason: Reason) -> Timestamp {
+        match to {
+            Position::Open if reason == Reason::Safety => self.moved_at,
+            Position::Open => self.moved_at + self.rule.min_on,
+            Position::Closed => (self.moved_at + self.rule.min_off).max(self.close_from.unwrap_or(self.moved_at)),
+        }
+    }
+
     fn wait(&self) -> Duration {
         (RETRY * 2_u32.pow(self.failures.clamp(1, 10) - 1)).min(RETRY_MAX)
     }
 }
 
+#[cfg(test)]
+mod every_order;
 #[cfg(test)]
 mod tests;

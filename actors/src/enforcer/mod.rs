@@ -1,25 +1,31 @@
 //! Opens and closes switches: the only agent that touches them.
 
 mod machine;
+mod news;
+mod stagger;
 
-pub use machine::Rule;
+pub use machine::{Overload, Rule, State, Verify};
+pub use stagger::Stagger;
 
 use crate::{Board, Scribe, SwitchLive};
 use actix::prelude::*;
-use domain::{AccountId, Clock, Fact, Position, Reason, SwitchId, Timestamp};
+use domain::{AccountId, Clock, Fact, MeterId, Position, Reason, Seq, Supply, SwitchId, Timestamp};
 use drivers::{DeviceError, Switch};
+use ledger::OverrideRow;
 use machine::{Act, Machine};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Whether an account may have power.
+/// What an account may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// Whose.
     pub account: AccountId,
-    /// Whether it has credit.
-    pub granted: bool,
+    /// What it may have.
+    pub supply: Supply,
+    /// Why.
+    pub reason: Reason,
     /// Whether its meters were heard of late.
     pub fresh: bool,
     /// How long that may be relied on, on the gateway's clock.
@@ -38,6 +44,8 @@ pub struct SwitchPlan {
     pub id: SwitchId,
     /// Whose power it switches.
     pub account: AccountId,
+    /// The account's meters: what they say flows is compared with the contact, and held to power limits.
+    pub meters: Vec<MeterId>,
     /// The device.
     pub switch: Arc<dyn Switch>,
     /// Its rules.
@@ -47,6 +55,14 @@ pub struct SwitchPlan {
 struct Kept {
     plan: SwitchPlan,
     machine: Machine,
+    /// Whether it is the only switch of its account.
+    alone: bool,
+    /// What a person ordered, as the ledger has it.
+    order: Option<OverrideRow>,
+    /// The end of that order is being written down.
+    ending: bool,
+    /// How many readings its meters had when their power was last looked at.
+    sampled: u64,
     problem: Option<String>,
     /// Whether the failure that lasts was written down.
     failure_noted: bool,
@@ -58,6 +74,11 @@ pub struct Enforcer {
     clock: Clock,
     scribe: Scribe,
     board: Board,
+    stagger: Stagger,
+    /// How far the journal was followed.
+    heard: Seq,
+    /// Whether it is known what was ordered before the start.
+    remembers: bool,
     alarm: Option<SpawnHandle>,
     begun: Instant,
 }
@@ -70,14 +91,35 @@ impl Enforcer {
     /// An enforcer whose switches hold still for `grace` after the start, unless a lease says otherwise.
     #[must_use]
     pub fn new(plans: Vec<SwitchPlan>, grace: Duration, clock: Clock, scribe: Scribe, board: Board) -> Self {
+        let owners: Vec<AccountId> = plans.iter().map(|p| p.account.clone()).collect();
         let keep = |plan: SwitchPlan| Kept {
             machine: Machine::new(plan.rule, Timestamp(0), grace),
+            alone: owners.iter().filter(|owner| **owner == plan.account).count() == 1,
+            order: None,
+            ending: false,
+            sampled: 0,
             plan,
             problem: None,
             failure_noted: false,
         };
         let kept = plans.into_iter().map(keep).collect();
-        Self { kept, clock, scribe, board, alarm: None, begun: Instant::now() }
+        Self {
+            kept,
+            clock,
+            scribe,
+            board,
+            stagger: Stagger::none(),
+            heard: Seq::default(),
+            remembers: false,
+            alarm: None,
+            begun: Instant::now(),
+        }
+    }
+
+    /// The same, with switches that keep out of each other's way when many close.
+    #[must_use]
+    pub fn staggered(self, stagger: Stagger) -> Self {
+        Self { stagger, ..self }
     }
 
     /// The time that has passed on the street since this enforcer began.
@@ -86,7 +128,12 @@ impl Enforcer {
     }
 
     fn act(&mut self, ctx: &mut Context<Self>) {
+        if !self.remembers {
+            return;
+        }
         let now = self.now();
+        self.end_overrides(ctx);
+        self.stagger.spread(self.kept.iter_mut().map(|k| &mut k.machine), now);
         for index in 0..self.kept.len() {
             let Some(act) = self.kept[index].machine.next(now) else { continue };
             let plan = self.kept[index].plan.clone();
@@ -115,10 +162,14 @@ impl Enforcer {
         let wait = due.map_or(LONGEST_SLEEP, |at| self.clock.real(at.since(now))).clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
         self.alarm = Some(ctx.run_later(wait, |this, ctx| {
             this.act(ctx);
-            for index in 0..this.kept.len() {
-                this.show(index);
-            }
+            this.show_all();
         }));
+    }
+
+    fn show_all(&self) {
+        for index in 0..self.kept.len() {
+            self.show(index);
+        }
     }
 
     fn done(&mut self, index: usize, done: Done, ctx: &mut Context<Self>) {
@@ -175,6 +226,9 @@ impl Enforcer {
             reason: wanted.map(|(_, reason)| reason),
             lease_until,
             problem: kept.problem.clone(),
+            state: kept.machine.state(now),
+            suspicion: kept.machine.suspected().filter(|_| kept.alone),
+            ordered: kept.order.clone().filter(|_| !kept.machine.override_is_over(now)),
         };
         let same = |old: &SwitchLive| SwitchLive { lease_until, ..old.clone() } == live;
         let changed = !self.board.look().switches.get(&kept.plan.id).is_some_and(same);
@@ -205,7 +259,7 @@ impl Actor for Enforcer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.act(ctx);
+        self.remember(ctx);
     }
 }
 
@@ -216,7 +270,7 @@ impl Handler<Leases> for Enforcer {
         let now = self.now();
         for lease in leases {
             for kept in self.kept.iter_mut().filter(|k| k.plan.account == lease.account) {
-                kept.machine.lease(lease.granted, lease.fresh, now + lease.lasts);
+                kept.machine.lease(lease.supply, lease.reason, lease.fresh, now + lease.lasts);
             }
         }
         self.act(ctx);

@@ -43,7 +43,7 @@ pub(super) fn announcements(plan: &HeraldPlan) -> Vec<(String, String)> {
                 "credit".into(),
                 json!({
                     "platform": "sensor", "unique_id": format!("{id}_credit"), "name": "Credit state",
-                    "device_class": "enum", "options": ["good", "low", "exhausted"],
+                    "device_class": "enum", "options": domain::Credit::ALL,
                     "state_topic": topic, "value_template": "{{ value_json.credit }}",
                 }),
             );

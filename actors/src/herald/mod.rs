@@ -1,5 +1,6 @@
 //! Publishes what is known to the broker: live values, switches, accounts, and Home Assistant's discovery of them.
 
+mod commands;
 mod discovery;
 
 use crate::{Board, Scribe};
@@ -29,6 +30,8 @@ pub struct HeraldPlan {
     pub currency: Currency,
     /// Program version, told to Home Assistant.
     pub version: String,
+    /// Whether customers' wishes are taken from the broker.
+    pub customer_commands: bool,
     /// The least real time between two rounds of publishing.
     pub pause: Duration,
 }
@@ -73,6 +76,7 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
     let link = Link::connect(plan.broker.clone(), Some(will));
     let mut up = link.connected();
     let mut birth = link.subscribe(&format!("{}/status", plan.discovery));
+    let mut commands = commands::Commands::new(&plan, &link);
     let mut changes = board.changes();
     // What the broker was last told, so that only news is sent. It may have forgotten all of it when it was away.
     let mut told: BTreeMap<String, String> = BTreeMap::new();
@@ -101,8 +105,17 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
             board.update(|live| live.broker = Some(false));
         }
         board.pulse("herald");
-        tokio::time::sleep(plan.pause).await;
+        // Customers do not wait for the round to end.
+        let pause = tokio::time::sleep(plan.pause);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                wish = commands.next() => commands.follow(&wish, &plan, &scribe).await,
+            }
+        }
         tokio::select! {
+            wish = commands.next() => commands.follow(&wish, &plan, &scribe).await,
             changed = changes.changed() => { let _ = changed; }
             changed = up.changed() => { let _ = changed; }
             message = birth.recv() => if message.payload == b"online" { told.clear(); },
@@ -145,6 +158,8 @@ async fn gather(plan: &HeraldPlan, clock: &Clock, scribe: &Scribe, board: &Board
                     "wanted": switch.wanted,
                     "reason": switch.reason.map(|r| r.to_string()),
                     "problem": switch.problem,
+                    "state": switch.state,
+                    "suspicion": switch.suspicion.map(|s| s.to_string()),
                 });
                 news.push((plan.topic("switch", id.as_str(), "state"), state.to_string()));
             }
@@ -154,7 +169,18 @@ async fn gather(plan: &HeraldPlan, clock: &Clock, scribe: &Scribe, board: &Board
         Ok(accounts) => {
             for a in accounts {
                 let balance: f64 = plan.currency.plain(a.balance).parse().unwrap_or(0.0);
-                let state = json!({ "balance": balance, "currency": plan.currency.code, "credit": a.credit });
+                let judged = board.look().accounts.get(&a.name).cloned();
+                let state = json!({
+                    "balance": balance,
+                    "currency": plan.currency.code,
+                    "credit": a.credit,
+                    "stage": judged.as_ref().map_or(a.credit, |j| j.credit),
+                    "supply": judged.as_ref().map(|j| j.supply.to_string()),
+                    "reason": judged.as_ref().map(|j| j.reason.to_string()),
+                    "emergency": judged.as_ref().map(|j| j.emergency),
+                    "friendly_until": judged.as_ref().and_then(|j| j.friendly_until).map(|at| at.to_string()),
+                    "days_left": judged.as_ref().and_then(crate::AccountLive::days_left),
+                });
                 news.push((plan.topic("account", a.name.as_str(), "state"), state.to_string()));
             }
         }

@@ -99,14 +99,19 @@ impl House {
             .map(|i| SwitchPlan {
                 id: format!("home-{i}").parse().unwrap(),
                 account: account(i),
+                meters: vec![meter(i)],
                 switch: street.switch(&meter(i)).unwrap(),
-                rule: Rule { on_silence: OnSilence::Hold, protected: i == 3 },
+                rule: Rule::new(OnSilence::Hold, i == 3),
             })
             .collect();
         let enforcer = Enforcer::new(switches, lease, clock.clone(), scribe.clone(), board.clone()).start();
         let rule = CreditRule { low_at: Money(2_000_000_000), restore_at: Money(500_000_000) };
+        let terms = |i| Terms { protected: i == 3, ..Terms::prepaid(rule) };
         let plan = PricerPlan {
-            accounts: (1..=HOMES).map(|i| AccountPlan { id: account(i), meters: vec![meter(i)], rule }).collect(),
+            zone: tariff().zone,
+            accounts: (1..=HOMES)
+                .map(|i| AccountPlan { id: account(i), meters: vec![meter(i)], terms: terms(i) })
+                .collect(),
             guards: Default::default(),
             lease,
             stale_after: PERIOD * 2,

@@ -6,11 +6,11 @@ mod problems;
 pub(crate) use parse::span;
 pub use problems::Problems;
 
+use actors::Rule;
 use contracts::Address;
 use domain::feeder::Counted;
 use domain::{
-    AccountId, BusId, ClassId, CreditRule, Currency, Guard, MeterId, OnSilence, Permille, SwitchId, Tariff, Timestamp,
-    Watts,
+    AccountId, BusId, ClassId, Currency, Guard, MeterId, Permille, SwitchId, Tariff, Terms, Timestamp, Watts,
 };
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
 use solvers::balance::Settings;
@@ -38,6 +38,10 @@ pub struct Config {
     pub lease: Duration,
     /// How old a meter's last word may be to count as news.
     pub stale_after: Duration,
+    /// Switches that close together spread over this.
+    pub stagger: Duration,
+    /// Whom changes of credit are posted to.
+    pub webhook: Option<String>,
     /// Field buses.
     pub buses: Vec<Bus>,
     /// Customers.
@@ -88,10 +92,8 @@ impl Bus {
 pub struct Account {
     /// Name.
     pub id: AccountId,
-    /// Thresholds.
-    pub rule: CreditRule,
-    /// Never disconnected.
-    pub protected: bool,
+    /// What its contract says about supply.
+    pub terms: Terms,
     /// The class whose rates it pays.
     pub class: Option<ClassId>,
     /// The share of what is paid in that goes to debt, while there is debt.
@@ -145,8 +147,8 @@ pub struct Switch {
     pub template: Arc<Template>,
     /// Whose supply it switches.
     pub account: AccountId,
-    /// Where it goes when nobody knows.
-    pub on_silence: OnSilence,
+    /// What it obeys whatever the account says.
+    pub rule: Rule,
 }
 
 /// The feeder and its homes.
@@ -171,6 +173,8 @@ pub struct Broker {
     pub listen: SocketAddr,
     /// Who may connect; everybody on loopback if empty.
     pub users: Vec<Credentials>,
+    /// Whether customers' acts are taken from it: emergency credit, and reconnection.
+    pub customer_commands: bool,
 }
 
 /// The chain.

@@ -1,11 +1,13 @@
 //! From TOML text to a [`Config`], or to every problem at once.
 
 mod devices;
+mod enforce;
 mod feeder;
 mod fields;
 mod gpio;
 mod tariff;
 mod telegram;
+mod terms;
 mod wire;
 
 pub(crate) use fields::span;
@@ -71,7 +73,9 @@ impl Reader<'_> {
         let enforce = root.section("enforce");
         let lease = default(enforce.as_ref(), "lease", "15m");
         let stale_after = default(enforce.as_ref(), "stale_after", "5m");
+        let enforced = enforce::enforced(enforce.as_ref());
         close(enforce);
+        let webhook = enforce::webhook(root);
 
         let simulator = simulator(root);
         let broker = root.section("broker").and_then(|b| {
@@ -81,10 +85,10 @@ impl Reader<'_> {
         });
         let place = Place { site: name.as_deref().unwrap_or("site"), state: state.as_deref() };
         let buses = self.buses(root, broker.as_ref(), place);
-        let accounts = accounts(root, &unit, tariff.as_ref());
+        let accounts = accounts(root, &unit, tariff.as_ref(), &terms::usual(root, &unit));
         let library = self.library(root);
         let meters = meters(root, &buses, &accounts, &library);
-        let switches = switches(root, &buses, &accounts, &library);
+        let switches = switches(root, &buses, &accounts, &library, enforced.as_ref());
         shared_units(root, &meters, &switches);
         gpio::shared_lines(root, &meters, &switches);
         let feeder = feeder::feeder(root, &meters);
@@ -123,6 +127,8 @@ impl Reader<'_> {
             tariff: tariff?,
             lease: lease?,
             stale_after: stale_after?,
+            stagger: enforced?.stagger,
+            webhook,
             buses,
             accounts,
             meters,
@@ -162,6 +168,7 @@ impl Reader<'_> {
 
     fn broker(&self, table: &Table<'_, '_>) -> Option<Broker> {
         let (listen, users) = (address(table, "listen", true), self.users(table));
+        let customer_commands = table.flag("customer_commands").unwrap_or(false);
         let listen = listen?;
         if listen.port() == 0 {
             table.problem("listen", "must name a port: clients have to know it");
@@ -170,7 +177,7 @@ impl Reader<'_> {
         if !listen.ip().is_loopback() && users.is_empty() {
             table.problem("listen", "is not on loopback, so users_file must say who may connect");
         }
-        Some(Broker { listen, users })
+        Some(Broker { listen, users, customer_commands })
     }
 
     fn buses(&self, root: &Table<'_, '_>, broker: Option<&Broker>, place: Place<'_>) -> Vec<Bus> {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 mod fuzz;
 mod gpio;
+mod supply;
 
 /// A street that uses every key there is.
 const FULL: &str = r#"
@@ -211,17 +212,17 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((spec.baud, spec.parity, spec.timeout), (Some(9600), Some(Parity::Even), Duration::from_secs(2)));
 
     assert_eq!(
-        config.accounts[0].rule,
-        CreditRule { low_at: domain::Money(2_500_000), restore_at: domain::Money(750_000) }
+        config.accounts[0].terms.rule,
+        domain::CreditRule { low_at: domain::Money(2_500_000), restore_at: domain::Money(750_000) }
     );
-    assert!(!config.accounts[0].protected && config.accounts[1].protected);
+    assert!(!config.accounts[0].terms.protected && config.accounts[1].terms.protected);
     let hall = &config.meters[0];
     assert_eq!((&hall.address, hall.max_power), (&DeviceAddress::Unit(1), Watts(9000)));
     assert_eq!(hall.period, Duration::from_secs(15));
     assert_eq!(config.meters[1].address, DeviceAddress::Topic("barn/plug".into()));
     assert_eq!(config.meters[2].account, None);
     assert_eq!(config.meters[3].address, DeviceAddress::Alone);
-    assert_eq!(config.switches[0].on_silence, OnSilence::Open);
+    assert_eq!(config.switches[0].rule.on_silence, OnSilence::Open);
     assert_eq!(config.switches[0].template.model, "modbus-relay-coil:2");
     assert!(!config.is_simulated());
 }
@@ -425,7 +426,7 @@ fn a_node_needs_a_url_and_takes_nothing_that_belongs_to_the_embedded_chain() {
 #[test]
 fn restoring_at_nothing_still_needs_a_positive_balance() {
     let config = sound(&FULL.replace("restore_at = \"0.75\"", "restore_at = \"0\""));
-    assert_eq!(config.accounts[0].rule.restore_at, domain::Money(1));
+    assert_eq!(config.accounts[0].terms.rule.restore_at, domain::Money(1));
 }
 
 /// Whatever comes of it: no panic, and if it is refused then with at least one complaint, each at a place that an

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// How things stood when this process took over.
 pub struct Before {
-    /// The newest record.
+    /// Where the journal says that this process started.
     pub seq: Seq,
     readings: i64,
 }
@@ -23,11 +23,25 @@ pub struct Before {
 impl Before {
     /// Takes note.
     pub async fn take(house: &House) -> Result<Self, Failure> {
-        let totals = house.scribe.read(ledger::Ledger::totals).await?;
-        // The first reading may be recorded already; what matters is what was there before this process.
-        let here: u64 = house.board.look().meters.values().map(|m| m.count).sum();
-        let readings = totals.readings - i64::try_from(here).unwrap_or(0);
-        Ok(Self { seq: Seq(0.max(totals.last_seq - totals.readings.min(1))), readings })
+        // Meters may have been read already, so it is counted up to the start of this process. Every number that was given
+        // out until then is a fact's or a reading's.
+        let started = |ledger: &ledger::Ledger| {
+            let (mut cursor, mut facts, mut started) = (Seq(0), 0_i64, (Seq(0), 0));
+            loop {
+                let more = ledger.facts_after(cursor, 1_000)?;
+                let Some((last, _, _)) = more.last() else { break };
+                cursor = *last;
+                for (seq, _, fact) in more {
+                    facts += 1;
+                    if matches!(fact, Fact::Started { .. }) {
+                        started = (seq, facts);
+                    }
+                }
+            }
+            Ok(started)
+        };
+        let (seq, facts) = house.scribe.read(started).await?;
+        Ok(Self { seq, readings: seq.0 - facts })
     }
 }
 

@@ -92,7 +92,7 @@ pub fn chain_deploy(file: &ConfigFile) -> Result<(), Failure> {
     }
     let t = &config.tariff.rates;
     let prices = Prices { off_peak: t.off_peak, peak: t.peak, feed_in: t.feed_in };
-    let low_at = config.accounts.iter().map(|a| a.rule.low_at).max().unwrap_or(Money::ZERO);
+    let low_at = config.accounts.iter().map(|a| a.terms.rule.low_at).max().unwrap_or(Money::ZERO);
     let call = provider::deploy_call(house::wei_per_unit(&config), prices, low_at);
     let call = call.map_err(|e| Failure::new(Code::Config, e))?;
     let gas = chain.estimate_gas(key.address(), &call)?;

@@ -111,6 +111,9 @@ impl Shared {
             devices.map(|(name, d)| format!("{name}: {}", d.problem.as_deref().unwrap_or("does not answer"))).collect();
         let switches = live.switches.iter().filter_map(|(id, s)| Some((id, s.problem.as_ref()?)));
         found.extend(switches.map(|(id, problem)| format!("switch {id}: {problem}")));
+        let suspected = live.switches.iter().filter_map(|(id, s)| Some((id, s.suspicion?)));
+        found.extend(suspected.map(|(id, suspicion)| format!("switch {id}: {suspicion}")));
+        found.extend(live.webhook_problem.clone().map(|p| format!("web hook: {p}")));
         found.extend(live.ledger_problem.clone().map(|p| format!("ledger: {p}")));
         found.extend(live.chain.problem.clone().map(|p| format!("chain: {p}")));
         found.extend((live.broker == Some(false)).then(|| "broker: does not take our messages".to_owned()));
@@ -151,7 +154,8 @@ impl Shared {
                 .map(|(id, s)| {
                     let value = json!({
                         "id": id, "position": s.position, "wanted": s.wanted,
-                        "reason": s.reason.map(|r| r.to_string()), "problem": s.problem,
+                        "reason": s.reason.map(|r| r.to_string()), "problem": s.problem, "state": s.state,
+                        "suspicion": s.suspicion.map(|x| x.to_string()), "ordered": s.ordered,
                     });
                     (id.clone(), value)
                 })
@@ -186,6 +190,8 @@ impl Shared {
             "chain": live.chain,
             "broker": { "connected": live.broker },
             "balance": live.balance.as_ref().map(balance),
+            // No failure: every machine without a battery for its clock begins like this.
+            "clock_problem": live.clock_problem,
             "ledger": {
                 "last_seq": totals.last_seq, "priced_seq": totals.priced_seq, "readings": totals.readings,
                 "settled_batches": totals.settled_batches, "metered_wh": totals.metered,
@@ -231,10 +237,19 @@ impl Shared {
         let owned = |id: &AccountId| *id == row.name;
         let mine: Vec<&config::Switch> = config.switches.iter().filter(|s| owned(&s.account)).collect();
         let unknown = |s: &config::Switch| json!({ "id": s.id, "position": null, "wanted": null, "reason": null, "problem": null });
+        let live = self.board.look().accounts.get(&row.name).cloned();
+        let local = |at: Timestamp| config.tariff.zone.hh_mm(at);
         Some(json!({
             "account": row.name, "number": row.number,
             "balance": config.currency.show(row.balance), "balance_units": row.balance,
-            "credit": row.credit, "prepaid": row.topped_up.0 > 0, "protected": account.protected,
+            "credit": row.credit, "prepaid": row.topped_up.0 > 0, "protected": account.terms.protected,
+            "stage": live.as_ref().map_or(row.credit, |l| l.credit),
+            "supply": live.as_ref().map(|l| l.supply.to_string()),
+            "supply_reason": live.as_ref().map(|l| l.reason.to_string()),
+            "emergency": live.as_ref().map(|l| l.emergency),
+            "friendly_until": live.as_ref().and_then(|l| l.friendly_until).map(|at| at.to_string()),
+            "friendly_until_local": live.as_ref().and_then(|l| l.friendly_until).map(local),
+            "days_left": live.as_ref().and_then(actors::AccountLive::days_left),
             "prosumer": row.registers.feed_in.0 > 0,
             "topped_up": config.currency.show(row.topped_up),
             "used_kwh": kilo(row.registers.off_peak + row.registers.peak),

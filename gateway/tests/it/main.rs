@@ -19,4 +19,5 @@ mod receipt;
 mod rules;
 mod scan;
 mod simulated;
+mod supply;
 mod topup;

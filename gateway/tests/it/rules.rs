@@ -25,7 +25,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio-modbus", &["drivers"]),
     ("tokio-rustls", &["drivers"]),
     ("tokio-serial", &["drivers"]),
-    ("ureq", &["contracts"]),
+    ("ureq", &["contracts", "drivers"]),
 ];
 
 /// Crates that the rules of billing must never need.

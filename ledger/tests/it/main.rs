@@ -14,6 +14,7 @@ mod load;
 mod money;
 mod promises;
 mod rows;
+mod supply;
 
 use domain::{
     Fact, Guard, MeterId, Permille, Price, Rates, Reading, RegisterPrices, Seq, Tariff, TimeZone, Timestamp, WattHours,

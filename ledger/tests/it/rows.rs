@@ -1,7 +1,7 @@
 //! What a damaged disk or a foreign hand leaves in the rows is an error in words, or is read as what it is.
 
 use crate::{batch, open, price, reading, write};
-use domain::{Fact, Position, Reason, Seq, Watts};
+use domain::{Emergency, Fact, Position, Reason, Seq, SwitchId, Timestamp, Watts};
 use ledger::{Ledger, LedgerError, Write};
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -12,7 +12,7 @@ use std::path::Path;
 mod replay;
 
 /// Tables and columns that somebody reads.
-const COLUMNS: [(&str, &str); 25] = [
+const COLUMNS: [(&str, &str); 29] = [
     ("facts", "body"),
     ("facts", "at"),
     ("accounts", "name"),
@@ -38,12 +38,16 @@ const COLUMNS: [(&str, &str); 25] = [
     ("switches", "reason"),
     ("intents", "purpose"),
     ("batches", "items"),
+    ("emergencies", "state"),
+    ("overrides", "position"),
+    ("overrides", "until"),
+    ("reconnects", "switch"),
 ];
 
 /// Asks for everything that there is; says how much of it was refused.
 fn ask_all(ledger: &Ledger) -> usize {
     let home = "home-0".parse().unwrap();
-    let answers: [Result<(), LedgerError>; 13] = [
+    let answers: [Result<(), LedgerError>; 17] = [
         ledger.readings_after(Seq(0), 100).map(drop),
         ledger.facts_after(Seq(0), 100).map(drop),
         ledger.accounts().map(drop),
@@ -51,6 +55,10 @@ fn ask_all(ledger: &Ledger) -> usize {
         ledger.switches().map(drop),
         ledger.newest_lines(&home, 100).map(drop),
         ledger.biller(&std::collections::BTreeMap::new()).map(drop),
+        ledger.used_since(&home, Timestamp(0)).map(drop),
+        ledger.emergencies().map(drop),
+        ledger.overrides().map(drop),
+        ledger.reconnects().map(drop),
         ledger.totals().map(drop),
         ledger.open_intents().map(drop),
         ledger.last_refusal().map(drop),
@@ -87,6 +95,18 @@ fn whatever_stands_in_a_column_no_reader_panics() {
     let switch = "home-0".parse().unwrap();
     let moved = Fact::SwitchConfirmed { switch, position: Position::Open, reason: Reason::Operator };
     write(&ledger, Write::Fact(moved));
+    write(&ledger, batch(1));
+    let (switch, by): (SwitchId, String) = ("home-0".parse().unwrap(), "Ana".into());
+    let (order, until) = (Some(Position::Open), Some(Timestamp(1)));
+    let offered = Emergency::Offered;
+    for fact in [
+        Fact::SwitchConfirmed { switch: switch.clone(), position: Position::Open, reason: Reason::Operator },
+        Fact::ReconnectGranted { switch: switch.clone(), by: by.clone() },
+        Fact::EmergencyChanged { account: "home-0".parse().unwrap(), emergency: offered, by: by.clone() },
+        Fact::SwitchOverridden { switch, order, until, safety: false, by, why: String::new() },
+    ] {
+        write(&ledger, Write::Fact(fact));
+    }
     write(&ledger, batch(1));
     assert_eq!(ask_all(&ledger), 0);
 

@@ -1,17 +1,16 @@
 //! Accounts, meters and switches.
 
-use super::fields::{DAY, duration, money, parsed};
-use super::{Table, gpio};
+use super::enforce::Enforced;
+use super::fields::{DAY, duration, parsed};
+use super::{Table, gpio, terms};
 use crate::config::{Account, Bus, Meter, SimulatedHome, Switch};
 use domain::feeder::Counted;
-use domain::{
-    AccountId, BusId, ClassId, CreditRule, Currency, MeterId, Money, OnSilence, Permille, SwitchId, Tariff, Watts,
-};
+use domain::{AccountId, BusId, ClassId, Currency, MeterId, OnSilence, Permille, SwitchId, Tariff, Terms, Watts};
 use drivers::document::did_you_mean;
 use drivers::{BusKind, DeviceAddress, Library};
 use std::time::Duration;
 
-pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Tariff>) -> Vec<Account> {
+pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Tariff>, usual: &Terms) -> Vec<Account> {
     let mut accounts: Vec<Account> = Vec::new();
     for table in root.sections("account") {
         let id = parsed::<AccountId>(&table, "id", true);
@@ -20,9 +19,7 @@ pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Ta
         {
             table.problem("id", format!("is {id}, and so is another account"));
         }
-        let low_at = money(&table, "low_at", unit).unwrap_or(Money(unit.scale().saturating_mul(2)));
-        let restore_at = money(&table, "restore_at", unit).unwrap_or(Money(unit.scale() / 2)).max(Money(1));
-        let protected = table.flag("protected").unwrap_or(false);
+        let terms = terms::read(&table, unit, usual);
         let debt_share = parsed(&table, "debt_share", false).unwrap_or(Permille::NONE);
         let class = parsed::<ClassId>(&table, "class", false);
         if let (Some(class), Some(tariff)) = (&class, tariff)
@@ -34,7 +31,7 @@ pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Ta
         }
         table.close();
         if let Some(id) = id {
-            accounts.push(Account { id, rule: CreditRule { low_at, restore_at }, protected, class, debt_share });
+            accounts.push(Account { id, terms, class, debt_share });
         }
     }
     accounts
@@ -163,7 +160,13 @@ pub(super) fn meters(root: &Table<'_, '_>, buses: &[Bus], accounts: &[Account], 
     meters
 }
 
-pub(super) fn switches(root: &Table<'_, '_>, buses: &[Bus], accounts: &[Account], library: &Library) -> Vec<Switch> {
+pub(super) fn switches(
+    root: &Table<'_, '_>,
+    buses: &[Bus],
+    accounts: &[Account],
+    library: &Library,
+    enforced: Option<&Enforced>,
+) -> Vec<Switch> {
     let mut switches: Vec<Switch> = Vec::new();
     for table in root.sections("switch") {
         let id = parsed::<SwitchId>(&table, "id", true);
@@ -181,16 +184,15 @@ pub(super) fn switches(root: &Table<'_, '_>, buses: &[Bus], accounts: &[Account]
         let account = owner(&table, accounts, true);
         let choices = [("open", OnSilence::Open), ("closed", OnSilence::Closed), ("hold", OnSilence::Hold)];
         let on_silence = table.required_choice("on_silence", &choices);
-        if on_silence == Some(OnSilence::Open)
-            && account.as_ref().is_some_and(|id| accounts.iter().any(|a| a.id == *id && a.protected))
-        {
+        let owner = account.as_ref().and_then(|id| accounts.iter().find(|a| a.id == *id));
+        let protected = owner.is_some_and(|a| a.terms.protected);
+        if on_silence == Some(OnSilence::Open) && protected {
             table.problem("on_silence", "is \"open\", but this customer is protected and never disconnected");
         }
+        let rule = enforced.and_then(|e| e.rule(&table, on_silence?, protected));
         table.close();
-        if let (Some(id), Some((bus, address, template)), Some(account), Some(on_silence)) =
-            (id, place, account, on_silence)
-        {
-            switches.push(Switch { id, bus, address, template, account, on_silence });
+        if let (Some(id), Some((bus, address, template)), Some(account), Some(rule)) = (id, place, account, rule) {
+            switches.push(Switch { id, bus, address, template, account, rule });
         }
     }
     switches

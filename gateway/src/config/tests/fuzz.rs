@@ -34,7 +34,7 @@ fn check(bytes: &[u8]) {
     for switch in &config.switches {
         assert!(buses.contains(&switch.bus) && accounts.contains(&switch.account) && switch.template.is_switch());
         let owner = config.accounts.iter().find(|account| account.id == switch.account).unwrap();
-        assert!(!owner.protected || switch.on_silence != OnSilence::Open);
+        assert!(!owner.terms.protected || switch.rule.on_silence != OnSilence::Open);
     }
     assert!(config.web.is_none_or(|at| at.ip().is_loopback()));
     if let ChainKind::Embedded { rpc: Some(rpc), .. } = config.chain.kind {

@@ -106,11 +106,11 @@ function supplyOf(home) {
 			? { state: off ? 'open' : 'closed', word: 'Still connected', why: 'is to be disconnected', moving: true }
 			: { state: 'open', word: 'Still disconnected', why: 'is to be connected', moving: true };
 	}
-	if (off) return { state: 'open', word: 'Disconnected', why };
+	if (off) return { state: 'open', word: off.state === 'ready_for_reconnection' ? 'Ready for reconnection' : 'Disconnected', why };
 	if (lost) return { state: 'unknown', word: 'Position unknown', why: lost.wanted ? 'should be ' + (lost.wanted === 'open' ? 'disconnected' : 'connected') : '' };
 	return { state: 'closed', word: 'Connected', why };
 }
-const ailing = (home) => list(home.meters).some((m) => !m.ok || m.held) || list(home.switches).some((s) => s.problem);
+const ailing = (home) => list(home.meters).some((m) => !m.ok || m.held) || list(home.switches).some((s) => s.problem || s.suspicion);
 const needsLook = (home) => ailing(home) || home.credit !== 'good';
 
 const foundSize = (f) => `${num(f.power_w)}${NB}W (${num(f.low_w)} to ${num(f.high_w)}), ${energy(f.per_day_wh)} a day` +
@@ -165,6 +165,10 @@ function alarmsOf(s) {
 	}
 	for (const h of s.homes) {
 		for (const w of list(h.switches)) {
+			if (w.suspicion) {
+				add('suspect:' + w.id, 'alarm', `The switch of ${h.account} is not to be trusted`, w.suspicion,
+					'Go and look: at the switch, its breaker, and for a wire around it.');
+			}
 			if (!w.problem) continue;
 			const should = w.wanted ? `It should be ${w.wanted} and is ${w.position || 'in an unknown position'}. ` : '';
 			add('switch:' + w.id, 'alarm', `The switch of ${h.account} does not follow`, w.problem,
@@ -230,7 +234,11 @@ function spark(r, w) {
 // -- drawing
 
 const pools = { homes: new Map(), alarms: new Map(), events: new Map(), devices: new Map(), found: new Map() };
-const CREDIT = { good: 'credit good', low: 'credit low', exhausted: 'used up' };
+const CREDIT = {
+	good: 'credit good', low: 'credit low', emergency_offered: 'emergency credit offered', emergency: 'on emergency credit',
+	friendly: 'used up, friendly hours', exhausted: 'used up',
+};
+const WORST = { good: 'good', exhausted: 'exhausted' };
 const LEVEL = { warn: 'low', alarm: 'exhausted' };
 let filter = 'all', needle = '';
 
@@ -247,11 +255,12 @@ function drawHome(r, h, now) {
 	attr(r.root, 'data-flow', w == null ? 'none' : w < 0 ? 'feed' : 'use');
 	attr(r.root, 'data-supply', supply.state);
 	attr(r.root, 'data-ill', sick ? 'meter' : ailing(h) ? 'switch' : null);
-	attr(r.root, 'data-credit', h.credit);
+	attr(r.root, 'data-credit', WORST[h.credit] || 'low');
 	spark(r, history.get(h.account)?.w || []);
 	text(r.balance, h.balance);
-	icon(r.cicon, CREDIT[h.credit] ? h.credit : 'unknown');
-	text(r.cword, h.prepaid === false ? 'nothing paid in yet' : CREDIT[h.credit] || h.credit);
+	icon(r.cicon, CREDIT[h.credit] ? WORST[h.credit] || 'low' : 'unknown');
+	text(r.cword, h.prepaid === false && h.credit === 'good' ? 'nothing paid in yet'
+		: (CREDIT[h.credit] || h.credit) + (h.friendly_until_local ? ' until ' + h.friendly_until_local : ''));
 	icon(r.sicon, supply.state);
 	text(r.sword, supply.word);
 	text(r.swhy, supply.why && '· ' + supply.why);
