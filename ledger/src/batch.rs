@@ -46,12 +46,15 @@ pub(crate) fn make(
     set_cursor(db, "batched", priced)?;
     let text = serde_json::to_string(&items).map_err(|e| LedgerError::unreadable("a batch", e))?;
     db.execute(
-        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, 'open')",
+        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, 'open', 0)",
         params![intent, sequence, tariff, text, readings],
     )?;
+    let mut since = None;
     for item in &items {
-        lines::take(db, item.number, intent)?;
+        let first = lines::take(db, item.number, intent)?;
+        since = since.into_iter().chain(first).min();
     }
+    db.execute("UPDATE batches SET lines_since = ? WHERE intent = ?", params![since.unwrap_or(i64::MAX), intent])?;
     load_batch(db, number)
 }
 

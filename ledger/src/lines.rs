@@ -36,6 +36,9 @@ fn kind(r: &Row<'_>, i: usize) -> rusqlite::Result<Kind> {
     }
 }
 
+/// Where to begin to look for the lines of batch `?2`: an account may have years of them.
+const SINCE: &str = "(SELECT lines_since FROM batches WHERE intent = ?2)";
+
 /// Where lines of one key meet: the energy and the money add up, the borders widen, the newest rounding counts.
 const MERGE: &str = "ON CONFLICT DO UPDATE SET from_at = min(from_at, excluded.from_at),
      to_at = max(to_at, excluded.to_at), import_from = min(import_from, excluded.import_from),
@@ -90,11 +93,14 @@ pub(crate) fn bill(db: &Connection, account: &AccountId, line: &Line) -> Result<
     Ok(())
 }
 
-/// Fixes the open lines of an account in a batch.
-pub(crate) fn take(db: &Connection, account: u32, intent: i64) -> Result<(), LedgerError> {
+/// Fixes the open lines of an account in a batch. The answer is the first interval of which there was one.
+pub(crate) fn take(db: &Connection, account: u32, intent: i64) -> Result<Option<i64>, LedgerError> {
+    let first = db
+        .prepare_cached("SELECT min(interval) FROM lines WHERE account = ? AND batch = 0")?
+        .query_row([account], |r| r.get(0))?;
     db.prepare_cached("UPDATE lines SET batch = ? WHERE account = ? AND batch = 0")?
         .execute(params![intent, account])?;
-    Ok(())
+    Ok(first)
 }
 
 /// Opens the lines of a refused batch again.
@@ -102,10 +108,11 @@ pub(crate) fn give_back(db: &Connection, account: u32, intent: i64) -> Result<()
     db.prepare_cached(&format!(
         "INSERT INTO lines SELECT account, 0, interval, meter, kind, tariff, from_at, to_at, import_from, export_from,
              import, free, export, energy, network, demand, daily, tax, credit, carry
-         FROM lines WHERE account = ?1 AND batch = ?2 {MERGE}"
+         FROM lines WHERE account = ?1 AND batch = ?2 AND interval >= {SINCE} {MERGE}"
     ))?
     .execute(params![account, intent])?;
-    db.prepare_cached("DELETE FROM lines WHERE account = ? AND batch = ?")?.execute(params![account, intent])?;
+    db.prepare_cached(&format!("DELETE FROM lines WHERE account = ?1 AND batch = ?2 AND interval >= {SINCE}"))?
+        .execute(params![account, intent])?;
     Ok(())
 }
 
@@ -149,16 +156,17 @@ impl Ledger {
         let db = self.reader();
         let mut rows = db.prepare_cached(&format!(
             "{COLUMNS} WHERE l.account = (SELECT number FROM accounts WHERE name = ?)
-             ORDER BY l.from_at DESC, l.kind DESC, l.batch = 0 DESC, l.batch DESC LIMIT ?"
+             ORDER BY l.interval DESC, l.from_at DESC, l.kind DESC, l.batch = 0 DESC, l.batch DESC LIMIT ?"
         ))?;
         rows.query_map(params![account.as_str(), limit], line)?.map(|r| Ok(r?)).collect()
     }
 
-    /// The lines of an account that begin in `from..to`, oldest first.
+    /// The lines of an account that begin in `from..to`, oldest first. No interval is longer than a day.
     pub fn lines(&self, account: &AccountId, from: Timestamp, to: Timestamp) -> Result<Vec<BilledLine>, LedgerError> {
         let db = self.reader();
         let mut rows = db.prepare_cached(&format!(
-            "{COLUMNS} WHERE l.account = (SELECT number FROM accounts WHERE name = ?) AND l.from_at >= ? AND l.from_at < ?
+            "{COLUMNS} WHERE l.account = (SELECT number FROM accounts WHERE name = ?1) AND l.from_at >= ?2 AND l.from_at < ?3
+                 AND l.interval > ?2 - 86400000 AND l.interval < ?3
              ORDER BY l.from_at, l.batch = 0, l.batch, l.meter, l.kind, l.tariff"
         ))?;
         rows.query_map(params![account.as_str(), from.0, to.0], line)?.map(|r| Ok(r?)).collect()
@@ -168,7 +176,8 @@ impl Ledger {
     pub fn lines_of(&self, intent: i64, accounts: &[u32]) -> Result<Vec<(u32, Line)>, LedgerError> {
         let db = self.reader();
         let mut rows = db.prepare_cached(&format!(
-            "{COLUMNS} WHERE l.account = ? AND l.batch = ? ORDER BY l.interval, l.meter, l.kind, l.tariff"
+            "{COLUMNS} WHERE l.account = ?1 AND l.batch = ?2 AND l.interval >= {SINCE}
+             ORDER BY l.interval, l.meter, l.kind, l.tariff"
         ))?;
         let mut found = Vec::new();
         for account in accounts {

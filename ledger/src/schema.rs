@@ -60,8 +60,9 @@ CREATE TABLE lines (
   import_from INTEGER NOT NULL, export_from INTEGER NOT NULL, import INTEGER NOT NULL, free INTEGER NOT NULL,
   export INTEGER NOT NULL, energy INTEGER NOT NULL, network INTEGER NOT NULL, demand INTEGER NOT NULL,
   daily INTEGER NOT NULL, tax INTEGER NOT NULL, credit INTEGER NOT NULL, carry INTEGER NOT NULL,
-  PRIMARY KEY (account, batch, interval, meter, kind, tariff)
+  PRIMARY KEY (account, interval, meter, kind, tariff, batch)
 ) WITHOUT ROWID, STRICT;
+CREATE INDEX open_lines ON lines (account) WHERE batch = 0;
 -- What accounts did in intervals that the pool has not shared out yet.
 CREATE TABLE pool (
   interval INTEGER NOT NULL, account INTEGER NOT NULL, sales INTEGER NOT NULL, import INTEGER NOT NULL,
@@ -85,10 +86,11 @@ CREATE TABLE attempts (
   id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, intent INTEGER NOT NULL REFERENCES intents(id),
   nonce INTEGER NOT NULL, raw BLOB NOT NULL, signed_at INTEGER NOT NULL
 );
--- The number of a refused batch is used again, so a batch is named by its intent.
+-- The number of a refused batch is used again, so a batch is named by its intent. lines_since: the first interval of which
+-- it took a line.
 CREATE TABLE batches (
   intent INTEGER PRIMARY KEY REFERENCES intents(id), sequence INTEGER NOT NULL, tariff INTEGER NOT NULL,
-  items TEXT NOT NULL, readings INTEGER NOT NULL, state TEXT NOT NULL
+  items TEXT NOT NULL, readings INTEGER NOT NULL, state TEXT NOT NULL, lines_since INTEGER NOT NULL
 );
 CREATE INDEX batches_by_sequence ON batches (sequence);
 -- ordinal: which of the transaction's own deposits. A place in the block would change with a reorganisation.
