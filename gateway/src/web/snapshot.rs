@@ -5,7 +5,7 @@ use crate::house::VERSION;
 use crate::narrate;
 use crate::web::balance::balance;
 use actors::{Board, RecordFailed, Scribe};
-use domain::{AccountId, Clock, Fact, Range, Seq, SwitchId, Timestamp};
+use domain::{AccountId, Clock, Fact, Money, Range, Schedule, Seq, SwitchId, Timestamp};
 use ledger::{AccountRow, MeterRow, Totals};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +39,7 @@ struct Parts {
     accounts: Vec<AccountRow>,
     meters: Vec<MeterRow>,
     totals: Totals,
+    schedule: Option<Schedule>,
     facts: Vec<(Seq, Timestamp, Fact)>,
 }
 
@@ -136,7 +137,13 @@ impl Shared {
                     let extra = facts.len().saturating_sub(EVENTS);
                     facts.drain(..extra);
                 }
-                Ok(Parts { accounts: ledger.accounts()?, meters: ledger.meters()?, totals: ledger.totals()?, facts })
+                Ok(Parts {
+                    accounts: ledger.accounts()?,
+                    meters: ledger.meters()?,
+                    totals: ledger.totals()?,
+                    schedule: ledger.schedule()?,
+                    facts,
+                })
             })
             .await?;
         Ok(Arc::from(self.paint(parts).to_string()))
@@ -164,7 +171,9 @@ impl Shared {
         let homes: Vec<Value> = parts.accounts.iter().filter_map(|a| self.home(a, &meter, &live_switches)).collect();
         let others: Vec<Value> = config.meters.iter().filter(|m| m.account.is_none()).map(meter).collect();
         let totals = &parts.totals;
-        let range = config.tariff.range_at(now);
+        let tariff = parts.schedule.as_ref().map_or(&config.tariff, |s| s.at(now));
+        let announced = parts.schedule.as_ref().map(Schedule::newest).filter(|t| t.since > now);
+        let range = tariff.range_at(now);
         let per_kwh = |price: domain::Price| {
             let amount = domain::Money(i64::from(price.0).saturating_mul(1000));
             format!("{}/kWh", config.currency.show(amount))
@@ -179,11 +188,18 @@ impl Shared {
             "simulated": config.is_simulated(),
             "tariff": {
                 "range": match range { Range::OffPeak => "off-peak", Range::Peak => "peak" },
-                "price": per_kwh(config.tariff.rates.price(range)),
-                "off_peak": per_kwh(config.tariff.rates.off_peak),
-                "peak": per_kwh(config.tariff.rates.peak),
-                "feed_in": per_kwh(config.tariff.rates.feed_in),
-                "peak_hours": config.tariff.peak_hours,
+                "version": tariff.version,
+                "price": per_kwh(tariff.rates.price(range)),
+                "off_peak": per_kwh(tariff.rates.off_peak),
+                "peak": per_kwh(tariff.rates.peak),
+                "feed_in": per_kwh(tariff.rates.feed_in),
+                "network_fee": per_kwh(tariff.rates.network),
+                "peak_hours": tariff.peak_hours,
+                "announced": announced.map(|t| json!({
+                    "version": t.version, "since": t.since.to_string(), "since_local": t.zone.day_and_time(t.since),
+                    "off_peak": per_kwh(t.rates.off_peak), "peak": per_kwh(t.rates.peak),
+                    "feed_in": per_kwh(t.rates.feed_in), "peak_hours": t.peak_hours,
+                })),
             },
             "homes": homes,
             "others": others,
@@ -252,6 +268,7 @@ impl Shared {
             "days_left": live.as_ref().and_then(actors::AccountLive::days_left),
             "prosumer": row.registers.feed_in.0 > 0,
             "topped_up": config.currency.show(row.topped_up),
+            "debt": config.currency.show(row.debt), "owes": row.debt > Money::ZERO,
             "used_kwh": kilo(row.registers.off_peak + row.registers.peak),
             "fed_in_kwh": kilo(row.registers.feed_in),
             "meters": config.meters.iter().filter(|m| m.account.as_ref().is_some_and(owned)).map(meter).collect::<Vec<_>>(),

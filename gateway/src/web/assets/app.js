@@ -267,6 +267,10 @@ function drawHome(r, h, now) {
 	const volts = meters.map((m) => m.voltage_v).filter((v) => v != null);
 	text(r.volt, (volts.length ? volts.map((v) => num(v, 1)).join(' / ') + NB + 'V · ' : '') + num(h.used_kwh ?? 0, 2) + NB + 'kWh' +
 		(h.prosumer ? ' · fed in ' + num(h.fed_in_kwh ?? 0, 2) : ''));
+	// The last month: what is older is asked for by date.
+	const from = new Date(now - 31 * 864e5).toISOString().slice(0, 10);
+	attr(r.bill, 'href', `/api/v1/accounts/${h.account}/receipt?as=html&from=${from}`);
+	attr(r.bill, 'aria-label', `Receipt of ${h.account}, the last month`);
 	const oldest = meters.map((m) => m.at).sort()[0];
 	text(r.age, !meters.length ? 'no meter' : sick && !sick.ok ? 'silent, ' + age(sick.at, now) : sick ? 'billing held' : age(oldest, now));
 	const visible = (filter === 'all' || (filter === 'look' && needsLook(h)) || (filter === 'off' && supply.state === 'open') || (filter === 'feed' && h.prosumer)) &&
@@ -321,6 +325,9 @@ function draw(s) {
 	const t = s.tariff || {};
 	put('t-range', t.range ? cap(t.range.replace('_', '-')) + ' price now' : 'Price now');
 	put('t-price', t.price || '–');
+	const next = t.announced;
+	show($('t-next'), !!next);
+	if (next) put('t-next', `From ${next.since_local}: ${next.off_peak}, peak ${next.peak}`);
 	put('t-more', [list(t.peak_hours).length && 'peak ' + t.peak_hours.join(', ').replaceAll('-', '–') + (t.range === 'peak' || !t.peak ? '' : ' at ' + t.peak), t.range === 'peak' && t.off_peak && 'else ' + t.off_peak, t.feed_in && 'feed-in ' + t.feed_in].filter(Boolean).join(' · '));
 
 	// Strip.
