@@ -143,7 +143,8 @@ fn judge(ledger: &Ledger, plan: &PricerPlan, now: Timestamp) -> Result<(Vec<Fact
     for account in &plan.accounts {
         let Some(row) = rows.get(&account.id) else { continue };
         // Prepayment begins with the first payment: nobody is cut off for an account that was never paid into.
-        let credit = if row.topped_up.0 == 0 { Credit::Good } else { account.rule.judge(row.credit, row.balance) };
+        let open = row.unlocked || row.topped_up.0 == 0;
+        let credit = if open { Credit::Good } else { account.rule.judge(row.credit, row.balance) };
         if credit != row.credit {
             changes.push(Fact::CreditChanged { account: account.id.clone(), credit, balance: row.balance });
         }

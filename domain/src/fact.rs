@@ -1,7 +1,8 @@
 //! What happened, apart from readings: each is written to the journal before anyone acts on it.
 
 use crate::{
-    AccountId, ClassId, Credit, MeterId, Money, Position, Reason, Source, SwitchId, Timestamp, register::Doubt,
+    AccountId, ClassId, Credit, MeterId, Money, Position, Reason, Registers, Replacement, Source, SwitchId, Timestamp,
+    register::Doubt, token::Act,
 };
 use serde::{Deserialize, Serialize};
 
@@ -174,6 +175,53 @@ pub enum Fact {
         /// How far the Pricer had come; the ledger fills it in. Readings after it are billed from the new start.
         upto: Seq,
         /// Who looked.
+        by: String,
+    },
+    /// Another device was put in the place of a meter. Up to its last registers the old one was billed; from its first
+    /// registers on the new one is.
+    MeterReplaced {
+        /// What was read off both.
+        change: Replacement,
+        /// How far the Pricer had come. Readings after it are the new device's.
+        upto: Seq,
+        /// Who did it.
+        by: String,
+    },
+    /// A meter belongs to another customer: what was read so far was billed to the one before.
+    MeterMoved {
+        /// Which.
+        meter: MeterId,
+        /// Who paid for it; none for a feeder meter.
+        from: Option<AccountId>,
+        /// Who pays for it now.
+        to: AccountId,
+        /// What it had counted; the ledger fills it in. None for a meter that was never read.
+        registers: Option<Registers>,
+        /// How far the Pricer had come; the ledger fills it in. Readings after it are the new customer's.
+        upto: Seq,
+        /// Who did it.
+        by: String,
+    },
+    /// A token was used that is not simply money paid in.
+    TokenUsed {
+        /// Whose account.
+        account: AccountId,
+        /// Which of the account's tokens; it never counts again.
+        count: u32,
+        /// What it does.
+        act: Act,
+        /// By how much it changed the balance.
+        amount: Money,
+    },
+    /// Somebody tried a voucher or token that is none.
+    CodeRefused {
+        /// For which account.
+        account: AccountId,
+        /// How many times in a row.
+        failed: u32,
+        /// Until when no other is looked at.
+        until: Timestamp,
+        /// Who tried.
         by: String,
     },
     /// A batch of registers is final on the chain.

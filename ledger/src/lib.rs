@@ -8,9 +8,11 @@
 //! No async here: callers put it on a blocking thread.
 
 mod batch;
+mod codes;
 mod commit;
 mod error;
 mod lines;
+mod meters;
 mod money;
 mod outbox;
 mod project;
@@ -20,11 +22,13 @@ mod tariffs;
 mod verify;
 mod write;
 
+pub use codes::TokenUse;
 pub use error::LedgerError;
 pub use lines::BilledLine;
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, SettledBatch};
 pub use read::{AccountRow, MeterRow, SwitchRow, Totals};
 pub use verify::{Finding, Report};
+pub use money::Kind as NumberKind;
 pub use write::{Enrolled, Enrolment, Outcome, Priced, Write};
 
 use rusqlite::Connection;

@@ -2,11 +2,13 @@
 
 mod devices;
 mod fields;
+mod operators;
 mod tariff;
 mod telegram;
 mod wire;
 
 pub(crate) use fields::span;
+pub(crate) use operators::LONGEST_NAME;
 
 use super::{Broker, Bus, Chain, ChainKind, Config, Problems, Simulator};
 use contracts::Address;
@@ -15,6 +17,7 @@ use domain::{BusId, Currency, TimeZone, Timestamp};
 use drivers::document::{Notes, Section};
 use drivers::{BusKind, BusSpec, Credentials, Library, MqttSpec, Parity};
 use fields::{DAY, address, close, default, duration, is_host_port, loopback_only, need, parsed};
+use operators::operators;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
@@ -71,7 +74,8 @@ impl Reader<'_> {
             broker
         });
         let buses = self.buses(root, broker.as_ref(), name.as_deref().unwrap_or("site"));
-        let accounts = accounts(root, &unit, tariff.as_ref());
+        let accounts = accounts(root, self.base, &unit, tariff.as_ref());
+        let operators = operators(root, &unit);
         let library = self.library(root);
         let meters = meters(root, &buses, &accounts, &library);
         let switches = switches(root, &buses, &accounts, &library);
@@ -113,6 +117,7 @@ impl Reader<'_> {
             stale_after: stale_after?,
             buses,
             accounts,
+            operators,
             meters,
             switches,
             broker,

@@ -4,7 +4,7 @@ use crate::config::{self, Config};
 use crate::house::VERSION;
 use crate::narrate;
 use actors::{Board, RecordFailed, Scribe};
-use domain::{AccountId, Clock, Fact, Range, Seq, SwitchId, Timestamp};
+use domain::{AccountId, Clock, Fact, Range, Schedule, Seq, SwitchId, Timestamp};
 use ledger::{AccountRow, MeterRow, Totals};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +38,7 @@ struct Parts {
     accounts: Vec<AccountRow>,
     meters: Vec<MeterRow>,
     totals: Totals,
+    schedule: Option<Schedule>,
     facts: Vec<(Seq, Timestamp, Fact)>,
 }
 
@@ -132,7 +133,13 @@ impl Shared {
                     let extra = facts.len().saturating_sub(EVENTS);
                     facts.drain(..extra);
                 }
-                Ok(Parts { accounts: ledger.accounts()?, meters: ledger.meters()?, totals: ledger.totals()?, facts })
+                Ok(Parts {
+                    accounts: ledger.accounts()?,
+                    meters: ledger.meters()?,
+                    totals: ledger.totals()?,
+                    schedule: ledger.schedule()?,
+                    facts,
+                })
             })
             .await?;
         Ok(Arc::from(self.paint(parts).to_string()))
@@ -159,7 +166,9 @@ impl Shared {
         let homes: Vec<Value> = parts.accounts.iter().filter_map(|a| self.home(a, &meter, &live_switches)).collect();
         let others: Vec<Value> = config.meters.iter().filter(|m| m.account.is_none()).map(meter).collect();
         let totals = &parts.totals;
-        let range = config.tariff.range_at(now);
+        // An operator may have announced other prices since the start.
+        let tariff = parts.schedule.as_ref().map_or(&config.tariff, |schedule| schedule.at(now));
+        let range = tariff.range_at(now);
         let per_kwh = |price: domain::Price| {
             let amount = domain::Money(i64::from(price.0).saturating_mul(1000));
             format!("{}/kWh", config.currency.show(amount))
@@ -174,11 +183,11 @@ impl Shared {
             "simulated": config.is_simulated(),
             "tariff": {
                 "range": match range { Range::OffPeak => "off-peak", Range::Peak => "peak" },
-                "price": per_kwh(config.tariff.rates.price(range)),
-                "off_peak": per_kwh(config.tariff.rates.off_peak),
-                "peak": per_kwh(config.tariff.rates.peak),
-                "feed_in": per_kwh(config.tariff.rates.feed_in),
-                "peak_hours": config.tariff.peak_hours,
+                "price": per_kwh(tariff.rates.price(range)),
+                "off_peak": per_kwh(tariff.rates.off_peak),
+                "peak": per_kwh(tariff.rates.peak),
+                "feed_in": per_kwh(tariff.rates.feed_in),
+                "peak_hours": tariff.peak_hours,
             },
             "homes": homes,
             "others": others,
@@ -234,6 +243,9 @@ impl Shared {
             "balance": config.currency.show(row.balance), "balance_units": row.balance,
             "credit": row.credit, "prepaid": row.topped_up.0 > 0, "protected": account.protected,
             "prosumer": row.registers.feed_in.0 > 0,
+            "takes": {
+                "voucher": !config.operators.is_empty(), "token": account.tokens.is_some(),
+            },
             "topped_up": config.currency.show(row.topped_up),
             "used_kwh": kilo(row.registers.off_peak + row.registers.peak),
             "fed_in_kwh": kilo(row.registers.feed_in),

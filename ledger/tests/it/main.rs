@@ -9,7 +9,9 @@
     reason = "test helpers: small numbers, and a failure should stop the test"
 )]
 
+mod codes;
 mod cuts;
+mod meters;
 mod money;
 mod promises;
 mod rows;

@@ -2,15 +2,22 @@
 
 use super::Table;
 use super::fields::{DAY, duration, money, parsed};
+use super::operators::tokens;
 use crate::config::{Account, Bus, Meter, SimulatedHome, Switch};
 use domain::{
     AccountId, BusId, ClassId, CreditRule, Currency, MeterId, Money, OnSilence, Permille, SwitchId, Tariff, Watts,
 };
 use drivers::document::did_you_mean;
 use drivers::{BusKind, DeviceAddress, Library};
+use std::path::Path;
 use std::time::Duration;
 
-pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Tariff>) -> Vec<Account> {
+pub(super) fn accounts(
+    root: &Table<'_, '_>,
+    base: &Path,
+    unit: &Currency,
+    tariff: Option<&Tariff>,
+) -> Vec<Account> {
     let mut accounts: Vec<Account> = Vec::new();
     for table in root.sections("account") {
         let id = parsed::<AccountId>(&table, "id", true);
@@ -23,6 +30,7 @@ pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Ta
         let restore_at = money(&table, "restore_at", unit).unwrap_or(Money(unit.scale() / 2)).max(Money(1));
         let protected = table.flag("protected").unwrap_or(false);
         let debt_share = parsed(&table, "debt_share", false).unwrap_or(Permille::NONE);
+        let tokens = tokens(&table, base, unit);
         let class = parsed::<ClassId>(&table, "class", false);
         if let (Some(class), Some(tariff)) = (&class, tariff)
             && !tariff.classes.contains_key(class)
@@ -33,7 +41,7 @@ pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Ta
         }
         table.close();
         if let Some(id) = id {
-            accounts.push(Account { id, rule: CreditRule { low_at, restore_at }, protected, class, debt_share });
+            accounts.push(Account { id, rule: CreditRule { low_at, restore_at }, protected, class, debt_share, tokens });
         }
     }
     accounts
