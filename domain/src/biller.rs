@@ -3,11 +3,12 @@
 
 use crate::register::Doubt;
 use crate::{
-    AccountId, Billed, Classes, Guard, Line, MeterBook, MeterId, Pool, Reading, Schedule, Timestamp, Usage, Watts,
-    billing,
+    AccountId, Billed, Classes, Guard, Line, MeterBook, MeterId, Pool, Reading, Replacement, Schedule, Stamp,
+    Timestamp, Usage, Watts, billing,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use thiserror::Error;
 
 /// A meter, as billing sees it.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,32 @@ pub enum Step {
     Doubted(Doubt, bool),
     /// The meter is held until a person has looked.
     Held(Doubt),
+}
+
+/// What the last registers of a device that was taken out came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replaced {
+    /// What is billed for them, to the meter's account if it has one.
+    pub lines: Vec<Line>,
+    /// How far the old device was billed.
+    pub closed: MeterBook,
+}
+
+/// Why a meter was not replaced. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotReplaced {
+    /// There is no device to replace yet.
+    #[error("nothing was read from it yet, so there is nothing to replace")]
+    Unread,
+    /// It was read after the time at which it is said to have been taken out.
+    #[error("it was billed until {0} already: say a later time")]
+    Early(Timestamp),
+    /// The old device cannot have counted that.
+    #[error("its last registers cannot be believed: {0}")]
+    Doubted(Doubt),
+    /// The amount cannot be represented.
+    #[error("what its last registers cost is out of range")]
+    OutOfRange,
 }
 
 /// Bills the readings of a street.
@@ -126,6 +153,50 @@ impl Biller {
                 (book.export, book.export_at) = (reading.export, Some(reading.at));
             }
         }
+    }
+
+    /// Another device in the place of a meter. The last registers of the old one are billed like a reading, even if the
+    /// meter is held: a person read them. Those of the new one are the new start.
+    ///
+    /// # Errors
+    /// Says why it cannot be so; the meter stays as it was.
+    pub fn replace(&mut self, change: &Replacement) -> Result<Replaced, NotReplaced> {
+        let before = self.book_of(&change.meter).cloned().ok_or(NotReplaced::Unread)?;
+        if change.at < before.at {
+            return Err(NotReplaced::Early(before.at));
+        }
+        let mut last = Reading::empty(change.meter.clone(), Stamp { at: change.at, up: change.up });
+        (last.import, last.export) = (Some(change.last.import), change.last.export);
+        self.put(MeterBook { held: None, doubted_since: None, ..before.clone() });
+        let refused = match self.bill(&last) {
+            Step::Advanced(lines) => {
+                let closed = self.book_of(&change.meter).cloned().ok_or(NotReplaced::Unread)?;
+                let (first, at) = (change.first, change.at);
+                let exported = closed.export.zip(first.export).map(|(last, first)| last - first);
+                self.put(MeterBook {
+                    import: first.import,
+                    export: first.export,
+                    export_at: first.export.map(|_| at),
+                    rolled: closed.rolled + (closed.import - first.import) + exported.unwrap_or_default(),
+                    ..closed.clone()
+                });
+                return Ok(Replaced { lines, closed });
+            }
+            Step::Doubted(doubt, _) | Step::Held(doubt) => NotReplaced::Doubted(doubt),
+            Step::Nothing | Step::Started => NotReplaced::OutOfRange,
+        };
+        self.put(before);
+        Err(refused)
+    }
+
+    /// From here on somebody else pays for a meter.
+    pub fn reassign(&mut self, meter: &MeterId, to: &AccountId) {
+        self.meters.entry(meter.clone()).or_default().account = Some(to.clone());
+    }
+
+    fn put(&mut self, book: MeterBook) {
+        let meter = book.meter.clone();
+        self.meters.entry(meter).or_default().book = Some(book);
     }
 
     /// Up to which border every interval can be shared out: all customers' meters have passed it, but for those that are

@@ -21,7 +21,8 @@ pub struct MeterBook {
     pub export: Option<WattHours>,
     /// When that was reported: it may be older than `at`.
     pub export_at: Option<Timestamp>,
-    /// Energy that registers counted before they began again from zero.
+    /// Energy that registers counted before they began again from zero, or before another device took their place, less
+    /// what that one showed at first.
     pub rolled: WattHours,
     /// Since when readings have come that cannot be believed yet: after a wrong clock, or from a confused meter.
     pub doubted_since: Option<Timestamp>,

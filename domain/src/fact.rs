@@ -2,8 +2,8 @@
 
 use crate::feeder::{Cause, Irregularity};
 use crate::{
-    AccountId, ClassId, Credit, Emergency, MeterId, Money, Position, Reason, Source, Suspicion, SwitchId, Timestamp,
-    register::Doubt,
+    AccountId, ClassId, Credit, Emergency, MeterId, Money, Position, Reason, Registers, Replacement, Source, Suspicion,
+    SwitchId, Timestamp, register::Doubt, token::Act,
 };
 use serde::{Deserialize, Serialize};
 
@@ -234,6 +234,53 @@ pub enum Fact {
         cause: Cause,
         /// The meter it was about, if it was about one.
         meter: Option<MeterId>,
+    },
+    /// Another device was put in the place of a meter. Up to its last registers the old one was billed; from its first
+    /// registers on the new one is.
+    MeterReplaced {
+        /// What was read off both.
+        change: Replacement,
+        /// How far the Pricer had come. Readings after it are the new device's.
+        upto: Seq,
+        /// Who did it.
+        by: String,
+    },
+    /// A meter belongs to another customer: what was read so far was billed to the one before.
+    MeterMoved {
+        /// Which.
+        meter: MeterId,
+        /// Who paid for it; none for a feeder meter.
+        from: Option<AccountId>,
+        /// Who pays for it now.
+        to: AccountId,
+        /// What it had counted; the ledger fills it in. None for a meter that was never read.
+        registers: Option<Registers>,
+        /// How far the Pricer had come; the ledger fills it in. Readings after it are the new customer's.
+        upto: Seq,
+        /// Who did it.
+        by: String,
+    },
+    /// A token was used that is not simply money paid in.
+    TokenUsed {
+        /// Whose account.
+        account: AccountId,
+        /// Which of the account's tokens; it never counts again.
+        count: u32,
+        /// What it does.
+        act: Act,
+        /// By how much it changed the balance.
+        amount: Money,
+    },
+    /// Somebody tried a voucher or token that is none.
+    CodeRefused {
+        /// For which account.
+        account: AccountId,
+        /// How many times in a row.
+        failed: u32,
+        /// Until when no other is looked at.
+        until: Timestamp,
+        /// Who tried.
+        by: String,
     },
     /// A batch of registers is final on the chain.
     Settled {

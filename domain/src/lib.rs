@@ -4,6 +4,7 @@
 //! Sign rule, everywhere: **+ is import** (energy from the grid to the home), **− is export**. Registers are cumulative
 //! and counted in whole watt-hours; money is counted in whole minor units of a currency with stated decimals.
 
+mod attempts;
 mod biller;
 pub mod billing;
 mod books;
@@ -22,10 +23,13 @@ mod schedule;
 pub mod switch;
 mod tariff;
 pub mod terms;
+pub mod token;
 mod trust;
 mod units;
+pub mod voucher;
 
-pub use biller::{Biller, Customer, Metered, Step};
+pub use attempts::Attempts;
+pub use biller::{Biller, Customer, Metered, NotReplaced, Replaced, Step};
 pub use billing::{Billed, MeterBook};
 pub use books::{BOOKS, Book, Books, Entry, Source};
 pub use calendar::{DayRange, Local, TimeZone};
@@ -36,7 +40,7 @@ pub use fact::{Fact, Seq};
 pub use id::{AccountId, BadId, BusId, ClassId, MeterId, SwitchId};
 pub use money::{Currency, Money, PowerPrice, Price};
 pub use pool::{Part, Pool, share};
-pub use reading::Reading;
+pub use reading::{Reading, Registers, Replacement};
 pub use register::Guard;
 pub use schedule::{Classes, Schedule, Span, apportion};
 pub use switch::{OnSilence, Position, Reason, Reconnect, Suspicion};

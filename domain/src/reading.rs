@@ -41,3 +41,29 @@ impl Reading {
         Self { meter, at, up, import: None, export: None, power: None, voltage: None, current: None, frequency: None }
     }
 }
+
+/// The registers of a device, as a person read them off its display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registers {
+    /// Cumulative energy from the grid.
+    pub import: WattHours,
+    /// Cumulative energy to the grid; `None` for a device that does not count it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub export: Option<WattHours>,
+}
+
+/// Another device in the place of a meter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// Which meter: the place, which keeps its name.
+    pub meter: MeterId,
+    /// When it was done.
+    pub at: Timestamp,
+    /// The same on the clock that nobody sets.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub up: Option<Uptime>,
+    /// What the device that was taken out showed in the end.
+    pub last: Registers,
+    /// What the device that was put in showed at first.
+    pub first: Registers,
+}

@@ -110,6 +110,25 @@ impl fmt::Display for WattHours {
     }
 }
 
+impl FromStr for WattHours {
+    type Err = String;
+    /// `12345.6kWh`, `12345600 Wh`: never negative, nothing finer than a watt-hour, and never without its unit.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no energy: say 12345.678kWh, or 12345678Wh");
+        let (number, decimals) = match text.trim().strip_suffix("kWh") {
+            Some(number) => (number, 3),
+            None => (text.trim().strip_suffix("Wh").ok_or_else(wrong)?, 0),
+        };
+        let (whole, fraction) = number.trim_end().split_once('.').unwrap_or((number.trim_end(), ""));
+        let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > decimals {
+            return Err(wrong());
+        }
+        let parsed = format!("{whole}{fraction:0<decimals$}").parse().ok().map(Self);
+        parsed.and_then(Self::as_register).ok_or_else(|| format!("{text:?} is more than any meter shows"))
+    }
+}
+
 macro_rules! measured {
     ($($(#[$m:meta])* $t:ident $unit:literal),* $(,)?) => {$(
         $(#[$m])*
@@ -145,6 +164,16 @@ measured! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn energy_is_written_with_its_unit_and_nothing_finer_than_a_watt_hour() {
+        for (text, wh) in [("12345.6kWh", 12_345_600), ("0.001 kWh", 1), ("7Wh", 7), (" 12 kWh", 12_000)] {
+            assert_eq!(text.parse(), Ok(WattHours(wh)));
+        }
+        for bad in ["", "5", "kWh", "1.2345kWh", "1.5Wh", "-1kWh", "1e3kWh", "1,5kWh", ".5kWh", "99999999999kWh"] {
+            assert!(bad.parse::<WattHours>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_share_is_written_in_percent_and_never_more_than_all() {

@@ -1,5 +1,9 @@
 //! The command line.
 
+mod operator;
+
+pub use operator::{Account, Look, Meter, Money, Office, Tariff, Token, Voucher};
+
 use clap::{Args, Parser, Subcommand};
 use domain::{Permille, Position, Timestamp};
 use std::net::SocketAddr;
@@ -58,6 +62,21 @@ pub enum Verb {
     },
     /// Pay into a customer's account, from a wallet's key or the settler's own
     Topup(Topup),
+    /// Look at customers' accounts, take cash, pay back, adjust, lend
+    #[command(subcommand)]
+    Account(Account),
+    /// Show the prices, or announce others
+    #[command(subcommand)]
+    Tariff(Tariff),
+    /// Look at meters, release, replace or move one
+    #[command(subcommand)]
+    Meter(Meter),
+    /// Sign vouchers, or pay one in
+    #[command(subcommand)]
+    Voucher(Voucher),
+    /// Enter a token, or make one
+    #[command(subcommand)]
+    Token(Token),
     /// Print a customer's receipt, every line with its proof; or check one against a node of the chain
     #[command(args_conflicts_with_subcommands = true)]
     Receipt {

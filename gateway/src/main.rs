@@ -10,6 +10,7 @@ mod deposit;
 mod failure;
 mod house;
 mod narrate;
+mod operator;
 mod receipt;
 mod scan;
 mod secrets;
@@ -52,6 +53,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Models { model } => verbs::models(model.as_deref()),
         Verb::Probe { config, device, set, limit, hold } => verbs::probe(&config, &device, set, limit, hold),
         Verb::Topup(options) => deposit::run(&options),
+        Verb::Account(verb) => verbs::account(&verb),
+        Verb::Tariff(verb) => verbs::tariff(&verb),
+        Verb::Meter(verb) => verbs::meter(&verb),
+        Verb::Voucher(verb) => verbs::voucher(&verb),
+        Verb::Token(verb) => verbs::token(&verb),
         Verb::Receipt { verb, make } => verbs::receipt(verb.as_ref(), &make),
         Verb::Switch(order) => verbs::switch(&order),
         Verb::Emergency { config, account, by } => verbs::emergency(&config, &account, &by),

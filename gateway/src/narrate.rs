@@ -2,7 +2,8 @@
 
 use crate::config::Config;
 use actors::Scribe;
-use domain::{Currency, Fact, Money, Position, Seq, Timestamp};
+use domain::token::Act;
+use domain::{Currency, Fact, Money, Position, Seq, Source, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -50,14 +51,17 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::AccountOpened { account, number } => {
             info(format!("{account} was opened on the chain as account {number}"))
         }
-        Fact::ToppedUp { account, amount, debt: Money::ZERO, .. } => {
-            info(format!("{account} topped up {}", currency.show(*amount)))
+        Fact::ToppedUp { account, amount, debt, source } => {
+            let from = match source {
+                Source::Chain { .. } => String::new(),
+                other => format!(" ({other})"),
+            };
+            let debt = match *debt {
+                Money::ZERO => String::new(),
+                debt => format!(", of which {} paid back debt", currency.show(debt)),
+            };
+            info(format!("{account} topped up {}{from}{debt}", currency.show(*amount)))
         }
-        Fact::ToppedUp { account, amount, debt, .. } => info(format!(
-            "{account} topped up {}, of which {} paid back debt",
-            currency.show(*amount),
-            currency.show(*debt)
-        )),
         Fact::Refunded { account, amount, who, .. } => {
             info(format!("{who} paid {} back to {account}", currency.show(*amount)))
         }
@@ -122,6 +126,30 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
             info(format!("{about} adds up again: no longer seen that {cause}"))
         }
         Fact::MeterReleased { meter, by, .. } => info(format!("{by} released {meter}; it is billed again")),
+        Fact::MeterReplaced { change, by, .. } => info(format!(
+            "{by} replaced the device of {}: the old one is billed to {}, the new one from {}",
+            change.meter, change.last.import, change.first.import
+        )),
+        Fact::MeterMoved { meter, from, to, registers, by, .. } => {
+            let from = from.as_ref().map_or("nobody", |from| from.as_str());
+            let at = registers.map_or_else(String::new, |r| format!(" at {}", r.import));
+            info(format!("{by} moved {meter} from {from} to {to}{at}"))
+        }
+        Fact::TokenUsed { account, count, act: Act::Set, amount } => {
+            info(format!("token {count} set the balance of {account}, by {}", currency.show(*amount)))
+        }
+        Fact::TokenUsed { account, count, act: Act::Disable, .. } => {
+            (Level::Warn, format!("token {count} ended prepayment for {account}: it is not cut off for lack of credit"))
+        }
+        Fact::TokenUsed { account, count, .. } => {
+            info(format!("token {count} of {account} was used; it moved no money"))
+        }
+        Fact::CodeRefused { account, failed, until, by } => (
+            Level::Warn,
+            format!(
+                "{by} entered a wrong code for {account}, number {failed} in a row; no other is taken until {until}"
+            ),
+        ),
         Fact::Settled { batch, accounts, gas, .. } => info(format!(
             "batch {batch} settled {accounts} account{} on the chain ({gas} gas)",
             if *accounts == 1 { "" } else { "s" }

@@ -1,8 +1,11 @@
 //! Files that hold secrets: read only if nobody else can.
 
+use domain::token::TokenKey;
 use drivers::Credentials;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// Whether a file is there and nobody else can read it.
 pub fn private(path: &Path) -> Result<(), String> {
@@ -33,4 +36,15 @@ pub fn read_users(path: &Path) -> Result<Vec<Credentials>, String> {
         }
     }
     if users.is_empty() { Err(format!("names {}, which lists nobody", path.display())) } else { Ok(users) }
+}
+
+/// The key of an account's tokens. What is in the file is never repeated.
+pub fn read_token_key(path: &Path) -> Result<TokenKey, String> {
+    private(path)?;
+    // More than a key and its line end is something else, and is not read into memory.
+    let mut text = Zeroizing::new(String::with_capacity(64));
+    let file = std::fs::File::open(path).map_err(|e| format!("names {}, which cannot be read: {e}", path.display()))?;
+    let read = file.take(64).read_to_string(&mut text);
+    let key = read.ok().and_then(|_| text.trim().parse().ok());
+    key.ok_or_else(|| format!("names {}, which holds no token key: 32 hex digits", path.display()))
 }

@@ -3,13 +3,19 @@
 mod balance;
 mod chain;
 mod inverter;
+mod meter;
+mod office;
 mod receipt;
 mod switch;
+mod tariff;
 
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
+pub use meter::run as meter;
+pub use office::{account, token, voucher};
 pub use receipt::run as receipt;
 pub use switch::{emergency, switch};
+pub use tariff::run as tariff;
 
 use crate::cli::{ConfigFile, Limit};
 use crate::config::Config;

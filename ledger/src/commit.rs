@@ -1,10 +1,12 @@
 //! The one writer: a group of writes, one transaction, one sync.
 
-use crate::money::{book_fact, debt_part};
+use crate::codes::{use_token, wrong_code};
+use crate::meters::{filled_in, nothing_waits};
+use crate::money::{book_fact, debt_part, refundable};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
 use crate::{Enrolment, Ledger, LedgerError, batch, lines};
-use domain::{AccountId, Fact, MeterBook, Money, Reading, Seq, Source, Timestamp};
+use domain::{AccountId, Fact, MeterBook, MeterId, Money, Reading, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The cursor of the Pricer.
@@ -65,13 +67,31 @@ impl Ledger {
             let enrolled: Option<u32> =
                 tx.query_row("SELECT account FROM meters WHERE name = ?", [meter.as_str()], |r| r.get(0))?;
             if enrolled != number {
-                return Err(LedgerError::Refused(format!(
-                    "meter {meter} belongs to another account in the ledger; give the meter a new name instead"
-                )));
+                return Err(elsewhere(&tx, meter, account.as_ref())?);
             }
         }
         Ok(tx.commit()?)
     }
+}
+
+/// Whose a meter is in the ledger, where the configuration says otherwise, and what to do.
+fn elsewhere(db: &Connection, meter: &MeterId, wanted: Option<&AccountId>) -> Result<LedgerError, LedgerError> {
+    let owner: Option<String> = db.query_row(
+        "SELECT a.name FROM meters m LEFT JOIN accounts a ON a.number = m.account WHERE m.name = ?",
+        [meter.as_str()],
+        |r| r.get(0),
+    )?;
+    let whose = owner.as_ref().map_or_else(|| "to nobody".to_owned(), |owner| format!("to account {owner}"));
+    Ok(LedgerError::Refused(match wanted {
+        Some(wanted) => format!(
+            "meter {meter} belongs {whose} in the ledger, and to account {wanted} in the configuration; \
+             if {wanted} pays from now on, run: microgrid-gateway meter move {meter} {wanted}"
+        ),
+        None => format!(
+            "meter {meter} belongs {whose} in the ledger, and to nobody in the configuration; \
+             name its account, or give the meter a new name"
+        ),
+    }))
 }
 
 /// A broken constraint is the fault of one write, not of the database.
@@ -106,6 +126,13 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
         }
         Write::TopUp { account, amount, source } => {
             top_up(db, now, account, *amount, source.clone()).map(Outcome::Recorded)
+        }
+        Write::Token(token) => use_token(db, now, token).map(Outcome::Recorded),
+        Write::WrongCode { account, by } => wrong_code(db, now, account, by).map(Outcome::Recorded),
+        Write::Refund { account, amount, reference, who, force } => {
+            refundable(db, account, *amount, reference, *force)?;
+            let (account, amount, reference, who) = (account.clone(), *amount, reference.clone(), who.clone());
+            record_fact(db, now, &Fact::Refunded { account, amount, reference, who }).map(Outcome::Recorded)
         }
         Write::Queue(purpose) => {
             let purpose = serde_json::to_string(purpose).map_err(|e| LedgerError::unreadable("a purpose", e))?;
@@ -179,6 +206,11 @@ pub(crate) fn record_fact(db: &Connection, now: Timestamp, fact: &Fact) -> Resul
         Fact::MeterReleased { meter, by, .. } => {
             Fact::MeterReleased { meter: meter.clone(), upto: Seq(cursor(db, PRICER)?), by: by.clone() }
         }
+        Fact::MeterMoved { meter, to, by, .. } => filled_in(db, meter, to, by)?,
+        Fact::MeterReplaced { change, .. } => {
+            nothing_waits(db, &change.meter)?;
+            fact.clone()
+        }
         other => other.clone(),
     };
     let body = serde_json::to_string(fact).map_err(|e| LedgerError::unreadable("a fact", e))?;
@@ -189,7 +221,7 @@ pub(crate) fn record_fact(db: &Connection, now: Timestamp, fact: &Fact) -> Resul
 }
 
 /// Money that came in; the part that pays back debt is settled here, so that two at once cannot pay it back twice.
-fn top_up(
+pub(crate) fn top_up(
     db: &Connection,
     now: Timestamp,
     account: &AccountId,
@@ -254,9 +286,11 @@ fn store_book(db: &Connection, book: &MeterBook) -> Result<(), LedgerError> {
     let held = book.held.map(|d| serde_json::to_string(&d)).transpose();
     let held = held.map_err(|e| LedgerError::unreadable("a doubt", e))?;
     db.prepare_cached(
+        // An export register that is gone was that of a device before: what it had counted is kept.
         "UPDATE meters SET at = ?1, import = ?2, export = ?3, export_at = ?4, doubted_since = ?5, held = ?6,
-         boot = ?8, up = ?9, rolled = ?10,
-         first_import = coalesce(first_import, ?2), first_export = coalesce(first_export, ?3) WHERE name = ?7",
+         boot = ?8, up = ?9, rolled = ?10 + CASE WHEN ?3 IS NULL THEN coalesce(export - first_export, 0) ELSE 0 END,
+         first_import = coalesce(first_import, ?2),
+         first_export = CASE WHEN ?3 IS NULL THEN NULL ELSE coalesce(first_export, ?3) END WHERE name = ?7",
     )?
     .execute(params![
         book.at.0,

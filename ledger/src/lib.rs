@@ -8,10 +8,12 @@
 //! No async here: callers put it on a blocking thread.
 
 mod batch;
+mod codes;
 mod commit;
 mod error;
 mod lines;
 mod load;
+mod meters;
 mod money;
 mod outbox;
 mod project;
@@ -22,9 +24,11 @@ mod tariffs;
 mod verify;
 mod write;
 
+pub use codes::TokenUse;
 pub use error::LedgerError;
 pub use lines::BilledLine;
 pub use load::{Grid, Load, Loads, Row};
+pub use money::Kind as NumberKind;
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, SettledBatch};
 pub use read::{AccountRow, MeterRow, SwitchRow, Totals};
 pub use supply::{OverrideRow, Used};

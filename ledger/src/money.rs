@@ -1,8 +1,9 @@
 //! Entries into the books of accounts, and the numbers that count once.
 
-use crate::LedgerError;
-use domain::{AccountId, BOOKS, Book, Books, Entry, Fact, Money, Seq, Source};
+use crate::{Ledger, LedgerError};
+use domain::{AccountId, BOOKS, Book, Books, Entry, Fact, Money, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use std::fmt;
 
 /// The columns of the books, in the order of [`Book::ALL`].
 pub(crate) const BOOK_COLUMNS: &str =
@@ -58,6 +59,7 @@ pub(crate) fn entry_of(fact: &Fact) -> Option<Result<(&AccountId, Entry), Ledger
         Fact::ToppedUp { account, amount, debt, source } => (account, Entry::paid_in(source.book(), *amount, *debt)),
         Fact::Refunded { account, amount, .. } => (account, Entry::of(Book::Balance, Book::Refunds, *amount)),
         Fact::Adjusted { account, amount, .. } => (account, Entry::of(Book::Adjustments, Book::Balance, *amount)),
+        Fact::TokenUsed { account, amount, .. } => (account, Entry::of(Book::Adjustments, Book::Balance, *amount)),
         Fact::Lent { account, amount, as_credit, .. } => {
             let to = if *as_credit { Book::Balance } else { Book::Lent };
             (account, Entry::of(Book::Debt, to, *amount))
@@ -66,6 +68,36 @@ pub(crate) fn entry_of(fact: &Fact) -> Option<Result<(&AccountId, Entry), Ledger
     };
     let out_of_range = || LedgerError::Refused(format!("an amount of account {account} is out of range"));
     Some(entry.ok_or_else(out_of_range).map(|entry| (account, entry)))
+}
+
+/// What kind of number counts once. Each kind counts for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The operator's number for cash taken.
+    Cash,
+    /// The number of a voucher.
+    Voucher,
+    /// An account's token, as `ACCOUNT/COUNT`.
+    Token,
+    /// The operator's number for money paid back.
+    Refund,
+    /// The operator's number for an adjustment.
+    Adjustment,
+    /// The operator's number for a loan.
+    Loan,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cash => "cash",
+            Self::Voucher => "voucher",
+            Self::Token => "token",
+            Self::Refund => "refund",
+            Self::Adjustment => "adjustment",
+            Self::Loan => "loan",
+        })
+    }
 }
 
 /// Enters what a fact means for money, and marks its number as used.
@@ -77,22 +109,70 @@ pub(crate) fn book_fact(db: &Connection, seq: Seq, fact: &Fact) -> Result<(), Le
         Fact::ToppedUp { account, source, .. } => match source {
             // Deposits have a table of their own.
             Source::Chain { .. } => return Ok(()),
-            Source::Cash { reference, .. } => ("cash", reference.clone()),
-            Source::Voucher { number, .. } => ("voucher", number.clone()),
-            Source::Token { count } => ("token", format!("{account}/{count}")),
+            Source::Cash { reference, .. } => (Kind::Cash, reference.clone()),
+            Source::Voucher { number, .. } => (Kind::Voucher, number.clone()),
+            Source::Token { count } => (Kind::Token, format!("{account}/{count}")),
         },
-        Fact::Refunded { reference, .. } => ("refund", reference.clone()),
-        Fact::Adjusted { reference, .. } => ("adjustment", reference.clone()),
-        Fact::Lent { reference, .. } => ("loan", reference.clone()),
+        Fact::TokenUsed { account, count, .. } => (Kind::Token, format!("{account}/{count}")),
+        Fact::Refunded { reference, .. } => (Kind::Refund, reference.clone()),
+        Fact::Adjusted { reference, .. } => (Kind::Adjustment, reference.clone()),
+        Fact::Lent { reference, .. } => (Kind::Loan, reference.clone()),
         _ => return Ok(()),
     };
     use_once(db, kind, &number, seq)
 }
 
 /// Marks a number as used; refused if it was used before.
-pub(crate) fn use_once(db: &Connection, kind: &str, number: &str, seq: Seq) -> Result<(), LedgerError> {
-    let fresh = db
-        .prepare_cached("INSERT INTO used VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
-        .execute(params![kind, number, seq.0])?;
-    if fresh == 1 { Ok(()) } else { Err(LedgerError::Refused(format!("{kind} {number} was used before"))) }
+fn use_once(db: &Connection, kind: Kind, number: &str, seq: Seq) -> Result<(), LedgerError> {
+    let fresh = db.prepare_cached("INSERT INTO used VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?.execute(params![
+        kind.to_string(),
+        number,
+        seq.0
+    ])?;
+    if fresh == 1 { Ok(()) } else { Err(used_before(kind, number)) }
+}
+
+fn used_before(kind: Kind, number: &str) -> LedgerError {
+    LedgerError::Refused(format!("{kind} {number} was used before"))
+}
+
+/// Refuses to pay back nothing, twice, or more than there is.
+pub(crate) fn refundable(
+    db: &Connection,
+    account: &AccountId,
+    amount: Money,
+    reference: &str,
+    force: bool,
+) -> Result<(), LedgerError> {
+    if amount <= Money::ZERO {
+        return Err(LedgerError::Refused(format!("{amount} is no amount to pay back")));
+    }
+    let known = "SELECT 1 FROM used WHERE kind = ? AND number = ?";
+    if db.prepare_cached(known)?.exists(params![Kind::Refund.to_string(), reference])? {
+        return Err(used_before(Kind::Refund, reference));
+    }
+    let number = number_of(db, account)?;
+    let balance: i64 = db.query_row("SELECT balance FROM accounts WHERE number = ?", [number], |r| r.get(0))?;
+    if !force && amount.0 > balance {
+        return Err(LedgerError::Refused(format!("that is more than {account} has left")));
+    }
+    Ok(())
+}
+
+impl Ledger {
+    /// What a number was used for, and when; `None` if it is unused.
+    pub fn used(&self, kind: Kind, number: &str) -> Result<Option<(Seq, Timestamp, Fact)>, LedgerError> {
+        let db = self.reader();
+        let found: Option<(i64, i64, String)> = db
+            .prepare_cached(
+                "SELECT f.seq, f.at, f.body FROM used u JOIN facts f ON f.seq = u.seq WHERE u.kind = ? AND u.number = ?",
+            )?
+            .query_row(params![kind.to_string(), number], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+            .optional()?;
+        let parse = |(seq, at, body): (i64, i64, String)| {
+            let fact = serde_json::from_str(&body).map_err(|e| LedgerError::unreadable(format!("fact {seq}"), e))?;
+            Ok((Seq(seq), Timestamp(at), fact))
+        };
+        found.map(parse).transpose()
+    }
 }

@@ -1,10 +1,13 @@
 //! How a fact changes the tables of present state. Runs inside the transaction that records the fact.
 
 use crate::LedgerError;
+use crate::codes::{took_code, took_token};
 use crate::commit::{POOL, set_cursor};
+use crate::meters::reassign;
 use crate::outbox::load_batch;
 use crate::supply::{self, OverrideRow};
-use domain::{Fact, Position, Reason, Timestamp};
+use domain::token::Act;
+use domain::{Attempts, Fact, Position, Reason, Source, Timestamp};
 use rusqlite::{Connection, params};
 
 pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<(), LedgerError> {
@@ -71,13 +74,26 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
                 .execute(params![r.off_peak.0, r.peak.0, r.feed_in.0, item.net.0, item.number])?;
             }
         }
+        Fact::ToppedUp { account, source: Source::Token { count }, .. } => {
+            let count = u32::try_from(*count).map_err(|e| LedgerError::unreadable("a token's count", e))?;
+            took_token(db, account, count, Act::Add)?;
+            took_code(db, account, Attempts::default())?;
+        }
+        Fact::ToppedUp { account, source: Source::Voucher { .. }, .. } => took_code(db, account, Attempts::default())?,
+        Fact::TokenUsed { account, count, act, .. } => {
+            took_token(db, account, *count, *act)?;
+            took_code(db, account, Attempts::default())?;
+        }
+        Fact::CodeRefused { account, failed, .. } => took_code(db, account, Attempts::new(*failed, now))?,
+        Fact::MeterMoved { meter, from, to, .. } => reassign(db, meter, from.as_ref(), to)?,
         // Their money is booked with the record, and what they change has tables that are written with it.
         Fact::ToppedUp { .. }
         | Fact::Refunded { .. }
         | Fact::Adjusted { .. }
         | Fact::Lent { .. }
         | Fact::TariffChanged { .. }
-        | Fact::ClassChanged { .. } => {}
+        | Fact::ClassChanged { .. }
+        | Fact::MeterReplaced { .. } => {}
         Fact::Started { .. }
         | Fact::ReconnectAsked { .. }
         | Fact::SwitchSuspected { .. }

@@ -4,8 +4,8 @@ use crate::commit::{DEPOSITS, PRICER, cursor};
 use crate::money::{BOOK_COLUMNS, books};
 use crate::{Ledger, LedgerError};
 use domain::{
-    AccountId, Amps, Book, Books, Credit, Fact, Hertz, MeterBook, MeterId, Money, Position, Reading, Reason, Seq,
-    SwitchId, TariffRegisters, Timestamp, Uptime, Usage, Volts, WattHours, Watts,
+    AccountId, Amps, BOOKS, Book, Books, Credit, Fact, Hertz, MeterBook, MeterId, Money, Position, Reading, Reason,
+    Seq, SwitchId, TariffRegisters, Timestamp, Uptime, Usage, Volts, WattHours, Watts,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -41,6 +41,8 @@ pub struct AccountRow {
     pub settled_net: Money,
     /// The credit state last recorded.
     pub credit: Credit,
+    /// Whether a token ended prepayment.
+    pub unlocked: bool,
     /// What was used of whatever the tariff counts over a day, a month or an interval.
     pub usage: Usage,
 }
@@ -234,7 +236,8 @@ impl Ledger {
 pub(crate) fn accounts(db: &Connection) -> Result<Vec<AccountRow>, LedgerError> {
     let mut rows = db.prepare_cached(&format!(
         "SELECT number, name, opened, off_peak, peak, feed_in, settled_off_peak, settled_peak, settled_feed_in,
-             credit, usage, settled_net, {BOOK_COLUMNS} FROM accounts ORDER BY number",
+             credit, usage, settled_net, {BOOK_COLUMNS},
+             EXISTS (SELECT 1 FROM meta WHERE key = 'unlocked/' || name) FROM accounts ORDER BY number",
     ))?;
     let registers = |r: &Row<'_>, i: usize| {
         Ok::<_, rusqlite::Error>(TariffRegisters {
@@ -260,6 +263,7 @@ pub(crate) fn accounts(db: &Connection) -> Result<Vec<AccountRow>, LedgerError> 
             credit: json(r, 9)?.unwrap_or(Credit::Good),
             usage: json(r, 10)?.unwrap_or_default(),
             settled_net: Money(r.get(11)?),
+            unlocked: r.get(12 + BOOKS)?,
         })
     })?;
     found.map(|r| Ok(r?)).collect()

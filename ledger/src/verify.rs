@@ -6,8 +6,8 @@ use crate::read::{READINGS, accounts, meters, reading, totals};
 use crate::tariffs::{classes, schedule};
 use crate::{Ledger, LedgerError};
 use domain::{
-    AccountId, Biller, Book, Books, Customer, Entry, Fact, Guard, Line, MeterId, Metered, Money, Pool, Reading, Seq,
-    Step, TariffRegisters, Timestamp, Usage, WattHours,
+    AccountId, Biller, Book, Books, Customer, Entry, Fact, Guard, Line, MeterId, Metered, Money, Pool, Reading,
+    Replacement, Seq, Step, TariffRegisters, Timestamp, Usage, WattHours,
 };
 use rusqlite::Connection;
 use serde::Serialize;
@@ -89,6 +89,8 @@ impl Due {
 /// What was done between readings.
 enum Act {
     Release(MeterId),
+    Replace(Replacement),
+    Move(MeterId, AccountId),
     Share(Timestamp),
 }
 
@@ -99,6 +101,14 @@ fn replay(biller: &mut Biller, act: Act, newest: &BTreeMap<MeterId, Reading>, du
                 biller.release(&meter, reading);
             }
         }
+        Act::Replace(change) => {
+            // Where it cannot be, the comparison finds what is missing.
+            if let (Ok(done), Some(account)) = (biller.replace(&change), biller.account_of(&change.meter)) {
+                let due = due.entry(account.clone()).or_default();
+                done.lines.iter().for_each(|line| due.bill(line));
+            }
+        }
+        Act::Move(meter, to) => biller.reassign(&meter, &to),
         Act::Share(until) => {
             for (account, line) in biller.close_pool(until) {
                 due.entry(account).or_default().bill(&line);
@@ -116,6 +126,7 @@ fn again(
 ) -> Result<BTreeMap<AccountId, Due>, LedgerError> {
     let mut due: BTreeMap<AccountId, Due> = BTreeMap::new();
     let mut acts = Vec::new();
+    let mut first_owners: BTreeMap<MeterId, Option<AccountId>> = BTreeMap::new();
     let mut facts = db.prepare("SELECT body FROM facts ORDER BY seq")?;
     for body in facts.query_map([], |r| r.get::<_, String>(0))? {
         let Ok(fact) = serde_json::from_str::<Fact>(&body?) else { continue };
@@ -124,14 +135,20 @@ fn again(
         }
         match fact {
             Fact::MeterReleased { meter, upto, .. } => acts.push((upto, Act::Release(meter))),
+            Fact::MeterReplaced { change, upto, .. } => acts.push((upto, Act::Replace(change))),
+            Fact::MeterMoved { meter, from, to, upto, .. } => {
+                first_owners.entry(meter.clone()).or_insert(from);
+                acts.push((upto, Act::Move(meter, to)));
+            }
             Fact::PoolShared { until, upto, .. } => acts.push((upto, Act::Share(until))),
             _ => {}
         }
     }
     let Some(schedule) = schedule(db)? else { return Ok(due) };
-    let metered = meters(db)?
-        .into_iter()
-        .map(|m| (m.name.clone(), Metered { account: m.account, book: None, guard: Some(guard(&m.name)) }));
+    let metered = meters(db)?.into_iter().map(|m| {
+        let account = first_owners.remove(&m.name).unwrap_or(m.account);
+        (m.name.clone(), Metered { account, book: None, guard: Some(guard(&m.name)) })
+    });
     let classes = classes(db)?.into_iter();
     let customers = classes.map(|(account, classes)| (account, Customer { classes, ..Customer::default() }));
     let mut biller = Biller::new(schedule, metered.collect(), customers.collect(), Pool::default());

@@ -1,9 +1,10 @@
 //! What can be written, and what comes back.
 
+use crate::codes::TokenUse;
 use crate::outbox::{Attempt, Batch, Deposit, Purpose};
 use domain::{
-    AccountId, Biller, Fact, Line, MeterBook, MeterId, Money, Part, Permille, Reading, RegisterPrices, Seq, Source,
-    Step, Timestamp, Usage,
+    AccountId, Biller, Fact, Line, MeterBook, MeterId, Money, NotReplaced, Part, Permille, Reading, RegisterPrices,
+    Replacement, Seq, Source, Step, Timestamp, Usage,
 };
 
 /// One write. A group of them is one transaction; a write that is refused is left out of it alone.
@@ -30,6 +31,28 @@ pub enum Write {
         amount: Money,
         /// Where it came from.
         source: Source,
+    },
+    /// A token that a customer typed, and what it is worth. It counts once.
+    Token(TokenUse),
+    /// A voucher or token that is none: no other is looked at for a while.
+    WrongCode {
+        /// For which account.
+        account: AccountId,
+        /// Who tried.
+        by: String,
+    },
+    /// Money paid back to a customer.
+    Refund {
+        /// Whose account.
+        account: AccountId,
+        /// How much; more than nothing.
+        amount: Money,
+        /// The operator's own number for it; never used twice.
+        reference: String,
+        /// Who paid it out.
+        who: String,
+        /// Whether it may be more than the balance.
+        force: bool,
     },
     /// Something is to happen on the chain.
     Queue(Purpose),
@@ -68,7 +91,7 @@ pub struct Priced {
     pub after: Seq,
     /// Where it stands afterwards.
     pub upto: Seq,
-    /// Where billing of a meter began, for those whose first reading is among these.
+    /// Where billing of a meter, or of its export register, began, for those whose first reading is among these.
     pub started: Vec<MeterBook>,
     /// How far each meter has come.
     pub books: Vec<MeterBook>,
@@ -83,6 +106,36 @@ pub struct Priced {
 }
 
 impl Priced {
+    /// Another device in the place of a meter, when everything up to `after` is billed.
+    ///
+    /// # Errors
+    /// Says why it cannot be.
+    pub fn replaced(mut biller: Biller, after: Seq, change: Replacement, by: &str) -> Result<Self, NotReplaced> {
+        let done = biller.replace(&change)?;
+        let account = biller.account_of(&change.meter).cloned();
+        let lines = done.lines.into_iter().filter_map(|line| Some((account.clone()?, line))).collect();
+        let mut priced = Self::of(&biller, after, after);
+        // The old device's book is closed before the new one's is opened.
+        (priced.started, priced.lines) = (vec![done.closed], lines);
+        priced.facts = vec![Fact::MeterReplaced { change, upto: after, by: by.to_owned() }];
+        Ok(priced)
+    }
+
+    /// What a biller has come to, without lines and facts.
+    fn of(biller: &Biller, after: Seq, upto: Seq) -> Self {
+        let pool = biller.pool().touched().map(|(interval, account, part)| (*interval, account.clone(), part));
+        Self {
+            after,
+            upto,
+            pool: pool.collect(),
+            started: Vec::new(),
+            books: biller.books().cloned().collect(),
+            lines: Vec::new(),
+            usages: biller.usages().map(|(account, usage)| (account.clone(), usage)).collect(),
+            facts: Vec::new(),
+        }
+    }
+
     /// Bills these readings, which follow `after` in the journal. `seen` is told what each came to.
     pub fn by(
         mut biller: Biller,
@@ -92,10 +145,16 @@ impl Priced {
     ) -> Self {
         let (mut started, mut lines, mut facts) = (Vec::new(), Vec::new(), Vec::new());
         for (seq, reading) in readings {
+            let exports = |biller: &Biller| biller.book_of(&reading.meter).is_some_and(|b| b.export.is_some());
+            let exported = exports(&biller);
             let step = biller.bill(reading);
             seen(*seq, reading, &step);
             match step {
                 Step::Advanced(billed) => {
+                    // A register that appears begins to count here, however far it comes among these readings.
+                    if !exported && exports(&biller) {
+                        started.extend(biller.book_of(&reading.meter).cloned());
+                    }
                     if let Some(account) = biller.account_of(&reading.meter) {
                         lines.extend(billed.into_iter().map(|line| (account.clone(), line)));
                     }
@@ -112,17 +171,7 @@ impl Priced {
             facts.push(Fact::PoolShared { until, upto, amount });
             lines.extend(shares);
         }
-        let pool = biller.pool().touched().map(|(interval, account, part)| (*interval, account.clone(), part));
-        Self {
-            after,
-            upto,
-            pool: pool.collect(),
-            started,
-            books: biller.books().cloned().collect(),
-            lines,
-            usages: biller.usages().map(|(account, usage)| (account.clone(), usage)).collect(),
-            facts,
-        }
+        Self { started, lines, facts, ..Self::of(&biller, after, upto) }
     }
 }
 

@@ -72,7 +72,7 @@ impl Judge {
             let before = facts.emergencies.get(&account.id).copied().unwrap_or_default();
             let situation = Situation {
                 balance: row.balance,
-                paid_in: row.topped_up.0 != 0,
+                paid_in: row.topped_up.0 != 0 && !row.unlocked,
                 credit: row.credit,
                 emergency: before,
                 used_today: facts.used_today.get(&account.id).copied(),

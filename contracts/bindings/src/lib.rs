@@ -18,3 +18,4 @@ pub mod merkle;
 pub mod provider;
 pub mod rpc;
 pub mod tx;
+pub mod voucher;

@@ -3,14 +3,15 @@
 mod parse;
 mod problems;
 
-pub(crate) use parse::span;
+pub(crate) use parse::{LONGEST_NAME, span};
 pub use problems::Problems;
 
 use actors::Rule;
 use contracts::Address;
 use domain::feeder::Counted;
+use domain::token::TokenPlan;
 use domain::{
-    AccountId, BusId, ClassId, Currency, Guard, MeterId, Permille, SwitchId, Tariff, Terms, Timestamp, Watts,
+    AccountId, BusId, ClassId, Currency, Guard, MeterId, Money, Permille, SwitchId, Tariff, Terms, Timestamp, Watts,
 };
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
 use solvers::balance::Settings;
@@ -46,6 +47,8 @@ pub struct Config {
     pub buses: Vec<Bus>,
     /// Customers.
     pub accounts: Vec<Account>,
+    /// Who signs vouchers.
+    pub operators: Vec<Operator>,
     /// Meters.
     pub meters: Vec<Meter>,
     /// Switches.
@@ -98,6 +101,19 @@ pub struct Account {
     pub class: Option<ClassId>,
     /// The share of what is paid in that goes to debt, while there is debt.
     pub debt_share: Permille,
+    /// What its tokens are made of, if it takes any.
+    pub tokens: Option<TokenPlan>,
+}
+
+/// Who may sign vouchers.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Name, as it stands in the books.
+    pub name: String,
+    /// The address of the key that signs.
+    pub address: Address,
+    /// The most that one voucher may be worth.
+    pub voucher_limit: Money,
 }
 
 /// A meter.

@@ -5,12 +5,14 @@ mod enforce;
 mod feeder;
 mod fields;
 mod gpio;
+mod operators;
 mod tariff;
 mod telegram;
 mod terms;
 mod wire;
 
 pub(crate) use fields::span;
+pub(crate) use operators::LONGEST_NAME;
 
 use super::{Broker, Bus, Chain, ChainKind, Config, Problems, Simulator};
 use contracts::Address;
@@ -19,6 +21,7 @@ use domain::{BusId, Currency, TimeZone, Timestamp};
 use drivers::document::{Notes, Section};
 use drivers::{BusKind, BusSpec, Credentials, Library, MqttSpec, Parity};
 use fields::{DAY, address, close, default, duration, is_host_port, loopback_only, need, parsed};
+use operators::operators;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
@@ -85,7 +88,8 @@ impl Reader<'_> {
         });
         let place = Place { site: name.as_deref().unwrap_or("site"), state: state.as_deref() };
         let buses = self.buses(root, broker.as_ref(), place);
-        let accounts = accounts(root, &unit, tariff.as_ref(), &terms::usual(root, &unit));
+        let accounts = accounts(root, self.base, &unit, tariff.as_ref(), &terms::usual(root, &unit));
+        let operators = operators(root, &unit);
         let library = self.library(root);
         let meters = meters(root, &buses, &accounts, &library);
         let switches = switches(root, &buses, &accounts, &library, enforced.as_ref());
@@ -131,6 +135,7 @@ impl Reader<'_> {
             webhook,
             buses,
             accounts,
+            operators,
             meters,
             switches,
             feeder: feeder?,

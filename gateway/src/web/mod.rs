@@ -1,6 +1,7 @@
 //! The operator's page and its data, and the embedded chain's JSON-RPC. Loopback only; a request that names another
 //! host is refused, so that no page from elsewhere can reach it through a rebound name.
 
+mod acts;
 mod balance;
 mod bill;
 mod snapshot;
@@ -37,10 +38,11 @@ fn bound(listen: SocketAddr, what: &str, e: &std::io::Error) -> Failure {
 
 /// Serves the page. Answers where, and how to stop it.
 pub fn serve(listen: SocketAddr, shared: Shared) -> Result<(String, ServerHandle), Failure> {
-    let shared = web::Data::new(shared);
+    let (shared, door) = (web::Data::new(shared), web::Data::new(acts::Door::default()));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
+            .app_data(door.clone())
             .wrap(middleware::from_fn(guard))
             .route("/", web::get().to(|| asset("text/html; charset=utf-8", PAGE)))
             .route("/app.js", web::get().to(|| asset("text/javascript; charset=utf-8", SCRIPT)))
@@ -51,6 +53,7 @@ pub fn serve(listen: SocketAddr, shared: Shared) -> Result<(String, ServerHandle
             .route("/api/v1/events", web::get().to(events))
             .route("/api/v1/accounts/{account}/intervals", web::get().to(bill::intervals))
             .route("/api/v1/accounts/{account}/receipt", web::get().to(bill::receipt))
+            .route("/api/v1/accounts/{account}/{act}", web::post().to(acts::act))
             .route("/api/v1/meters/{meter}/release", web::post().to(release))
     })
     .workers(1)
@@ -179,10 +182,9 @@ async fn events(shared: web::Data<Shared>) -> HttpResponse {
 
 /// Takes a held meter's present registers as its new start.
 async fn release(shared: web::Data<Shared>, meter: web::Path<String>, request: HttpRequest) -> HttpResponse {
-    // A form on a foreign page cannot send this header without asking first, and it is not told yes.
-    let name = request.headers().get("x-operator").and_then(|h| h.to_str().ok()).map(str::trim);
-    let Some(by) = name.filter(|n| !n.is_empty() && n.len() <= 64).map(str::to_owned) else {
-        return HttpResponse::Forbidden().body("send the header X-Operator with your name");
+    let by = match acts::operator(&request) {
+        Ok(by) => by,
+        Err(refusal) => return refusal,
     };
     let Ok(meter) = meter.parse::<MeterId>() else { return HttpResponse::NotFound().body("no such meter") };
     match shared.scribe().fact(Fact::MeterReleased { meter, upto: Seq(0), by }).await {

@@ -267,6 +267,9 @@ impl Shared {
             "friendly_until_local": live.as_ref().and_then(|l| l.friendly_until).map(local),
             "days_left": live.as_ref().and_then(actors::AccountLive::days_left),
             "prosumer": row.registers.feed_in.0 > 0,
+            "takes": {
+                "voucher": !config.operators.is_empty(), "token": account.tokens.is_some(),
+            },
             "topped_up": config.currency.show(row.topped_up),
             "debt": config.currency.show(row.debt), "owes": row.debt > Money::ZERO,
             "used_kwh": kilo(row.registers.off_peak + row.registers.peak),

@@ -2,6 +2,7 @@
 
 use crate::house::{self, Room, Running, SOUND};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// The configuration is wrong.
@@ -317,6 +318,8 @@ fn the_default_configuration_is_sound() {
         .map(|line| format!("{line}\n"))
         .collect();
     let file = room.config(&format!("{settings}{uncommented}"));
+    let key = room.write("home-1.token", "a29ab82edc5fbbc41ec9530f6dac86b1");
+    std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let ended = house::verb(&["check"], &file);
     assert!(ended.well().out.contains("5 buses, 1 accounts, 3 meters, 2 switches"), "{}", ended.out);
 }

@@ -22,6 +22,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rumqttd", &["gateway"]),
     ("rusqlite", &["ledger"]),
     ("serial2", &["drivers"]),
+    ("siphasher", &["domain"]),
     ("tokio-modbus", &["drivers"]),
     ("tokio-rustls", &["drivers"]),
     ("tokio-serial", &["drivers"]),

@@ -9,8 +9,10 @@
     reason = "test helpers: small numbers, and a failure should stop the test"
 )]
 
+mod codes;
 mod cuts;
 mod load;
+mod meters;
 mod money;
 mod promises;
 mod rows;

@@ -2,15 +2,23 @@
 
 use super::enforce::Enforced;
 use super::fields::{DAY, duration, parsed};
+use super::operators::tokens;
 use super::{Table, gpio, terms};
 use crate::config::{Account, Bus, Meter, SimulatedHome, Switch};
 use domain::feeder::Counted;
 use domain::{AccountId, BusId, ClassId, Currency, MeterId, OnSilence, Permille, SwitchId, Tariff, Terms, Watts};
 use drivers::document::did_you_mean;
 use drivers::{BusKind, DeviceAddress, Library};
+use std::path::Path;
 use std::time::Duration;
 
-pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Tariff>, usual: &Terms) -> Vec<Account> {
+pub(super) fn accounts(
+    root: &Table<'_, '_>,
+    base: &Path,
+    unit: &Currency,
+    tariff: Option<&Tariff>,
+    usual: &Terms,
+) -> Vec<Account> {
     let mut accounts: Vec<Account> = Vec::new();
     for table in root.sections("account") {
         let id = parsed::<AccountId>(&table, "id", true);
@@ -21,6 +29,7 @@ pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Ta
         }
         let terms = terms::read(&table, unit, usual);
         let debt_share = parsed(&table, "debt_share", false).unwrap_or(Permille::NONE);
+        let tokens = tokens(&table, base, unit);
         let class = parsed::<ClassId>(&table, "class", false);
         if let (Some(class), Some(tariff)) = (&class, tariff)
             && !tariff.classes.contains_key(class)
@@ -31,7 +40,7 @@ pub(super) fn accounts(root: &Table<'_, '_>, unit: &Currency, tariff: Option<&Ta
         }
         table.close();
         if let Some(id) = id {
-            accounts.push(Account { id, terms, class, debt_share });
+            accounts.push(Account { id, terms, class, debt_share, tokens });
         }
     }
     accounts
