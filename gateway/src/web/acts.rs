@@ -18,7 +18,7 @@ pub(super) struct Door(Mutex<()>);
 /// Who asks. A form on a foreign page cannot send this header without asking first, and it is not told yes.
 pub(super) fn operator(request: &HttpRequest) -> Result<String, HttpResponse> {
     let name = request.headers().get("x-operator").and_then(|h| h.to_str().ok()).unwrap_or_default();
-    name_of(name).map_err(|_| HttpResponse::Forbidden().body("send the header X-Operator with your name"))
+    name_of(name).map_err(|_| HttpResponse::Forbidden().body("send the header X-Operator with your name, in ASCII letters"))
 }
 
 #[derive(Deserialize)]
