@@ -3,8 +3,8 @@
 
 use crate::register::Doubt;
 use crate::{
-    AccountId, Billed, Classes, Guard, Line, MeterBook, MeterId, Pool, Reading, Replacement, Schedule, Stamp, Timestamp,
-    Usage, Watts, billing,
+    AccountId, Billed, Classes, Guard, Line, MeterBook, MeterId, Pool, Reading, Replacement, Schedule, Stamp,
+    Timestamp, Usage, Watts, billing,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -116,10 +116,14 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::TokenUsed { account, count, act: Act::Disable, .. } => {
             (Level::Warn, format!("token {count} ended prepayment for {account}: it is not cut off for lack of credit"))
         }
-        Fact::TokenUsed { account, count, .. } => info(format!("token {count} of {account} was used; it moved no money")),
+        Fact::TokenUsed { account, count, .. } => {
+            info(format!("token {count} of {account} was used; it moved no money"))
+        }
         Fact::CodeRefused { account, failed, until, by } => (
             Level::Warn,
-            format!("{by} entered a wrong code for {account}, number {failed} in a row; no other is taken until {until}"),
+            format!(
+                "{by} entered a wrong code for {account}, number {failed} in a row; no other is taken until {until}"
+            ),
         ),
         Fact::Settled { batch, accounts, gas, .. } => info(format!(
             "batch {batch} settled {accounts} account{} on the chain ({gas} gas)",

@@ -25,10 +25,10 @@ mod write;
 pub use codes::TokenUse;
 pub use error::LedgerError;
 pub use lines::BilledLine;
+pub use money::Kind as NumberKind;
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, SettledBatch};
 pub use read::{AccountRow, MeterRow, SwitchRow, Totals};
 pub use verify::{Finding, Report};
-pub use money::Kind as NumberKind;
 pub use write::{Enrolled, Enrolment, Outcome, Priced, Write};
 
 use rusqlite::Connection;

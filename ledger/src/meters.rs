@@ -41,7 +41,8 @@ pub(crate) fn filled_in(db: &Connection, meter: &MeterId, to: &AccountId, by: &s
             "meter {meter} is held: release or replace it first, so that it is clear what its customer owes"
         )));
     }
-    let from = owner.map(|o| o.parse()).transpose().map_err(|e| LedgerError::unreadable("the name of an account", e))?;
+    let from =
+        owner.map(|o| o.parse()).transpose().map_err(|e| LedgerError::unreadable("the name of an account", e))?;
     if from.as_ref() == Some(to) {
         return Err(LedgerError::Refused(format!("meter {meter} belongs to {to} already")));
     }

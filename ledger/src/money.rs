@@ -124,9 +124,11 @@ pub(crate) fn book_fact(db: &Connection, seq: Seq, fact: &Fact) -> Result<(), Le
 
 /// Marks a number as used; refused if it was used before.
 fn use_once(db: &Connection, kind: Kind, number: &str, seq: Seq) -> Result<(), LedgerError> {
-    let fresh = db
-        .prepare_cached("INSERT INTO used VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
-        .execute(params![kind.to_string(), number, seq.0])?;
+    let fresh = db.prepare_cached("INSERT INTO used VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?.execute(params![
+        kind.to_string(),
+        number,
+        seq.0
+    ])?;
     if fresh == 1 { Ok(()) } else { Err(used_before(kind, number)) }
 }
 

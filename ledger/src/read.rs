@@ -4,8 +4,8 @@ use crate::commit::{DEPOSITS, PRICER, cursor};
 use crate::money::{BOOK_COLUMNS, books};
 use crate::{Ledger, LedgerError};
 use domain::{
-    AccountId, Amps, BOOKS, Book, Books, Credit, Fact, Hertz, MeterBook, MeterId, Money, Position, Reading, Reason, Seq,
-    SwitchId, TariffRegisters, Timestamp, Uptime, Usage, Volts, WattHours, Watts,
+    AccountId, Amps, BOOKS, Book, Books, Credit, Fact, Hertz, MeterBook, MeterId, Money, Position, Reading, Reason,
+    Seq, SwitchId, TariffRegisters, Timestamp, Uptime, Usage, Volts, WattHours, Watts,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;

@@ -33,12 +33,7 @@ fn digest(voucher: &Voucher, place: &Place<'_>, account: &AccountId) -> Option<B
 ///
 /// # Errors
 /// [`KeyError::Signing`], also for a voucher that no code can say.
-pub fn sign(
-    voucher: Voucher,
-    place: &Place<'_>,
-    account: &AccountId,
-    signer: &dyn Signer,
-) -> Result<Code, KeyError> {
+pub fn sign(voucher: Voucher, place: &Place<'_>, account: &AccountId, signer: &dyn Signer) -> Result<Code, KeyError> {
     let unsayable = || KeyError::Signing("no code can say this voucher".into());
     let signature = signer.sign(digest(&voucher, place, account).ok_or_else(unsayable)?)?;
     let mut halves = [0; 64];

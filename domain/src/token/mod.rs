@@ -147,8 +147,8 @@ impl TokenPlan {
             12 => Form::Extended,
             _ => return Err(bad()),
         };
-        let number: u64 = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
-            .ok_or_else(bad)?;
+        let number: u64 =
+            if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }.ok_or_else(bad)?;
         let value = chain::value(self.start, form, number);
         let special = form == Form::Standard && value > MOST;
         let ahead = if special && value == SYNC { SYNC_JUMP } else { JUMP };

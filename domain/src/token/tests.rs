@@ -15,7 +15,8 @@ fn good(plan: &TokenPlan, state: &mut TokenState, token: Token, extended: bool) 
 #[test]
 fn a_key_is_32_hex_digits_and_is_never_shown() {
     assert_eq!(format!("{:?}", plan().key), "TokenKey");
-    for bad in ["", "a29a", "+29ab82edc5fbbc41ec9530f6dac86b1", "zz9ab82edc5fbbc41ec9530f6dac86b1", "éééééééééééééééé"] {
+    for bad in ["", "a29a", "+29ab82edc5fbbc41ec9530f6dac86b1", "zz9ab82edc5fbbc41ec9530f6dac86b1", "éééééééééééééééé"]
+    {
         assert_eq!(bad.parse::<TokenKey>(), Err(BadKey), "{bad}");
     }
 }

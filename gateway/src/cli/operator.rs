@@ -20,7 +20,8 @@ pub struct By {
 impl By {
     /// The name, which is shown with what was done.
     pub fn name(&self) -> Result<String, Failure> {
-        let logged_in = || ["SUDO_USER", "USER"].iter().find_map(|var| std::env::var(var).ok().filter(|n| !n.is_empty()));
+        let logged_in =
+            || ["SUDO_USER", "USER"].iter().find_map(|var| std::env::var(var).ok().filter(|n| !n.is_empty()));
         let name = self.by.clone().or_else(logged_in).unwrap_or_default();
         name_of(&name).map_err(|what| Failure::new(Code::Usage, format!("{what}: who does this? --by NAME")))
     }

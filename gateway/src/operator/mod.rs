@@ -201,7 +201,9 @@ impl Done {
     pub fn text(&self) -> String {
         let Self { account, balance, said, at, .. } = self;
         if self.repeated {
-            return format!("done already at {at}: {said}\nnothing was done twice; the balance of {account} is {balance}\n");
+            return format!(
+                "done already at {at}: {said}\nnothing was done twice; the balance of {account} is {balance}\n"
+            );
         }
         format!("{said}\nthe balance of {account} is {balance}\n")
     }

@@ -58,7 +58,8 @@ impl Order {
     ) -> Result<Self, NotDone> {
         let mut wrong = Vec::new();
         let id: Option<AccountId> = account.parse().map_err(|e: domain::BadId| wrong.push(e.to_string())).ok();
-        let signed = if matches!(act, Act::Adjust { .. }) { amount.strip_prefix('+').unwrap_or(amount) } else { amount };
+        let signed =
+            if matches!(act, Act::Adjust { .. }) { amount.strip_prefix('+').unwrap_or(amount) } else { amount };
         let money = currency.parse(signed).map_err(|e| wrong.push(e)).ok();
         match (money, &act) {
             (Some(Money::ZERO), _) => wrong.push("an amount of nothing moves nothing".into()),

@@ -41,7 +41,8 @@ pub fn run(verb: &Meter) -> Result<(), Failure> {
         Meter::Move { meter, account, office } => act(meter, office, |config, ledger, meter, by| {
             let to: AccountId = account.parse().map_err(|e: domain::BadId| Failure::new(Code::Usage, e))?;
             known(config, ledger, &to)?;
-            let fact = ledger.move_meter(clock::open(config)?.now(), &config.guards(), meter, &to, by).map_err(refused)?;
+            let fact =
+                ledger.move_meter(clock::open(config)?.now(), &config.guards(), meter, &to, by).map_err(refused)?;
             let there = config.meters.iter().find(|m| m.id == *meter).and_then(|m| m.account.as_ref());
             if there != Some(&to) {
                 eprintln!("write account = \"{to}\" into [[meter]] {meter} of the configuration before the next start");

@@ -61,9 +61,7 @@ pub fn account(verb: &Account) -> Result<(), Failure> {
         Account::Cash(money) => order(money, Act::Cash),
         Account::Refund { money, force } => order(money, Act::Refund { force: *force }),
         Account::Adjust { money, why } => order(money, Act::Adjust { why: why.clone() }),
-        Account::Lend { money, why, as_credit } => {
-            order(money, Act::Lend { why: why.clone(), as_credit: *as_credit })
-        }
+        Account::Lend { money, why, as_credit } => order(money, Act::Lend { why: why.clone(), as_credit: *as_credit }),
     }
 }
 
@@ -90,7 +88,9 @@ fn described(config: &Config, row: &AccountRow) -> Value {
     let plain = |money| config.currency.plain(money);
     let books: serde_json::Map<String, Value> = Book::ALL
         .iter()
-        .filter_map(|book| Some((serde_json::to_value(book).ok()?.as_str()?.to_owned(), plain(row.books.get(*book)).into())))
+        .filter_map(|book| {
+            Some((serde_json::to_value(book).ok()?.as_str()?.to_owned(), plain(row.books.get(*book)).into()))
+        })
         .collect();
     json!({
         "account": row.name, "number": row.number, "currency": config.currency.code, "balance": plain(row.balance),
@@ -141,9 +141,9 @@ fn show(account: &str, look: &Look) -> Result<(), Failure> {
 /// `voucher`
 pub fn voucher(verb: &Voucher) -> Result<(), Failure> {
     match verb {
-        Voucher::Redeem { code, account, office } => act(office, |_, by| {
-            Ok(Request::Voucher { account: account_id(account)?, code: code.clone(), by })
-        }),
+        Voucher::Redeem { code, account, office } => {
+            act(office, |_, by| Ok(Request::Voucher { account: account_id(account)?, code: code.clone(), by }))
+        }
         Voucher::Make { amount, account, expires, key, n, look } => {
             make_vouchers(amount, account.as_deref(), *expires, key, *n, look)
         }
@@ -220,9 +220,9 @@ fn make_vouchers(
 /// `token`
 pub fn token(verb: &Token) -> Result<(), Failure> {
     match verb {
-        Token::Enter { account, digits, office } => act(office, |_, by| {
-            Ok(Request::Token { account: account_id(account)?, digits: digits.clone(), by })
-        }),
+        Token::Enter { account, digits, office } => {
+            act(office, |_, by| Ok(Request::Token { account: account_id(account)?, digits: digits.clone(), by }))
+        }
         Token::Make { account, value, does, extended, after, look } => {
             let act = (*does).into();
             let (config, ledger) = open_ledger(&look.config)?;
@@ -239,7 +239,8 @@ pub fn token(verb: &Token) -> Result<(), Failure> {
             if look.json {
                 return pretty(&json!({ "account": id, "count": count, "digits": digits }));
             }
-            let groups: Vec<String> = digits.as_bytes().chunks(3).map(|g| String::from_utf8_lossy(g).into_owned()).collect();
+            let groups: Vec<String> =
+                digits.as_bytes().chunks(3).map(|g| String::from_utf8_lossy(g).into_owned()).collect();
             print(&format!("{}\n", groups.join(" ")))
         }
     }

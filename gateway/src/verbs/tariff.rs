@@ -22,7 +22,10 @@ fn show(look: &Look) -> Result<(), Failure> {
     let (config, ledger) = open_ledger(&look.config)?;
     let now = clock::open(&config)?.now();
     let Some(schedule) = ledger.schedule()? else {
-        return Err(Failure::new(Code::Unavailable, "the ledger has no tariff yet: the gateway's first start adopts one"));
+        return Err(Failure::new(
+            Code::Unavailable,
+            "the ledger has no tariff yet: the gateway's first start adopts one",
+        ));
     };
     let holds = schedule.at(now).version;
     let state = |t: &Tariff| match t.version {
@@ -87,5 +90,10 @@ fn announce(from: Option<&str>, office: &Office) -> Result<(), Failure> {
         return pretty(&json!({ "version": version, "since": since, "by": by, "repeated": repeated }));
     }
     let said = if repeated { "says so already; it holds" } else { "holds" };
-    print(&format!("version {} {said} from {}: {}\nby {by}\n", adopted.version, since(&adopted), described(&config, &adopted)))
+    print(&format!(
+        "version {} {said} from {}: {}\nby {by}\n",
+        adopted.version,
+        since(&adopted),
+        described(&config, &adopted)
+    ))
 }

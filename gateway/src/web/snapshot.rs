@@ -241,7 +241,7 @@ impl Shared {
         Some(json!({
             "account": row.name, "number": row.number,
             "balance": config.currency.show(row.balance), "balance_units": row.balance,
-            "credit": row.credit, "prepaid": row.topped_up.0 > 0, "protected": account.protected,
+            "credit": row.credit, "prepaid": row.topped_up.0 > 0 && !row.unlocked, "protected": account.protected,
             "prosumer": row.registers.feed_in.0 > 0,
             "takes": {
                 "voucher": !config.operators.is_empty(), "token": account.tokens.is_some(),

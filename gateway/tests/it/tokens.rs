@@ -137,9 +137,8 @@ fn thousands_of_tokens_are_taken_or_not_as_the_reference_says() {
     let mut met = std::collections::BTreeMap::new();
     for ((ask, answer), mine) in asks.iter().zip(reference(&python, &asks)).zip(mine) {
         let act = answer["act"].as_str().unwrap();
-        let detail = answer["count"]
-            .as_u64()
-            .map(|count| (count, answer["value"].as_f64().unwrap(), used(&answer["used"])));
+        let detail =
+            answer["count"].as_u64().map(|count| (count, answer["value"].as_f64().unwrap(), used(&answer["used"])));
         assert_eq!((act, detail), mine, "{ask}");
         *met.entry(act.to_owned()).or_insert(0) += 1;
     }

@@ -12,12 +12,7 @@ use drivers::{BusKind, DeviceAddress, Library};
 use std::path::Path;
 use std::time::Duration;
 
-pub(super) fn accounts(
-    root: &Table<'_, '_>,
-    base: &Path,
-    unit: &Currency,
-    tariff: Option<&Tariff>,
-) -> Vec<Account> {
+pub(super) fn accounts(root: &Table<'_, '_>, base: &Path, unit: &Currency, tariff: Option<&Tariff>) -> Vec<Account> {
     let mut accounts: Vec<Account> = Vec::new();
     for table in root.sections("account") {
         let id = parsed::<AccountId>(&table, "id", true);
@@ -41,7 +36,14 @@ pub(super) fn accounts(
         }
         table.close();
         if let Some(id) = id {
-            accounts.push(Account { id, rule: CreditRule { low_at, restore_at }, protected, class, debt_share, tokens });
+            accounts.push(Account {
+                id,
+                rule: CreditRule { low_at, restore_at },
+                protected,
+                class,
+                debt_share,
+                tokens,
+            });
         }
     }
     accounts
