@@ -28,6 +28,8 @@ impl TokenState {
     pub fn admits(&self, count: u32, act: Act) -> bool {
         let newest = i64::from(self.count);
         match act {
+            // No token is made with this one.
+            _ if count == 0 => false,
             Act::Sync => i64::from(count) > newest - i64::from(JUMP),
             _ if count > self.count => true,
             Act::Add => i64::from(count) > newest - i64::from(OLDER) && !self.used.contains(&count),

@@ -116,6 +116,16 @@ protected = true
 class = "shop"
 debt_share = "30%"
 
+[[operator]]
+name = "ada"
+address = "0x90f79bf6eb2c4f870365e785982e1f101e93b906"
+voucher_limit = "20.00"
+
+[[operator]]
+name = "bo"
+address = "0x15d34aaf54267db7d7c367839aaf71a00a2c6a65"
+voucher_limit = "5"
+
 [[meter]]
 id = "hall"
 bus = "rtu0"
@@ -216,6 +226,9 @@ fn every_key_arrives_where_it_belongs() {
         domain::CreditRule { low_at: domain::Money(2_500_000), restore_at: domain::Money(750_000) }
     );
     assert!(!config.accounts[0].terms.protected && config.accounts[1].terms.protected);
+    let ada = &config.operators[0];
+    assert_eq!((ada.name.as_str(), ada.voucher_limit, config.operators.len()), ("ada", domain::Money(20_000_000), 2));
+    assert_eq!(config.operators[1].address.to_string().to_lowercase(), "0x15d34aaf54267db7d7c367839aaf71a00a2c6a65");
     let hall = &config.meters[0];
     assert_eq!((&hall.address, hall.max_power), (&DeviceAddress::Unit(1), Watts(9000)));
     assert_eq!(hall.period, Duration::from_secs(15));
@@ -320,6 +333,25 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("timeout = \"2s\"", "timeout = \"2s\"\ntls_ca = \"x\"\ntls_key = \"x\"", "bus[2].tls_certificate", "is missing"),
     ("protected = true", "protected = \"yes\"", "account[2].protected", "true or false"),
     ("restore_at = \"0.75\"", "restore_at = \"much\"", "account[1].restore_at", "much"),
+    ("name = \"bo\"", "name = \"ada\"", "operator[2].name", "so is another operator"),
+    ("name = \"bo\"", "name = \" bo\"", "operator[2].name", "without blanks around them"),
+    ("\"0x15d34aaf54267db7d7c367839aaf71a00a2c6a65\"", "\"0x15\"", "operator[2].address", "0x15"),
+    (
+        "\"0x15d34aaf54267db7d7c367839aaf71a00a2c6a65\"",
+        "\"0x90f79bf6eb2c4f870365e785982e1f101e93b906\"",
+        "operator[2].address",
+        "is that of ada too",
+    ),
+    ("voucher_limit = \"5\"\n", "", "operator[2].voucher_limit", "is missing"),
+    ("voucher_limit = \"5\"", "voucher_limit = \"-5\"", "operator[2].voucher_limit", "must not be negative"),
+    ("low_at = \"2.50\"", "token_unit = \"0.50\"", "account[1].token_unit", "needs token_key_file"),
+    ("low_at = \"2.50\"", "token_start = 1000000000", "account[1].token_start", "999999999"),
+    (
+        "low_at = \"2.50\"",
+        "token_key_file = \"nowhere.token\"\ntoken_unit = \"1\"",
+        "account[1].token_key_file",
+        "nowhere.token",
+    ),
     ("unit = 1\n", "unit = 0\n", "meter[1].unit", "must be 1 to 247"),
     ("unit = 1\n", "", "meter[1].unit", "is required on a Modbus bus"),
     ("unit = 1\n", "topic = \"hall\"\n", "meter[1].unit", "is required on a Modbus bus"),

@@ -262,6 +262,9 @@ fn movements(ledger: &Ledger, asked: &Asked<'_>) -> Result<Vec<Movement>, Ledger
                 (format!("paid back by {who}, {reference}"), Money(-amount.0), Money::ZERO, None)
             }
             Fact::Adjusted { amount, why, who, .. } => (format!("{why} ({who})"), amount, Money::ZERO, None),
+            Fact::TokenUsed { amount, count, act, .. } if amount != Money::ZERO => {
+                (format!("token {count} {act} the balance"), amount, Money::ZERO, None)
+            }
             Fact::Lent { amount, as_credit, why, who, .. } => {
                 let given = if as_credit { amount } else { Money::ZERO };
                 (format!("{why} ({who})"), given, amount, None)

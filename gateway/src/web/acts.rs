@@ -16,9 +16,14 @@ use tokio::sync::Mutex;
 pub(super) struct Door(Mutex<()>);
 
 /// Who asks. A form on a foreign page cannot send this header without asking first, and it is not told yes.
-pub(super) fn operator(request: &HttpRequest) -> Result<String, HttpResponse> {
-    let name = request.headers().get("x-operator").and_then(|h| h.to_str().ok()).unwrap_or_default();
-    name_of(name).map_err(|_| HttpResponse::Forbidden().body("send the header X-Operator with your name"))
+pub(super) fn operator(request: &HttpRequest) -> Option<String> {
+    let name = request.headers().get("x-operator")?.to_str().ok()?;
+    name_of(name).ok()
+}
+
+/// What somebody without a name is told.
+pub(super) fn nameless() -> HttpResponse {
+    HttpResponse::Forbidden().body("send the header X-Operator with your name, in ASCII letters")
 }
 
 #[derive(Deserialize)]
@@ -75,10 +80,7 @@ pub(super) async fn act(
     body: web::Bytes,
     request: HttpRequest,
 ) -> HttpResponse {
-    let who = match operator(&request) {
-        Ok(who) => who,
-        Err(refusal) => return refusal,
-    };
+    let Some(who) = operator(&request) else { return nameless() };
     let (account, act) = path.into_inner();
     let asked = match asked(&shared, &account, &act, &body, who) {
         Ok(asked) => asked,

@@ -182,10 +182,7 @@ async fn events(shared: web::Data<Shared>) -> HttpResponse {
 
 /// Takes a held meter's present registers as its new start.
 async fn release(shared: web::Data<Shared>, meter: web::Path<String>, request: HttpRequest) -> HttpResponse {
-    let by = match acts::operator(&request) {
-        Ok(by) => by,
-        Err(refusal) => return refusal,
-    };
+    let Some(by) = acts::operator(&request) else { return acts::nameless() };
     let Ok(meter) = meter.parse::<MeterId>() else { return HttpResponse::NotFound().body("no such meter") };
     match shared.scribe().fact(Fact::MeterReleased { meter, upto: Seq(0), by }).await {
         Ok(()) => HttpResponse::NoContent().finish(),

@@ -258,7 +258,7 @@ impl Shared {
         Some(json!({
             "account": row.name, "number": row.number,
             "balance": config.currency.show(row.balance), "balance_units": row.balance,
-            "credit": row.credit, "prepaid": row.topped_up.0 > 0, "protected": account.terms.protected,
+            "credit": row.credit, "prepaid": row.topped_up.0 > 0 && !row.unlocked, "protected": account.terms.protected,
             "stage": live.as_ref().map_or(row.credit, |l| l.credit),
             "supply": live.as_ref().map(|l| l.supply.to_string()),
             "supply_reason": live.as_ref().map(|l| l.reason.to_string()),

@@ -214,3 +214,27 @@ fn a_users_file_that_others_can_read_is_refused_and_its_passwords_are_never_prin
     keeps_the_secret(&exposed);
     keeps_the_secret(&colonless);
 }
+
+#[test]
+fn a_token_key_that_others_can_read_is_refused_and_is_never_printed() {
+    const KEY: &str = "a29ab82edc5fbbc41ec9530f6dac86b1";
+    let room = Room::new();
+    let account = "[[account]]\nid = \"hall\"\ntoken_key_file = \"hall.token\"\n";
+    let file = room.config(&format!("{SOUND}\n{account}token_unit = \"0.50\"\n"));
+    let key = room.write("hall.token", format!("{KEY}\n"));
+    let mode = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o640);
+    let exposed = house::verb(&["check"], &file);
+    exposed.complains(CONFIG, &["account[1].token_key_file", &key.display().to_string(), "chmod 600"]);
+    mode(0o600);
+    house::verb(&["check"], &file).well();
+    std::fs::write(&key, format!("{KEY}0\n")).unwrap();
+    let long = house::verb(&["check"], &file);
+    long.complains(CONFIG, &["account[1].token_key_file", "32 hex digits"]);
+    std::fs::write(&key, KEY).unwrap();
+    let worthless = house::verb(&["check"], &room.config(&format!("{SOUND}\n{account}")));
+    worthless.complains(CONFIG, &["account[1].token_unit", "what is a token's value of one worth?"]);
+    for ended in [&exposed, &long, &worthless] {
+        assert!(!ended.err.contains(&KEY[..16]) && !ended.out.contains(&KEY[..16]), "{}", ended.err);
+    }
+}

@@ -307,13 +307,25 @@ impl Answer {
 
 /// Asks for a path with exactly these headers.
 pub fn ask(at: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut text = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+    send(at, "GET", path, headers, "")
+}
+
+/// Posts a body as a program on this machine would.
+pub fn post(at: SocketAddr, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let (host, length) = (at.to_string(), body.len().to_string());
+    let mut all = vec![("Host", host.as_str()), ("Content-Length", length.as_str())];
+    all.extend(headers);
+    send(at, "POST", path, &all, body)
+}
+
+fn send(at: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     for (name, value) in headers {
         let _ = write!(text, "{name}: {value}\r\n");
     }
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(format!("{text}\r\n").as_bytes()).unwrap();
+    stream.write_all(format!("{text}\r\n{body}").as_bytes()).unwrap();
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();
     let all = String::from_utf8(all).unwrap();
