@@ -1,6 +1,6 @@
 //! Batches: what moved, on its way to the chain, and what became of it.
 
-use crate::commit::{PRICER, current, cursor, queue, record_fact, set_cursor};
+use crate::commit::{PRICER, SETTLED, current, cursor, queue, record_fact, set_cursor};
 use crate::outbox::{Batch, BatchItem, load_batch};
 use crate::{LedgerError, lines};
 use domain::{Fact, Money, RegisterPrices, Seq, TariffRegisters, Timestamp, WattHours};
@@ -45,9 +45,11 @@ pub(crate) fn make(
     )?;
     set_cursor(db, "batched", priced)?;
     let text = serde_json::to_string(&items).map_err(|e| LedgerError::unreadable("a batch", e))?;
+    // A full batch leaves others waiting.
+    let covers = if items.len() < usize::try_from(most).unwrap_or(usize::MAX) { priced } else { 0 };
     db.execute(
-        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, 'open')",
-        params![intent, sequence, tariff, text, readings],
+        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, 'open', ?)",
+        params![intent, sequence, tariff, text, readings, covers],
     )?;
     for item in &items {
         lines::take(db, item.number, intent)?;
@@ -107,6 +109,10 @@ pub(crate) fn conclude(
             lines::give_back(db, number, intent)?;
         }
     }
+    if batch == 1 && problem.is_none() {
+        let covers = db.query_row("SELECT covers FROM batches WHERE intent = ?", [intent], |r| r.get(0))?;
+        set_cursor(db, SETTLED, covers)?;
+    }
     let mut last = current(db)?;
     for fact in facts {
         last = record_fact(db, now, fact)?;
@@ -115,7 +121,7 @@ pub(crate) fn conclude(
 }
 
 /// The accounts in a batch.
-fn accounts_of(db: &Connection, intent: i64) -> Result<Vec<u32>, LedgerError> {
+pub(crate) fn accounts_of(db: &Connection, intent: i64) -> Result<Vec<u32>, LedgerError> {
     let items: String = db.query_row("SELECT items FROM batches WHERE intent = ?", [intent], |r| r.get(0))?;
     let items: Vec<BatchItem> = serde_json::from_str(&items)
         .map_err(|e| LedgerError::unreadable(format!("the batch of intent {intent}"), e))?;

@@ -9,6 +9,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 /// The cursor of the Pricer.
 pub(crate) const PRICER: &str = "pricer";
+/// The last reading that is settled, together with all before it.
+pub(crate) const SETTLED: &str = "settled";
 /// The border up to which the pool is shared out; its position is a time.
 pub(crate) const POOL: &str = "pool";
 /// The cursor of the reader of chain deposits; its position is a block number.

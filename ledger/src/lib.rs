@@ -8,6 +8,7 @@
 //! No async here: callers put it on a blocking thread.
 
 mod batch;
+mod checkpoint;
 mod commit;
 mod error;
 mod lines;
@@ -15,6 +16,7 @@ mod money;
 mod outbox;
 mod project;
 mod read;
+mod retention;
 mod schema;
 mod tariffs;
 mod verify;
@@ -24,6 +26,7 @@ pub use error::LedgerError;
 pub use lines::BilledLine;
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, SettledBatch};
 pub use read::{AccountRow, MeterRow, SwitchRow, Totals};
+pub use retention::{Keep, Tidied};
 pub use verify::{Finding, Report};
 pub use write::{Enrolled, Enrolment, Outcome, Priced, Write};
 

@@ -327,7 +327,7 @@ pub(crate) const READINGS: &str = "SELECT r.seq, m.name, r.at, r.import, r.expor
      r.frequency, r.boot, r.up FROM readings r JOIN meters m ON m.id = r.meter";
 
 /// An uptime from the column of its boot and the next.
-fn uptime(r: &Row<'_>, i: usize) -> rusqlite::Result<Option<Uptime>> {
+pub(crate) fn uptime(r: &Row<'_>, i: usize) -> rusqlite::Result<Option<Uptime>> {
     let (boot, ms): (Option<u32>, Option<i64>) = (r.get(i)?, r.get(i + 1)?);
     Ok(boot.zip(ms).map(|(boot, ms)| Uptime { boot, ms }))
 }

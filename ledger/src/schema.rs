@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// "MGGW" as SQLite's application id, so that a foreign database is recognised.
 const APPLICATION_ID: i32 = 0x4D47_4757;
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 /// Files up to this size are checked page by page at every start; beyond it that would delay the start for long.
 const QUICK_CHECK_BYTES: u64 = 64 << 20;
 
@@ -86,9 +86,10 @@ CREATE TABLE attempts (
   nonce INTEGER NOT NULL, raw BLOB NOT NULL, signed_at INTEGER NOT NULL
 );
 -- The number of a refused batch is used again, so a batch is named by its intent.
+-- covers: the last reading that is settled when this batch is; 0 if the batch had no room for all accounts.
 CREATE TABLE batches (
   intent INTEGER PRIMARY KEY REFERENCES intents(id), sequence INTEGER NOT NULL, tariff INTEGER NOT NULL,
-  items TEXT NOT NULL, readings INTEGER NOT NULL, state TEXT NOT NULL
+  items TEXT NOT NULL, readings INTEGER NOT NULL, state TEXT NOT NULL, covers INTEGER NOT NULL
 );
 CREATE INDEX batches_by_sequence ON batches (sequence);
 -- ordinal: which of the transaction's own deposits. A place in the block would change with a reorganisation.
@@ -97,6 +98,24 @@ CREATE TABLE deposits (
   PRIMARY KEY (transaction_hash, ordinal)
 ) WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- What the auditor had billed when it let go of the oldest readings: all those up to and including `upto`, of which
+-- there were `gone`. The sums are those of bill lines that are kept no longer.
+CREATE TABLE checkpoint (
+  upto INTEGER NOT NULL, gone INTEGER NOT NULL, pool_until INTEGER NOT NULL, lines INTEGER NOT NULL,
+  debits INTEGER NOT NULL, credits INTEGER NOT NULL, energy INTEGER NOT NULL
+) STRICT;
+INSERT INTO checkpoint VALUES (0, 0, 0, 0, 0, 0, 0);
+CREATE TABLE audited_accounts (account INTEGER PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE audited_meters (meter INTEGER PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE audited_pool (
+  interval INTEGER NOT NULL, account INTEGER NOT NULL, sales INTEGER NOT NULL, import INTEGER NOT NULL,
+  export INTEGER NOT NULL, PRIMARY KEY (interval, account)
+) WITHOUT ROWID;
+-- Each meter's newest reading with an import register among those that are gone: a held meter may be released on it.
+CREATE TABLE last_readings (
+  meter INTEGER PRIMARY KEY, at INTEGER NOT NULL, boot INTEGER, up INTEGER, import INTEGER NOT NULL, export INTEGER
+);
 ";
 
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, LedgerError> {

@@ -10,8 +10,11 @@
 )]
 
 mod cuts;
+mod disk;
 mod money;
+mod power;
 mod promises;
+mod story;
 mod rows;
 
 use domain::{
