@@ -6,6 +6,8 @@
 //!                         └──────▶ Herald ─▶ broker
 //! ```
 //!
+//! [`Keeper`] lets go of what is older than it has to be kept.
+//!
 //! Every fact passes the [`Recorder`] before anyone acts on it; [`Scribe`] is how one asks it. Readers keep cursors in
 //! the ledger and wait for [`Scribe::recorded`] to move, so no announcement can be lost. [`Board`] holds what is only
 //! of the moment: live values and health, for the page and the broker.
@@ -13,6 +15,7 @@
 mod board;
 mod enforcer;
 mod herald;
+mod keeper;
 mod poller;
 mod pricer;
 mod recorder;
@@ -22,6 +25,7 @@ mod warden;
 pub use board::{Board, ChainHealth, DeviceHealth, MeterLive, SwitchLive};
 pub use enforcer::{Enforcer, Lease, Leases, Rule, SwitchPlan};
 pub use herald::{Herald, HeraldPlan};
+pub use keeper::{Keeper, KeeperPlan};
 pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};
 pub use recorder::{RecordFailed, Recorder, Scribe};

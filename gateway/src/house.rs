@@ -5,7 +5,7 @@ use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, Board, Enforcer, Herald, HeraldPlan, MeterPlan, Poller, Pricer, PricerPlan, Recorder, Rule, Scribe,
+    AccountPlan, Board, Enforcer, Herald, HeraldPlan, Keeper, KeeperPlan, MeterPlan, Poller, Pricer, PricerPlan, Recorder, Rule, Scribe,
     SettleNow, Settler, SettlerPlan, SwitchPlan, Warden,
 };
 use contracts::chain::Chain;
@@ -139,6 +139,8 @@ impl House {
                 Poller::new(bus.clone(), plans, clock.clone(), scribe.clone(), board.clone()).start()
             })
             .collect();
+        let keeper = KeeperPlan { keep: config.keep, guards: config.guards() };
+        Keeper::new(keeper, clock.clone(), scribe.clone()).start();
         if let Some(plan) = herald_plan(&config) {
             Herald::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
         }
@@ -199,7 +201,7 @@ impl House {
 }
 
 /// Two gateways on one state folder would order the same switches about.
-fn lock(state: &std::path::Path) -> Result<std::fs::File, Failure> {
+pub fn lock(state: &std::path::Path) -> Result<std::fs::File, Failure> {
     let path = state.join("lock");
     let failed = |what: String| Failure::new(Code::Unavailable, format!("{}: {what}", path.display()));
     let file = std::fs::File::create(&path).map_err(|e| failed(e.to_string()))?;

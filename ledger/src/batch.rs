@@ -57,13 +57,17 @@ pub(crate) fn make(
     load_batch(db, number)
 }
 
-/// The accounts whose registers or balance moved otherwise than the chain knows, at most so many.
+/// The accounts whose registers or balance moved otherwise than the chain knows, at most so many. One of which the chain
+/// knows more than this ledger, put back from a copy, waits until its meters have said as much: registers on the chain
+/// never step back.
 fn moved(db: &Connection, most: u32, prices: &RegisterPrices) -> Result<Vec<BatchItem>, LedgerError> {
     let mut rows = db.prepare_cached(
         "SELECT number, off_peak, peak, feed_in, settled_off_peak, settled_peak, settled_feed_in, balance + deposits,
              settled_net FROM accounts WHERE opened = 1 AND
          (off_peak > settled_off_peak OR peak > settled_peak OR feed_in > settled_feed_in
-          OR balance + deposits <> settled_net) ORDER BY number LIMIT ?",
+          OR balance + deposits <> settled_net)
+         AND off_peak >= settled_off_peak AND peak >= settled_peak AND feed_in >= settled_feed_in
+         ORDER BY number LIMIT ?",
     )?;
     let registers = |r: &Row<'_>, i: usize| {
         Ok::<_, rusqlite::Error>(TariffRegisters {

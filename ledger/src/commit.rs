@@ -3,7 +3,7 @@
 use crate::money::{book_fact, debt_part};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
-use crate::{Enrolment, Ledger, LedgerError, batch, lines};
+use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, lines};
 use domain::{AccountId, Fact, MeterBook, Money, Reading, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -126,6 +126,10 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
         }
         Write::Conclude { intent, mined, problem, facts } => {
             batch::conclude(db, now, *intent, mined.as_ref(), problem.as_deref(), facts).map(Outcome::Recorded)
+        }
+        Write::CatchUp { upto, accounts } => {
+            catch_up::adopt(db, *upto, accounts)?;
+            Ok(Outcome::Recorded(current(db)?))
         }
         Write::Meta(key, value) => {
             db.execute(

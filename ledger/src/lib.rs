@@ -7,7 +7,9 @@
 //!
 //! No async here: callers put it on a blocking thread.
 
+mod backup;
 mod batch;
+mod catch_up;
 mod checkpoint;
 mod commit;
 mod error;
@@ -22,6 +24,8 @@ mod tariffs;
 mod verify;
 mod write;
 
+pub use backup::Restoration;
+pub use catch_up::Adopted;
 pub use error::LedgerError;
 pub use lines::BilledLine;
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, SettledBatch};

@@ -51,6 +51,13 @@ impl AccountRow {
     pub fn unsettled(&self) -> bool {
         self.registers != self.settled || self.books.off_chain() != Some(self.settled_net)
     }
+
+    /// Whether the chain knows of more energy than this ledger, which was put back from a copy.
+    #[must_use]
+    pub fn chain_is_ahead(&self) -> bool {
+        let (here, there) = (&self.registers, &self.settled);
+        there.off_peak > here.off_peak || there.peak > here.peak || there.feed_in > here.feed_in
+    }
 }
 
 /// A meter as it stands.

@@ -168,7 +168,7 @@ fn is_new(db: &Connection) -> Result<bool, LedgerError> {
 }
 
 /// Whether a database that has something in it is ours, of our version, and whole.
-fn check(path: &Path, db: &Connection) -> Result<(), LedgerError> {
+pub(crate) fn check(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     let application: i32 = db.pragma_query_value(None, "application_id", |r| r.get(0))?;
     let version: i32 = db.pragma_query_value(None, "user_version", |r| r.get(0))?;
     let foreign = |what: String| LedgerError::Foreign { path: path.to_owned(), what };
@@ -195,7 +195,7 @@ fn check(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     Ok(())
 }
 
-fn classify(path: &Path, error: &rusqlite::Error) -> LedgerError {
+pub(crate) fn classify(path: &Path, error: &rusqlite::Error) -> LedgerError {
     let what = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {

@@ -11,6 +11,7 @@ use domain::{
     AccountId, BusId, ClassId, CreditRule, Currency, Guard, MeterId, OnSilence, Permille, SwitchId, Tariff, Timestamp,
     Watts,
 };
+use ledger::Keep;
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,6 +37,8 @@ pub struct Config {
     pub lease: Duration,
     /// How old a meter's last word may be to count as news.
     pub stale_after: Duration,
+    /// How long what is kept.
+    pub keep: Keep,
     /// Field buses.
     pub buses: Vec<Bus>,
     /// Customers.

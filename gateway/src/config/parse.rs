@@ -2,6 +2,7 @@
 
 mod devices;
 mod fields;
+mod ledger;
 mod tariff;
 mod telegram;
 mod wire;
@@ -64,6 +65,10 @@ impl Reader<'_> {
         let stale_after = default(enforce.as_ref(), "stale_after", "5m");
         close(enforce);
 
+        let ledger = root.section("ledger");
+        let keep = ledger::keep(ledger.as_ref());
+        close(ledger);
+
         let simulator = simulator(root);
         let broker = root.section("broker").and_then(|b| {
             let broker = self.broker(&b);
@@ -111,6 +116,7 @@ impl Reader<'_> {
             tariff: tariff?,
             lease: lease?,
             stale_after: stale_after?,
+            keep: keep?,
             buses,
             accounts,
             meters,

@@ -9,12 +9,14 @@
     reason = "test helpers: small numbers, and a failure should stop the test"
 )]
 
+mod backup;
 mod cuts;
 mod disk;
 mod money;
 mod power;
 mod promises;
 mod story;
+mod retention;
 mod rows;
 
 use domain::{
