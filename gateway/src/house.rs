@@ -5,8 +5,8 @@ use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, Board, Enforcer, Herald, HeraldPlan, Keeper, KeeperPlan, MeterPlan, Poller, Pricer, PricerPlan, Recorder, Rule, Scribe,
-    SettleNow, Settler, SettlerPlan, SwitchPlan, Warden,
+    AccountPlan, Board, Enforcer, Herald, HeraldPlan, Keeper, KeeperPlan, MeterPlan, Poller, Pricer, PricerPlan,
+    Recorder, Rule, Scribe, SettleNow, Settler, SettlerPlan, SwitchPlan, Warden,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};

@@ -129,7 +129,9 @@ impl Restoration {
         // A log that stayed would be read as the new ledger's.
         for log in ["-wal", "-shm"] {
             match std::fs::rename(beside(place, log), beside(&aside, log)) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(&beside(place, log), "cannot be moved", &e)),
+                Err(e) if e.kind() != ErrorKind::NotFound => {
+                    return Err(failed(&beside(place, log), "cannot be moved", &e));
+                }
                 _ => {}
             }
         }

@@ -48,12 +48,7 @@ impl Ledger {
     ///
     /// All the reckoning is done on a connection of its own; only the last part, which writes and deletes, keeps others
     /// from writing.
-    pub fn tidy(
-        &self,
-        now: Timestamp,
-        keep: &Keep,
-        guard: impl Fn(&MeterId) -> Guard,
-    ) -> Result<Tidied, LedgerError> {
+    pub fn tidy(&self, now: Timestamp, keep: &Keep, guard: impl Fn(&MeterId) -> Guard) -> Result<Tidied, LedgerError> {
         let mut done = Tidied::default();
         if let Some(age) = keep.readings {
             let mut reader = open_reader(&self.path)?;

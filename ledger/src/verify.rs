@@ -8,8 +8,8 @@ use crate::read::{READINGS, accounts, meters, reading, totals};
 use crate::tariffs::{classes, schedule};
 use crate::{Ledger, LedgerError};
 use domain::{
-    AccountId, Biller, Book, Books, Customer, Entry, Fact, Guard, Line, MeterId, Metered, Money, Reading, Seq,
-    Step, TariffRegisters, Timestamp, Usage, WattHours,
+    AccountId, Biller, Book, Books, Customer, Entry, Fact, Guard, Line, MeterId, Metered, Money, Reading, Seq, Step,
+    TariffRegisters, Timestamp, Usage, WattHours,
 };
 use rusqlite::Connection;
 use serde::Serialize;

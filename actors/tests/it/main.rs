@@ -6,5 +6,6 @@ mod day;
 mod held;
 mod prices;
 mod refused;
+mod restored;
 mod silent;
 mod street;

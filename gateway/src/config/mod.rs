@@ -11,8 +11,8 @@ use domain::{
     AccountId, BusId, ClassId, CreditRule, Currency, Guard, MeterId, OnSilence, Permille, SwitchId, Tariff, Timestamp,
     Watts,
 };
-use ledger::Keep;
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
+use ledger::Keep;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -69,7 +69,12 @@ pub fn restore(file: &ConfigFile, from: &Path, force: bool) -> Result<(), Failur
     let newest = newest(&ledger, &config)?;
     drop(ledger);
     let aside = restoration.put_in_place(force, now).map_err(misused)?;
-    print(&format!("{} is in place; {} readings and {} facts add up\n", place.display(), report.readings, report.facts))?;
+    print(&format!(
+        "{} is in place; {} readings and {} facts add up\n",
+        place.display(),
+        report.readings,
+        report.facts
+    ))?;
     if let Some(aside) = aside {
         print(&format!("the ledger that was there is now {}\n", aside.display()))?;
     }

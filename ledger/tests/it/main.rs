@@ -15,9 +15,9 @@ mod disk;
 mod money;
 mod power;
 mod promises;
-mod story;
 mod retention;
 mod rows;
+mod story;
 
 use domain::{
     Fact, Guard, MeterId, Permille, Price, Rates, Reading, RegisterPrices, Seq, Tariff, TimeZone, Timestamp, WattHours,

@@ -75,7 +75,8 @@ fn cut_everywhere(seed: u64, transactions: usize, step: usize, honesty: Honesty)
             let lab = Lab::new();
             disk.cut(&mut dice, &lab.dir);
             cuts += 1;
-            wrong.extend(found(&lab, &history, at + 1).err().map(|e| format!("seed {seed}, cut after {}: {e}", at + 1)));
+            wrong
+                .extend(found(&lab, &history, at + 1).err().map(|e| format!("seed {seed}, cut after {}: {e}", at + 1)));
             lab.close();
         }
     }
@@ -158,7 +159,8 @@ fn a_disk_that_is_full_at_any_write_loses_nothing_and_recording_goes_on_when_the
         let mut due = vec![before];
         lab.set_room(room);
         for minute in 1..=12 {
-            let readings = ledger::Write::Readings((0..3).map(|h| crate::reading(h, minute * 60_000, minute * 7)).collect());
+            let readings =
+                ledger::Write::Readings((0..3).map(|h| crate::reading(h, minute * 60_000, minute * 7)).collect());
             match ledger.commit(Timestamp(0), &[readings]) {
                 Ok(_) => due.push(fingerprint(&file)),
                 Err(LedgerError::Database(_)) => refused += 1,

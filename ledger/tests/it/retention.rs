@@ -108,7 +108,8 @@ fn a_mistake_in_the_books_from_before_is_found_after_the_readings_are_gone() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = an_hour(dir.path(), true);
     let db = rusqlite::Connection::open(dir.path().join("ledger.db")).unwrap();
-    db.execute("UPDATE accounts SET off_peak = off_peak - 5, settled_off_peak = off_peak - 5 WHERE number = 2", []).unwrap();
+    db.execute("UPDATE accounts SET off_peak = off_peak - 5, settled_off_peak = off_peak - 5 WHERE number = 2", [])
+        .unwrap();
     assert!(!ledger.verify(|_| LIMIT).unwrap().findings.is_empty());
     assert_eq!(tidy(&ledger, 600 * MINUTE, Keep { readings: minutes(1), lines: None }).readings, 180);
     let found = ledger.verify(|_| LIMIT).unwrap().findings;
@@ -144,7 +145,11 @@ fn a_held_meter_is_released_on_its_last_reading_though_that_is_gone() {
     assert_eq!(account.registers.off_peak, WattHours(59 * 7 + 47));
     assert_eq!(account.balance, Money(-(59 * 7 + 47) * 200_000));
     sound(&ledger);
-    assert_eq!(tidy(&ledger, 1_200 * MINUTE, Keep { readings: minutes(1), lines: None }).readings, 0, "not settled yet");
+    assert_eq!(
+        tidy(&ledger, 1_200 * MINUTE, Keep { readings: minutes(1), lines: None }).readings,
+        0,
+        "not settled yet"
+    );
 }
 
 #[test]

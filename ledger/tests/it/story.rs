@@ -72,8 +72,7 @@ impl Story {
             68..72 => {
                 // Every other is seen a second time.
                 let transaction = format!("0x{}", self.number() / 2);
-                let deposit =
-                    Deposit { account: self.account(), amount: Money(1_000_000), transaction, ordinal: 0 };
+                let deposit = Deposit { account: self.account(), amount: Money(1_000_000), transaction, ordinal: 0 };
                 let upto_block = self.next;
                 self.write(Write::Deposits { upto_block, deposits: vec![deposit] });
             }
@@ -145,8 +144,7 @@ impl Story {
             self.write(Write::Conclude { intent: intent.id, mined: None, problem: Some("no".into()), facts });
         } else {
             let transaction = intent.attempts[0].hash.clone();
-            let facts =
-                vec![Fact::Settled { batch: sequence, accounts: 1, transaction: transaction.clone(), gas: 1 }];
+            let facts = vec![Fact::Settled { batch: sequence, accounts: 1, transaction: transaction.clone(), gas: 1 }];
             let mined = Some((transaction, self.next));
             self.write(Write::Conclude { intent: intent.id, mined, problem: None, facts });
             self.done = sequence;

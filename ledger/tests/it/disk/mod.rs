@@ -131,7 +131,8 @@ impl Disk {
             Op::Write(..) | Op::Truncate(..) => self.under_way.push(op.clone()),
             Op::Sync(_) | Op::SyncFolder if self.honesty == Honesty::Lies => {}
             Op::Sync(inode) => {
-                let (done, left) = std::mem::take(&mut self.under_way).into_iter().partition(|op| file_of(op) == *inode);
+                let (done, left) =
+                    std::mem::take(&mut self.under_way).into_iter().partition(|op| file_of(op) == *inode);
                 self.under_way = left;
                 let done: Vec<Op> = done;
                 for op in done {
@@ -169,11 +170,29 @@ impl Disk {
                 (0, _) => Fate::Kept,
                 (1, _) => Fate::Lost,
                 // Whole writes, in any order.
-                (2, _) => if whole { Fate::Kept } else { Fate::Lost },
+                (2, _) => {
+                    if whole {
+                        Fate::Kept
+                    } else {
+                        Fate::Lost
+                    }
+                }
                 // In order up to some write, and that one in part.
-                (3, _) if at != torn => if at < torn { Fate::Kept } else { Fate::Lost },
+                (3, _) if at != torn => {
+                    if at < torn {
+                        Fate::Kept
+                    } else {
+                        Fate::Lost
+                    }
+                }
                 (5, _) => [Fate::Kept, Fate::Lost, Fate::Junk][dice.usize(..3)],
-                _ => if dice.bool() { Fate::Kept } else { Fate::Lost },
+                _ => {
+                    if dice.bool() {
+                        Fate::Kept
+                    } else {
+                        Fate::Lost
+                    }
+                }
             });
         }
         for (name, inode) in names {
