@@ -4,7 +4,7 @@ use crate::money::{enter, number_of};
 use crate::read::{convert, named};
 use crate::{Ledger, LedgerError};
 use domain::{AccountId, Debit, Entry, Kind, Line, Money, TariffRegisters, Timestamp, WattHours};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 /// A line as it is recorded.
@@ -113,6 +113,15 @@ const COLUMNS: &str = "SELECT l.batch, m.name, l.interval, l.kind, l.tariff, l.f
      l.export_from, l.import, l.free, l.export, l.energy, l.network, l.demand, l.daily, l.tax, l.credit, l.carry
      FROM lines l LEFT JOIN meters m ON m.id = l.meter";
 
+/// The lines that grow, and those that batches took: each is found by its own key.
+const OPEN: &str = "l.batch = 0";
+const TAKEN: &str = "l.batch > 0";
+
+fn known(db: &Connection, account: &AccountId) -> Result<Option<u32>, LedgerError> {
+    let mut rows = db.prepare_cached("SELECT number FROM accounts WHERE name = ?")?;
+    Ok(rows.query_row([account.as_str()], |r| r.get(0)).optional()?)
+}
+
 fn line(r: &Row<'_>) -> rusqlite::Result<BilledLine> {
     let batch: i64 = r.get(0)?;
     let meter = if r.get_ref(1)? == rusqlite::types::ValueRef::Null { None } else { Some(named(r, 1)?) };
@@ -147,21 +156,40 @@ impl Ledger {
     /// The newest `limit` lines of an account's bill, newest first.
     pub fn newest_lines(&self, account: &AccountId, limit: u32) -> Result<Vec<BilledLine>, LedgerError> {
         let db = self.reader();
-        let mut rows = db.prepare_cached(&format!(
-            "{COLUMNS} WHERE l.account = (SELECT number FROM accounts WHERE name = ?)
-             ORDER BY l.from_at DESC, l.kind DESC, l.batch = 0 DESC, l.batch DESC LIMIT ?"
-        ))?;
-        rows.query_map(params![account.as_str(), limit], line)?.map(|r| Ok(r?)).collect()
+        let Some(number) = known(&db, account)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for which in [OPEN, TAKEN] {
+            let mut rows = db.prepare_cached(&format!(
+                "{COLUMNS} WHERE l.account = ? AND {which} ORDER BY l.from_at DESC, l.kind DESC, l.batch DESC LIMIT ?"
+            ))?;
+            for row in rows.query_map(params![number, limit], line)? {
+                found.push(row?);
+            }
+        }
+        found.sort_by_key(|l| {
+            std::cmp::Reverse((l.line.from, code(l.line.kind), l.batch.is_none(), l.batch.unwrap_or_default()))
+        });
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
     }
 
     /// The lines of an account that begin in `from..to`, oldest first.
     pub fn lines(&self, account: &AccountId, from: Timestamp, to: Timestamp) -> Result<Vec<BilledLine>, LedgerError> {
         let db = self.reader();
-        let mut rows = db.prepare_cached(&format!(
-            "{COLUMNS} WHERE l.account = (SELECT number FROM accounts WHERE name = ?) AND l.from_at >= ? AND l.from_at < ?
-             ORDER BY l.from_at, l.batch = 0, l.batch, l.meter, l.kind, l.tariff"
-        ))?;
-        rows.query_map(params![account.as_str(), from.0, to.0], line)?.map(|r| Ok(r?)).collect()
+        let Some(number) = known(&db, account)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for which in [TAKEN, OPEN] {
+            let mut rows = db.prepare_cached(&format!(
+                "{COLUMNS} WHERE l.account = ? AND {which} AND l.from_at >= ? AND l.from_at < ?
+                 ORDER BY l.from_at, l.batch, l.meter, l.kind, l.tariff"
+            ))?;
+            for row in rows.query_map(params![number, from.0, to.0], line)? {
+                found.push(row?);
+            }
+        }
+        // Stable: of lines that begin together, those in batches come first.
+        found.sort_by_key(|l| l.line.from);
+        Ok(found)
     }
 
     /// The lines that a batch took, each with the number of its account, in the order in which its root commits to them.

@@ -60,7 +60,8 @@ impl Ledger {
                 // The log cannot be folded into the file while somebody reads an old state.
                 drop(db);
                 done.readings = self.let_go(&kept, &next)?;
-                done.more = more;
+                // Lines have their turn in the next step.
+                done.more = more || keep.lines.is_some();
             }
         }
         if let (Some(age), 0) = (keep.lines, done.readings) {

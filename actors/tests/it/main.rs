@@ -4,6 +4,7 @@
 mod anvil;
 mod day;
 mod held;
+mod keeper;
 mod prices;
 mod refused;
 mod restored;

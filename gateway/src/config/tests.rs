@@ -172,7 +172,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((config.accounts[1].debt_share.get(), config.tariff.pool_share.get()), (300, 600));
     assert_eq!((config.tariff.interval_s, config.lease), (1800, Duration::from_secs(1200)));
     assert_eq!(config.stale_after, Duration::from_secs(90));
-    let days = |n| Some(Duration::from_secs(n * 86_400));
+    let days = |n: u64| Some(Duration::from_secs(n * 86_400));
     assert_eq!((config.keep.readings, config.keep.lines), (days(30), days(3_660)));
     assert_eq!(config.web, Some("127.0.0.1:8080".parse().unwrap()));
 
