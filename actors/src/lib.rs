@@ -7,6 +7,8 @@
 //!                         └──────▶ Auditor: the feeder against its homes
 //! ```
 //!
+//! [`Keeper`] lets go of what is older than it has to be kept.
+//!
 //! Every fact passes the [`Recorder`] before anyone acts on it; [`Scribe`] is how one asks it. Readers keep cursors in
 //! the ledger and wait for [`Scribe::recorded`] to move, so no announcement can be lost. [`Board`] holds what is only
 //! of the moment: live values and health, for the page and the broker.
@@ -15,6 +17,7 @@ mod auditor;
 mod board;
 mod enforcer;
 mod herald;
+mod keeper;
 mod notifier;
 mod poller;
 mod pricer;
@@ -26,6 +29,7 @@ pub use auditor::{AuditPlan, Auditor, BalanceLive};
 pub use board::{AccountLive, Board, ChainHealth, DeviceHealth, MeterLive, SwitchLive};
 pub use enforcer::{Enforcer, Lease, Leases, Overload, Rule, Stagger, State as SwitchState, SwitchPlan, Verify};
 pub use herald::{Herald, HeraldPlan};
+pub use keeper::{Keeper, KeeperPlan};
 pub use notifier::{Notifier, NotifierPlan};
 pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};

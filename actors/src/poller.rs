@@ -1,10 +1,11 @@
 //! Reads the meters of one bus and hands every reading to the Recorder.
 
-use crate::{Board, DeviceHealth, Scribe};
+use crate::{Board, DeviceHealth, RecordFailed, Scribe};
 use actix::prelude::*;
 use domain::{BusId, Clock, Fact, MeterId, Reading};
 use drivers::{DeviceError, Measured, Meter, Next, Pace, Round};
 use ledger::Write;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -228,13 +229,26 @@ impl Watched {
     }
 }
 
+/// How long what could not be recorded waits until it is tried again, in real time, if no reading comes sooner.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Hands over whatever has gathered while the last group was being written, so that a slow disk makes larger groups
-/// and not a slower bus.
+/// and not a slower bus. While nothing can be recorded it keeps each meter's newest registers: they are cumulative, so
+/// that one reading covers the energy of all that were lost before it.
 async fn deliver(mut courier: mpsc::Receiver<Reading>, scribe: Scribe, board: Board) {
     let mut group = Vec::with_capacity(IN_HAND);
-    while courier.recv_many(&mut group, IN_HAND).await > 0 {
-        let readings = std::mem::take(&mut group);
+    let mut owed: BTreeMap<MeterId, Reading> = BTreeMap::new();
+    loop {
+        let fresh = courier.recv_many(&mut group, IN_HAND);
+        let fresh = if owed.is_empty() { Ok(fresh.await) } else { tokio::time::timeout(AGAIN, fresh).await };
+        if fresh == Ok(0) {
+            return;
+        }
+        let readings: Vec<Reading> = std::mem::take(&mut owed).into_values().chain(group.drain(..)).collect();
         let written = scribe.write(Write::Readings(readings.clone())).await;
+        if let Err(RecordFailed::Unwritten(_)) = written {
+            readings.iter().for_each(|reading| remember(&mut owed, reading));
+        }
         board.update(|live| match written {
             Ok(_) => {
                 live.ledger_problem = None;
@@ -243,8 +257,16 @@ async fn deliver(mut courier: mpsc::Receiver<Reading>, scribe: Scribe, board: Bo
                     live.meters.insert(reading.meter.clone(), crate::MeterLive { reading, count });
                 }
             }
-            // Not acknowledged, so not shown either. The registers are cumulative: a later reading covers the energy.
+            // Not acknowledged, so not shown either.
             Err(error) => live.ledger_problem = Some(error.to_string()),
         });
+    }
+}
+
+/// The newest reading of each meter, but none without registers in the place of one with.
+fn remember(owed: &mut BTreeMap<MeterId, Reading>, reading: &Reading) {
+    let older = owed.get(&reading.meter);
+    if older.is_none_or(|older| reading.import.is_some() || older.import.is_none()) {
+        owed.insert(reading.meter.clone(), reading.clone());
     }
 }

@@ -55,6 +55,12 @@ impl Pool {
         self.open.keys().next().is_some_and(|(interval, _)| *interval < until)
     }
 
+    /// All parts that are not shared out.
+    #[must_use]
+    pub fn open(&self) -> &BTreeMap<(Timestamp, AccountId), Part> {
+        &self.open
+    }
+
     /// Shares out all intervals before `until`: a line for everybody who earned something.
     pub fn close(&mut self, until: Timestamp, schedule: &Schedule) -> Vec<(AccountId, Line)> {
         let mut lines = Vec::new();

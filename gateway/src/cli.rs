@@ -296,7 +296,32 @@ pub struct Balance {
 #[derive(Debug, Subcommand)]
 pub enum Journal {
     /// Bill every recorded reading again, and compare
-    Verify(JournalFile),
+    Verify {
+        /// A backup to verify instead of the ledger
+        copy: Option<PathBuf>,
+        /// Where
+        #[command(flatten)]
+        file: JournalFile,
+    },
+    /// Write a copy of the ledger, beside a running gateway or without one
+    Backup {
+        /// The file to make; never one that is there
+        to: PathBuf,
+        /// Where
+        #[command(flatten)]
+        file: JournalFile,
+    },
+    /// Put a backup in the ledger's place; no gateway may run
+    Restore {
+        /// The backup
+        from: PathBuf,
+        /// Where
+        #[command(flatten)]
+        file: JournalFile,
+        /// Keep a ledger that is there under another name
+        #[arg(long)]
+        force: bool,
+    },
     /// Print the newest facts
     Tail {
         /// Where

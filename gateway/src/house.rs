@@ -5,8 +5,9 @@ use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, AuditPlan, Auditor, Board, Enforcer, Herald, HeraldPlan, MeterPlan, Notifier, NotifierPlan, Poller,
-    Pricer, PricerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan, Warden,
+    AccountPlan, AuditPlan, Auditor, Board, Enforcer, Herald, HeraldPlan, Keeper, KeeperPlan, MeterPlan, Notifier,
+    NotifierPlan, Poller, Pricer, PricerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan,
+    Warden,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
@@ -142,6 +143,8 @@ impl House {
                 Poller::new(bus.clone(), plans, clock.clone(), scribe.clone(), board.clone()).start()
             })
             .collect();
+        let keeper = KeeperPlan { keep: config.keep, guards: config.guards() };
+        Keeper::new(keeper, clock.clone(), scribe.clone()).start();
         if let Some(plan) = herald_plan(&config) {
             Herald::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
         }
@@ -214,7 +217,7 @@ impl House {
 }
 
 /// Two gateways on one state folder would order the same switches about.
-fn lock(state: &std::path::Path) -> Result<std::fs::File, Failure> {
+pub fn lock(state: &std::path::Path) -> Result<std::fs::File, Failure> {
     let path = state.join("lock");
     let failed = |what: String| Failure::new(Code::Unavailable, format!("{}: {what}", path.display()));
     let file = std::fs::File::create(&path).map_err(|e| failed(e.to_string()))?;

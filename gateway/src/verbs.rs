@@ -3,6 +3,7 @@
 mod balance;
 mod chain;
 mod inverter;
+mod journal;
 mod meter;
 mod office;
 mod receipt;
@@ -11,6 +12,7 @@ mod tariff;
 
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
+pub use journal::{backup, restore, verify};
 pub use meter::run as meter;
 pub use office::{account, token, voucher};
 pub use receipt::run as receipt;
@@ -23,7 +25,7 @@ use crate::failure::{Code, Failure};
 use crate::house::{self, House};
 use crate::narrate::Level;
 use crate::{clock, narrate, simulate as sim};
-use domain::{Guard, Position, Seq, Watts};
+use domain::{Position, Seq};
 use drivers::traffic::{Traffic, Watcher, meanings};
 use drivers::{Bus, DeviceError, Library};
 use ledger::Ledger;
@@ -319,19 +321,6 @@ pub fn open_ledger(file: &ConfigFile) -> Result<(Config, Ledger), Failure> {
     }
     let ledger = Ledger::open(&path)?;
     Ok((config, ledger))
-}
-
-/// `journal verify`
-pub fn verify(file: &ConfigFile) -> Result<(), Failure> {
-    let (config, ledger) = open_ledger(file)?;
-    let guards = config.guards();
-    let report = ledger.verify(|meter| guards.get(meter).copied().unwrap_or(Guard::new(Watts(i64::MAX))))?;
-    let json = serde_json::to_string(&report).map_err(|e| Failure::new(Code::Internal, e))?;
-    print(&format!("{json}\n"))?;
-    match report.findings.len() {
-        0 => Ok(()),
-        n => Err(Failure::new(Code::Found, format!("{n} things do not add up"))),
-    }
 }
 
 /// `journal tail`

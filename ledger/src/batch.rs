@@ -1,6 +1,6 @@
 //! Batches: what moved, on its way to the chain, and what became of it.
 
-use crate::commit::{PRICER, current, cursor, queue, record_fact, set_cursor};
+use crate::commit::{PRICER, SETTLED, current, cursor, queue, record_fact, set_cursor};
 use crate::outbox::{Batch, BatchItem, load_batch};
 use crate::{LedgerError, lines};
 use domain::{Fact, Money, RegisterPrices, Seq, TariffRegisters, Timestamp, WattHours};
@@ -45,26 +45,29 @@ pub(crate) fn make(
     )?;
     set_cursor(db, "batched", priced)?;
     let text = serde_json::to_string(&items).map_err(|e| LedgerError::unreadable("a batch", e))?;
+    // A full batch leaves others waiting.
+    let covers = if items.len() < usize::try_from(most).unwrap_or(usize::MAX) { priced } else { 0 };
     db.execute(
-        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, 'open', 0)",
-        params![intent, sequence, tariff, text, readings],
+        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, 'open', ?)",
+        params![intent, sequence, tariff, text, readings, covers],
     )?;
-    let mut since = None;
     for item in &items {
-        let first = lines::take(db, item.number, intent)?;
-        since = since.into_iter().chain(first).min();
+        lines::take(db, item.number, intent)?;
     }
-    db.execute("UPDATE batches SET lines_since = ? WHERE intent = ?", params![since.unwrap_or(i64::MAX), intent])?;
     load_batch(db, number)
 }
 
-/// The accounts whose registers or balance moved otherwise than the chain knows, at most so many.
+/// The accounts whose registers or balance moved otherwise than the chain knows, at most so many. One of which the chain
+/// knows more than this ledger, put back from a copy, waits until its meters have said as much: registers on the chain
+/// never step back.
 fn moved(db: &Connection, most: u32, prices: &RegisterPrices) -> Result<Vec<BatchItem>, LedgerError> {
     let mut rows = db.prepare_cached(
         "SELECT number, off_peak, peak, feed_in, settled_off_peak, settled_peak, settled_feed_in, balance + deposits,
              settled_net FROM accounts WHERE opened = 1 AND
          (off_peak > settled_off_peak OR peak > settled_peak OR feed_in > settled_feed_in
-          OR balance + deposits <> settled_net) ORDER BY number LIMIT ?",
+          OR balance + deposits <> settled_net)
+         AND off_peak >= settled_off_peak AND peak >= settled_peak AND feed_in >= settled_feed_in
+         ORDER BY number LIMIT ?",
     )?;
     let registers = |r: &Row<'_>, i: usize| {
         Ok::<_, rusqlite::Error>(TariffRegisters {
@@ -110,6 +113,10 @@ pub(crate) fn conclude(
             lines::give_back(db, number, intent)?;
         }
     }
+    if batch == 1 && problem.is_none() {
+        let covers = db.query_row("SELECT covers FROM batches WHERE intent = ?", [intent], |r| r.get(0))?;
+        set_cursor(db, SETTLED, covers)?;
+    }
     let mut last = current(db)?;
     for fact in facts {
         last = record_fact(db, now, fact)?;
@@ -118,7 +125,7 @@ pub(crate) fn conclude(
 }
 
 /// The accounts in a batch.
-fn accounts_of(db: &Connection, intent: i64) -> Result<Vec<u32>, LedgerError> {
+pub(crate) fn accounts_of(db: &Connection, intent: i64) -> Result<Vec<u32>, LedgerError> {
     let items: String = db.query_row("SELECT items FROM batches WHERE intent = ?", [intent], |r| r.get(0))?;
     let items: Vec<BatchItem> = serde_json::from_str(&items)
         .map_err(|e| LedgerError::unreadable(format!("the batch of intent {intent}"), e))?;

@@ -5,12 +5,14 @@ use crate::meters::{filled_in, nothing_waits};
 use crate::money::{book_fact, debt_part, refundable};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
-use crate::{Enrolment, Ledger, LedgerError, batch, lines};
+use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, lines};
 use domain::{AccountId, Fact, MeterBook, MeterId, Money, Reading, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The cursor of the Pricer.
 pub(crate) const PRICER: &str = "pricer";
+/// The last reading that is settled, together with all before it.
+pub(crate) const SETTLED: &str = "settled";
 /// The border up to which the pool is shared out; its position is a time.
 pub(crate) const POOL: &str = "pool";
 /// The cursor of the reader of chain deposits; its position is a block number.
@@ -151,6 +153,10 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
         }
         Write::Conclude { intent, mined, problem, facts } => {
             batch::conclude(db, now, *intent, mined.as_ref(), problem.as_deref(), facts).map(Outcome::Recorded)
+        }
+        Write::CatchUp { upto, accounts } => {
+            catch_up::adopt(db, *upto, accounts)?;
+            Ok(Outcome::Recorded(current(db)?))
         }
         Write::Meta(key, value) => {
             db.execute(

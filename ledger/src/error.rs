@@ -6,7 +6,7 @@ use thiserror::Error;
 pub enum LedgerError {
     /// The file is not a database, or its pages contradict each other.
     #[error(
-        "{path} is damaged ({what}). Nothing was changed. Move it and its -wal and -shm files away together and put a backup in their place. Without one, begin with a new ledger and a new contract: a new ledger does not fit a contract that has settled before"
+        "{path} is damaged ({what}). Nothing was changed. Put a backup in its place with `journal restore FILE --force`, which keeps this one beside it. Without one, move it and its -wal and -shm files away together and begin with a new ledger and a new contract: a new ledger does not fit a contract that has settled before"
     )]
     Damaged {
         /// The file.

@@ -7,7 +7,10 @@
 //!
 //! No async here: callers put it on a blocking thread.
 
+mod backup;
 mod batch;
+mod catch_up;
+mod checkpoint;
 mod codes;
 mod commit;
 mod error;
@@ -18,12 +21,15 @@ mod money;
 mod outbox;
 mod project;
 mod read;
+mod retention;
 mod schema;
 mod supply;
 mod tariffs;
 mod verify;
 mod write;
 
+pub use backup::Restoration;
+pub use catch_up::Adopted;
 pub use codes::TokenUse;
 pub use error::LedgerError;
 pub use lines::BilledLine;
@@ -31,6 +37,7 @@ pub use load::{Grid, Load, Loads, Row};
 pub use money::Kind as NumberKind;
 pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, SettledBatch};
 pub use read::{AccountRow, MeterRow, SwitchRow, Totals};
+pub use retention::{Keep, Tidied};
 pub use supply::{OverrideRow, Used};
 pub use verify::{Finding, Report};
 pub use write::{Enrolled, Enrolment, Outcome, Priced, Write};

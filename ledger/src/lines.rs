@@ -4,7 +4,7 @@ use crate::money::{enter, number_of};
 use crate::read::{convert, named};
 use crate::{Ledger, LedgerError};
 use domain::{AccountId, Debit, Entry, Kind, Line, Money, TariffRegisters, Timestamp, WattHours};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 /// A line as it is recorded.
@@ -35,9 +35,6 @@ fn kind(r: &Row<'_>, i: usize) -> rusqlite::Result<Kind> {
         other => Err(convert(i, crate::read::BadText(format!("{other} is no kind of line")))),
     }
 }
-
-/// Where to begin to look for the lines of batch `?2`: an account may have years of them.
-const SINCE: &str = "(SELECT lines_since FROM batches WHERE intent = ?2)";
 
 /// Where lines of one key meet: the energy and the money add up, the borders widen, the newest rounding counts.
 const MERGE: &str = "ON CONFLICT DO UPDATE SET from_at = min(from_at, excluded.from_at),
@@ -93,14 +90,11 @@ pub(crate) fn bill(db: &Connection, account: &AccountId, line: &Line) -> Result<
     Ok(())
 }
 
-/// Fixes the open lines of an account in a batch. The answer is the first interval of which there was one.
-pub(crate) fn take(db: &Connection, account: u32, intent: i64) -> Result<Option<i64>, LedgerError> {
-    let first = db
-        .prepare_cached("SELECT min(interval) FROM lines WHERE account = ? AND batch = 0")?
-        .query_row([account], |r| r.get(0))?;
+/// Fixes the open lines of an account in a batch.
+pub(crate) fn take(db: &Connection, account: u32, intent: i64) -> Result<(), LedgerError> {
     db.prepare_cached("UPDATE lines SET batch = ? WHERE account = ? AND batch = 0")?
         .execute(params![intent, account])?;
-    Ok(first)
+    Ok(())
 }
 
 /// Opens the lines of a refused batch again.
@@ -108,17 +102,25 @@ pub(crate) fn give_back(db: &Connection, account: u32, intent: i64) -> Result<()
     db.prepare_cached(&format!(
         "INSERT INTO lines SELECT account, 0, interval, meter, kind, tariff, from_at, to_at, import_from, export_from,
              import, free, export, energy, network, demand, daily, tax, credit, carry
-         FROM lines WHERE account = ?1 AND batch = ?2 AND interval >= {SINCE} {MERGE}"
+         FROM lines WHERE account = ?1 AND batch = ?2 {MERGE}"
     ))?
     .execute(params![account, intent])?;
-    db.prepare_cached(&format!("DELETE FROM lines WHERE account = ?1 AND batch = ?2 AND interval >= {SINCE}"))?
-        .execute(params![account, intent])?;
+    db.prepare_cached("DELETE FROM lines WHERE account = ? AND batch = ?")?.execute(params![account, intent])?;
     Ok(())
 }
 
 const COLUMNS: &str = "SELECT l.batch, m.name, l.interval, l.kind, l.tariff, l.from_at, l.to_at, l.import_from,
      l.export_from, l.import, l.free, l.export, l.energy, l.network, l.demand, l.daily, l.tax, l.credit, l.carry
      FROM lines l LEFT JOIN meters m ON m.id = l.meter";
+
+/// The lines that grow, and those that batches took: each is found by its own key.
+const OPEN: &str = "l.batch = 0";
+const TAKEN: &str = "l.batch > 0";
+
+fn known(db: &Connection, account: &AccountId) -> Result<Option<u32>, LedgerError> {
+    let mut rows = db.prepare_cached("SELECT number FROM accounts WHERE name = ?")?;
+    Ok(rows.query_row([account.as_str()], |r| r.get(0)).optional()?)
+}
 
 fn line(r: &Row<'_>) -> rusqlite::Result<BilledLine> {
     let batch: i64 = r.get(0)?;
@@ -154,30 +156,47 @@ impl Ledger {
     /// The newest `limit` lines of an account's bill, newest first.
     pub fn newest_lines(&self, account: &AccountId, limit: u32) -> Result<Vec<BilledLine>, LedgerError> {
         let db = self.reader();
-        let mut rows = db.prepare_cached(&format!(
-            "{COLUMNS} WHERE l.account = (SELECT number FROM accounts WHERE name = ?)
-             ORDER BY l.interval DESC, l.from_at DESC, l.kind DESC, l.batch = 0 DESC, l.batch DESC LIMIT ?"
-        ))?;
-        rows.query_map(params![account.as_str(), limit], line)?.map(|r| Ok(r?)).collect()
+        let Some(number) = known(&db, account)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for which in [OPEN, TAKEN] {
+            let mut rows = db.prepare_cached(&format!(
+                "{COLUMNS} WHERE l.account = ? AND {which} ORDER BY l.from_at DESC, l.kind DESC, l.batch DESC LIMIT ?"
+            ))?;
+            for row in rows.query_map(params![number, limit], line)? {
+                found.push(row?);
+            }
+        }
+        found.sort_by_key(|l| {
+            std::cmp::Reverse((l.line.from, code(l.line.kind), l.batch.is_none(), l.batch.unwrap_or_default()))
+        });
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
     }
 
-    /// The lines of an account that begin in `from..to`, oldest first. No interval is longer than a day.
+    /// The lines of an account that begin in `from..to`, oldest first.
     pub fn lines(&self, account: &AccountId, from: Timestamp, to: Timestamp) -> Result<Vec<BilledLine>, LedgerError> {
         let db = self.reader();
-        let mut rows = db.prepare_cached(&format!(
-            "{COLUMNS} WHERE l.account = (SELECT number FROM accounts WHERE name = ?1) AND l.from_at >= ?2 AND l.from_at < ?3
-                 AND l.interval > ?2 - 86400000 AND l.interval < ?3
-             ORDER BY l.from_at, l.batch = 0, l.batch, l.meter, l.kind, l.tariff"
-        ))?;
-        rows.query_map(params![account.as_str(), from.0, to.0], line)?.map(|r| Ok(r?)).collect()
+        let Some(number) = known(&db, account)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for which in [TAKEN, OPEN] {
+            let mut rows = db.prepare_cached(&format!(
+                "{COLUMNS} WHERE l.account = ? AND {which} AND l.from_at >= ? AND l.from_at < ?
+                 ORDER BY l.from_at, l.batch, l.meter, l.kind, l.tariff"
+            ))?;
+            for row in rows.query_map(params![number, from.0, to.0], line)? {
+                found.push(row?);
+            }
+        }
+        // Stable: of lines that begin together, those in batches come first.
+        found.sort_by_key(|l| l.line.from);
+        Ok(found)
     }
 
     /// The lines that a batch took, each with the number of its account, in the order in which its root commits to them.
     pub fn lines_of(&self, intent: i64, accounts: &[u32]) -> Result<Vec<(u32, Line)>, LedgerError> {
         let db = self.reader();
         let mut rows = db.prepare_cached(&format!(
-            "{COLUMNS} WHERE l.account = ?1 AND l.batch = ?2 AND l.interval >= {SINCE}
-             ORDER BY l.interval, l.meter, l.kind, l.tariff"
+            "{COLUMNS} WHERE l.account = ? AND l.batch = ? ORDER BY l.interval, l.meter, l.kind, l.tariff"
         ))?;
         let mut found = Vec::new();
         for account in accounts {

@@ -117,9 +117,11 @@ fn release(db: &Connection, meter: &str, upto: i64) -> Result<(), LedgerError> {
          at = r.at, boot = r.boot, up = r.up, import = r.import, export = coalesce(r.export, meters.export),
          export_at = CASE WHEN r.export IS NULL THEN meters.export_at ELSE r.at END,
          first_export = coalesce(first_export, r.export)
-         FROM (SELECT meter, at, boot, up, import, export FROM readings
+         FROM (SELECT meter, at, boot, up, import, export, seq FROM readings
                WHERE import IS NOT NULL AND meter = (SELECT id FROM meters WHERE name = ?1)
                  AND seq <= ?2
+               UNION ALL SELECT meter, at, boot, up, import, export, 0 FROM last_readings
+               WHERE meter = (SELECT id FROM meters WHERE name = ?1)
                ORDER BY seq DESC LIMIT 1) r
          WHERE meters.id = r.meter AND meters.name = ?1 AND meters.held IS NOT NULL",
         params![meter, upto],

@@ -53,6 +53,13 @@ impl AccountRow {
     pub fn unsettled(&self) -> bool {
         self.registers != self.settled || self.books.off_chain() != Some(self.settled_net)
     }
+
+    /// Whether the chain knows of more energy than this ledger, which was put back from a copy.
+    #[must_use]
+    pub fn chain_is_ahead(&self) -> bool {
+        let (here, there) = (&self.registers, &self.settled);
+        there.off_peak > here.off_peak || there.peak > here.peak || there.feed_in > here.feed_in
+    }
 }
 
 /// A meter as it stands.
@@ -331,7 +338,7 @@ pub(crate) const READINGS: &str = "SELECT r.seq, m.name, r.at, r.import, r.expor
      r.frequency, r.boot, r.up FROM readings r JOIN meters m ON m.id = r.meter";
 
 /// An uptime from the column of its boot and the next.
-fn uptime(r: &Row<'_>, i: usize) -> rusqlite::Result<Option<Uptime>> {
+pub(crate) fn uptime(r: &Row<'_>, i: usize) -> rusqlite::Result<Option<Uptime>> {
     let (boot, ms): (Option<u32>, Option<i64>) = (r.get(i)?, r.get(i + 1)?);
     Ok(boot.zip(ms).map(|(boot, ms)| Uptime { boot, ms }))
 }

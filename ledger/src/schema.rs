@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// "MGGW" as SQLite's application id, so that a foreign database is recognised.
 const APPLICATION_ID: i32 = 0x4D47_4757;
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 /// Files up to this size are checked page by page at every start; beyond it that would delay the start for long.
 const QUICK_CHECK_BYTES: u64 = 64 << 20;
 
@@ -54,15 +54,17 @@ CREATE TABLE meters (
 );
 -- The lines of bills. While batch is 0 a line grows with every reading of its interval; when a batch has taken it, it is
 -- committed to by that batch's root and never changes. meter is 0 for a line without energy.
+-- The batch leads, so that the lines that still grow stand together: every bill touches a few pages and not one for each
+-- account. The index finds an account's lines in batches; it leaves out those that grow, and so moves once for each line.
 CREATE TABLE lines (
   account INTEGER NOT NULL, batch INTEGER NOT NULL, interval INTEGER NOT NULL, meter INTEGER NOT NULL,
   kind INTEGER NOT NULL, tariff INTEGER NOT NULL, from_at INTEGER NOT NULL, to_at INTEGER NOT NULL,
   import_from INTEGER NOT NULL, export_from INTEGER NOT NULL, import INTEGER NOT NULL, free INTEGER NOT NULL,
   export INTEGER NOT NULL, energy INTEGER NOT NULL, network INTEGER NOT NULL, demand INTEGER NOT NULL,
   daily INTEGER NOT NULL, tax INTEGER NOT NULL, credit INTEGER NOT NULL, carry INTEGER NOT NULL,
-  PRIMARY KEY (account, interval, meter, kind, tariff, batch)
+  PRIMARY KEY (batch, account, interval, meter, kind, tariff)
 ) WITHOUT ROWID, STRICT;
-CREATE INDEX open_lines ON lines (account) WHERE batch = 0;
+CREATE INDEX lines_by_account ON lines (account, from_at) WHERE batch > 0;
 -- What accounts did in intervals that the pool has not shared out yet.
 CREATE TABLE pool (
   interval INTEGER NOT NULL, account INTEGER NOT NULL, sales INTEGER NOT NULL, import INTEGER NOT NULL,
@@ -86,11 +88,11 @@ CREATE TABLE attempts (
   id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, intent INTEGER NOT NULL REFERENCES intents(id),
   nonce INTEGER NOT NULL, raw BLOB NOT NULL, signed_at INTEGER NOT NULL
 );
--- The number of a refused batch is used again, so a batch is named by its intent. lines_since: the first interval of which
--- it took a line.
+-- The number of a refused batch is used again, so a batch is named by its intent.
+-- covers: the last reading that is settled when this batch is; 0 if the batch had no room for all accounts.
 CREATE TABLE batches (
   intent INTEGER PRIMARY KEY REFERENCES intents(id), sequence INTEGER NOT NULL, tariff INTEGER NOT NULL,
-  items TEXT NOT NULL, readings INTEGER NOT NULL, state TEXT NOT NULL, lines_since INTEGER NOT NULL
+  items TEXT NOT NULL, readings INTEGER NOT NULL, state TEXT NOT NULL, covers INTEGER NOT NULL
 );
 CREATE INDEX batches_by_sequence ON batches (sequence);
 -- ordinal: which of the transaction's own deposits. A place in the block would change with a reorganisation.
@@ -99,6 +101,24 @@ CREATE TABLE deposits (
   PRIMARY KEY (transaction_hash, ordinal)
 ) WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- What the auditor had billed when it let go of the oldest readings: all those up to and including `upto`, of which
+-- there were `gone`. The sums are those of bill lines that are kept no longer.
+CREATE TABLE checkpoint (
+  upto INTEGER NOT NULL, gone INTEGER NOT NULL, pool_until INTEGER NOT NULL, lines INTEGER NOT NULL,
+  debits INTEGER NOT NULL, credits INTEGER NOT NULL, energy INTEGER NOT NULL
+) STRICT;
+INSERT INTO checkpoint VALUES (0, 0, 0, 0, 0, 0, 0);
+CREATE TABLE audited_accounts (account INTEGER PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE audited_meters (meter INTEGER PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE audited_pool (
+  interval INTEGER NOT NULL, account INTEGER NOT NULL, sales INTEGER NOT NULL, import INTEGER NOT NULL,
+  export INTEGER NOT NULL, PRIMARY KEY (interval, account)
+) WITHOUT ROWID;
+-- Each meter's newest reading with an import register among those that are gone: a held meter may be released on it.
+CREATE TABLE last_readings (
+  meter INTEGER PRIMARY KEY, at INTEGER NOT NULL, boot INTEGER, up INTEGER, import INTEGER NOT NULL, export INTEGER
+);
 ";
 
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, LedgerError> {
@@ -152,7 +172,7 @@ fn is_new(db: &Connection) -> Result<bool, LedgerError> {
 }
 
 /// Whether a database that has something in it is ours, of our version, and whole.
-fn check(path: &Path, db: &Connection) -> Result<(), LedgerError> {
+pub(crate) fn check(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     let application: i32 = db.pragma_query_value(None, "application_id", |r| r.get(0))?;
     let version: i32 = db.pragma_query_value(None, "user_version", |r| r.get(0))?;
     let foreign = |what: String| LedgerError::Foreign { path: path.to_owned(), what };
@@ -179,7 +199,7 @@ fn check(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     Ok(())
 }
 
-fn classify(path: &Path, error: &rusqlite::Error) -> LedgerError {
+pub(crate) fn classify(path: &Path, error: &rusqlite::Error) -> LedgerError {
     let what = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {

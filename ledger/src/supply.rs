@@ -95,9 +95,12 @@ impl Ledger {
     pub fn used_since(&self, account: &AccountId, since: Timestamp) -> Result<Used, LedgerError> {
         let db = self.reader();
         let mut rows = db.prepare_cached(
-            "SELECT coalesce(sum(l.import), 0),
-                 coalesce(sum(l.energy + l.network + l.demand + l.daily + l.tax - l.credit), 0), min(l.from_at)
-             FROM lines l WHERE l.account = (SELECT number FROM accounts WHERE name = ?) AND l.interval >= ?",
+            "SELECT coalesce(sum(import), 0), coalesce(sum(spent), 0), min(from_at) FROM (
+               SELECT import, energy + network + demand + daily + tax - credit AS spent, from_at FROM lines
+                 WHERE batch = 0 AND account = (SELECT number FROM accounts WHERE name = ?1) AND from_at >= ?2
+               UNION ALL
+               SELECT import, energy + network + demand + daily + tax - credit, from_at FROM lines
+                 WHERE batch > 0 AND account = (SELECT number FROM accounts WHERE name = ?1) AND from_at >= ?2)",
         )?;
         Ok(rows.query_row(params![account.as_str(), since.0], |r| {
             let from: Option<i64> = r.get(2)?;

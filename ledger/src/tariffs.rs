@@ -88,11 +88,11 @@ impl Ledger {
             {
                 continue;
             }
-            let billed: i64 = tx.query_row(
-                "SELECT count(*) FROM lines WHERE account = (SELECT number FROM accounts WHERE name = ?)",
-                [account.as_str()],
-                |r| r.get(0),
-            )?;
+            // Its lines may be gone; what it has used is not.
+            let billed: i64 =
+                tx.query_row("SELECT usage IS NOT NULL FROM accounts WHERE name = ?", [account.as_str()], |r| {
+                    r.get(0)
+                })?;
             let since = match (last, billed) {
                 // Nothing was billed yet: it always belonged there.
                 (None, 0) => Timestamp(0),

@@ -1,13 +1,15 @@
-//! The auditor: bills every recorded reading again from the first one on, and compares.
+//! The auditor: bills every recorded reading again from the first one on, or from its own checkpoint where older ones are
+//! gone, and compares.
 
+use crate::checkpoint::{Audited, Checkpoint, gone, sequence};
 use crate::commit::{PRICER, cursor};
 use crate::money::entry_of;
 use crate::read::{READINGS, accounts, meters, reading, totals};
 use crate::tariffs::{classes, schedule};
 use crate::{Ledger, LedgerError};
 use domain::{
-    AccountId, Biller, Book, Books, Customer, Entry, Fact, Guard, Line, MeterId, Metered, Money, Pool, Reading,
-    Replacement, Seq, Step, TariffRegisters, Timestamp, Usage, WattHours,
+    AccountId, Biller, Book, Books, Customer, Entry, Fact, Guard, Line, MeterId, Metered, Money, Reading, Replacement,
+    Seq, Step, TariffRegisters, Timestamp, Usage, WattHours,
 };
 use rusqlite::Connection;
 use serde::Serialize;
@@ -27,6 +29,10 @@ pub struct Finding {
 pub struct Report {
     /// Readings billed again.
     pub readings: u64,
+    /// Readings that were let go before `since`: the auditor's checkpoint stands for them.
+    pub gone: u64,
+    /// The last reading of the checkpoint; 0 if all were billed again.
+    pub since: Seq,
     /// Facts read.
     pub facts: u64,
     /// All that does not add up; empty is good.
@@ -40,24 +46,16 @@ impl Ledger {
         let mut reader = self.reader();
         let db = reader.transaction()?;
         let mut report = Report::default();
-        let mut note = |check, found| report.findings.push(Finding { check, found });
-
         let pages: String = db.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0))?;
         if pages != "ok" {
-            note("database pages", pages);
+            report.findings.push(Finding { check: "database pages", found: pages });
         }
-        let (recorded, distinct, last): (i64, i64, i64) = db.query_row(
-            "SELECT count(*), count(DISTINCT seq), (SELECT last FROM sequence)
-             FROM (SELECT seq FROM readings UNION ALL SELECT seq FROM facts)",
-            [],
-            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
-        )?;
-        if recorded != last || distinct != last {
-            note("journal sequence", format!("{recorded} records with {distinct} numbers, but {last} were given out"));
-        }
+        report.findings.extend(sequence(&db)?);
 
         let cursor = Seq(cursor(&db, PRICER)?);
-        let again = again(&db, cursor, guard, &mut report)?;
+        let kept = Checkpoint::load(&db)?;
+        (report.gone, report.since) = (u64::try_from(gone(&db)?.readings).unwrap_or(0), kept.upto);
+        let again = again(&db, &kept, Until::Now(cursor), guard, &mut report)?.due;
         report.facts =
             u64::try_from(db.query_row("SELECT count(*) FROM facts", [], |r| r.get::<_, i64>(0))?).unwrap_or(0);
         compare(&db, &again, &mut report)?;
@@ -117,45 +115,104 @@ fn replay(biller: &mut Biller, act: Act, newest: &BTreeMap<MeterId, Reading>, du
     }
 }
 
-/// Bills everything again. What was done between readings stands in the facts and is replayed at its place.
-fn again(
+/// How far to bill again.
+#[derive(Clone, Copy)]
+enum Until {
+    /// All that the Pricer billed, and all that was done since.
+    Now(Seq),
+    /// Readings up to here, and what was done before them: later readings may still come with acts of their own.
+    Reading(Seq),
+}
+
+/// What a second billing came to.
+struct Again {
+    due: BTreeMap<AccountId, Due>,
+    /// None before the first tariff.
+    biller: Option<Biller>,
+    newest: BTreeMap<MeterId, Reading>,
+}
+
+/// The auditor's state after the reading `upto`, going on from an older one.
+pub(crate) fn checkpoint(
     db: &Connection,
-    cursor: Seq,
+    kept: &Checkpoint,
+    upto: Seq,
     guard: impl Fn(&MeterId) -> Guard,
     report: &mut Report,
-) -> Result<BTreeMap<AccountId, Due>, LedgerError> {
+) -> Result<Checkpoint, LedgerError> {
+    let again = again(db, kept, Until::Reading(upto), guard, report)?;
+    let Some(biller) = again.biller else {
+        return Err(LedgerError::Refused("readings are not let go before there is a tariff".into()));
+    };
+    let audited = again.due.into_iter().map(|(account, due)| {
+        let audited = Audited::new(due.registers, &due.books, due.usage);
+        (account, audited)
+    });
+    Ok(Checkpoint::of(upto, &biller, again.newest, audited.collect()))
+}
+
+/// Bills everything after the checkpoint again. What was done between readings stands in the facts and is replayed at
+/// its place.
+fn again(
+    db: &Connection,
+    kept: &Checkpoint,
+    until: Until,
+    guard: impl Fn(&MeterId) -> Guard,
+    report: &mut Report,
+) -> Result<Again, LedgerError> {
     let mut due: BTreeMap<AccountId, Due> = BTreeMap::new();
+    for (account, audited) in &kept.accounts {
+        let books = audited.books().unwrap_or_default();
+        due.insert(account.clone(), Due { registers: audited.registers, books, usage: audited.usage });
+    }
+    // A checkpoint holds what readings came to; what was paid stands in the facts, which are all there.
+    let (cursor, payments) = match until {
+        Until::Now(cursor) => (cursor, true),
+        Until::Reading(upto) => (upto, false),
+    };
     let mut acts = Vec::new();
     let mut first_owners: BTreeMap<MeterId, Option<AccountId>> = BTreeMap::new();
-    let mut facts = db.prepare("SELECT body FROM facts ORDER BY seq")?;
-    for body in facts.query_map([], |r| r.get::<_, String>(0))? {
+    let mut facts = db.prepare("SELECT body FROM facts WHERE seq > ? ORDER BY seq")?;
+    let first = if payments { 0 } else { kept.upto.0 };
+    for body in facts.query_map([first], |r| r.get::<_, String>(0))? {
         let Ok(fact) = serde_json::from_str::<Fact>(&body?) else { continue };
-        if let Some(Ok((account, entry))) = entry_of(&fact) {
+        if let (true, Some(Ok((account, entry)))) = (payments, entry_of(&fact)) {
             due.entry(account.clone()).or_default().enter(Some(entry));
         }
         match fact {
             Fact::MeterReleased { meter, upto, .. } => acts.push((upto, Act::Release(meter))),
             Fact::MeterReplaced { change, upto, .. } => acts.push((upto, Act::Replace(change))),
             Fact::MeterMoved { meter, from, to, upto, .. } => {
-                first_owners.entry(meter.clone()).or_insert(from);
+                // Moves before the checkpoint are in it.
+                if upto >= kept.upto {
+                    first_owners.entry(meter.clone()).or_insert(from);
+                }
                 acts.push((upto, Act::Move(meter, to)));
             }
             Fact::PoolShared { until, upto, .. } => acts.push((upto, Act::Share(until))),
             _ => {}
         }
     }
-    let Some(schedule) = schedule(db)? else { return Ok(due) };
+    // What was done before the checkpoint's last reading is in it.
+    acts.retain(|(upto, _)| *upto >= kept.upto && (payments || *upto < cursor));
+    let mut newest = kept.newest.clone();
+    let Some(schedule) = schedule(db)? else { return Ok(Again { due, biller: None, newest }) };
     let metered = meters(db)?.into_iter().map(|m| {
+        let book = kept.meters.get(&m.name).cloned();
         let account = first_owners.remove(&m.name).unwrap_or(m.account);
-        (m.name.clone(), Metered { account, book: None, guard: Some(guard(&m.name)) })
+        (m.name.clone(), Metered { account, book, guard: Some(guard(&m.name)) })
     });
-    let classes = classes(db)?.into_iter();
-    let customers = classes.map(|(account, classes)| (account, Customer { classes, ..Customer::default() }));
-    let mut biller = Biller::new(schedule, metered.collect(), customers.collect(), Pool::default());
+    let mut customers: BTreeMap<AccountId, Customer> = BTreeMap::new();
+    for (account, classes) in classes(db)? {
+        customers.entry(account).or_default().classes = classes;
+    }
+    for (account, audited) in &kept.accounts {
+        customers.entry(account.clone()).or_default().usage = audited.usage;
+    }
+    let mut biller = Biller::new(schedule, metered.collect(), customers, kept.pool());
     let mut acts = acts.into_iter().peekable();
-    let mut newest: BTreeMap<MeterId, Reading> = BTreeMap::new();
-    let mut rows = db.prepare(&format!("{READINGS} ORDER BY r.seq"))?;
-    for row in rows.query_map([], reading)? {
+    let mut rows = db.prepare(&format!("{READINGS} WHERE r.seq > ? ORDER BY r.seq"))?;
+    for row in rows.query_map([kept.upto.0], reading)? {
         let (seq, r) = row?;
         if seq > cursor {
             break;
@@ -180,7 +237,7 @@ fn again(
     for (account, usage) in biller.usages() {
         due.entry(account.clone()).or_default().usage = usage;
     }
-    Ok(due)
+    Ok(Again { due, biller: Some(biller), newest })
 }
 
 fn compare(db: &Connection, again: &BTreeMap<AccountId, Due>, report: &mut Report) -> Result<(), LedgerError> {
@@ -226,6 +283,8 @@ fn compare(db: &Connection, again: &BTreeMap<AccountId, Due>, report: &mut Repor
         [],
         |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
     )?;
+    let gone = gone(db)?;
+    let (debits, credits, energy) = (debits + gone.debits.0, credits + gone.credits.0, energy + gone.energy.0);
     if (Money(debits), Money(credits)) != (totals.debited, totals.paid_for_feed_in)
         || WattHours(energy) != totals.billed
     {

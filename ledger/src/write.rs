@@ -1,5 +1,6 @@
 //! What can be written, and what comes back.
 
+use crate::catch_up::Adopted;
 use crate::codes::TokenUse;
 use crate::outbox::{Attempt, Batch, Deposit, Purpose};
 use domain::{
@@ -79,6 +80,14 @@ pub enum Write {
         problem: Option<String>,
         /// Facts that follow from it, recorded with it.
         facts: Vec<Fact>,
+    },
+    /// The chain has settled batches up to and including `upto` that this ledger, put back from a copy, never saw: what it
+    /// says of the accounts counts from here on.
+    CatchUp {
+        /// The newest of those batches.
+        upto: u64,
+        /// What the chain says.
+        accounts: Vec<Adopted>,
     },
     /// A small setting of the gateway itself, such as the address of its contract.
     Meta(String, String),

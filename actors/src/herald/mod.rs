@@ -132,6 +132,8 @@ async fn gather(plan: &HeraldPlan, clock: &Clock, scribe: &Scribe, board: &Board
     news.push((plan.status(), "online".into()));
     {
         let live = board.look();
+        let problems = json!({ "ledger": live.ledger_problem, "chain": live.chain.problem });
+        news.push((format!("microgrid/{}/problems", plan.site), problems.to_string()));
         for (id, _, _) in &plan.meters {
             let healthy = live.devices.get(id.as_str()).is_some_and(|d| d.ok);
             let state = if healthy { "online" } else { "offline" };

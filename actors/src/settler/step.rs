@@ -5,6 +5,7 @@
 //! chain says is next, one transaction is under way at a time, and a batch carries a sequence number that the contract
 //! takes once. So a crash can resend, and never pay twice.
 
+mod catch_up;
 mod contract;
 
 use super::{SettlerPlan, Turn};
@@ -143,7 +144,9 @@ impl Scene<'_> {
         if let (false, Some(step)) = (acquainted, self.deposits(provider)?) {
             return Ok(step);
         }
-        let waits = self.ledger.accounts()?.iter().any(|a| a.opened && a.unsettled());
+        let accounts = self.ledger.accounts()?;
+        let ahead = accounts.iter().filter(|a| a.opened && a.chain_is_ahead()).count();
+        let waits = accounts.iter().any(|a| a.opened && a.unsettled() && !a.chain_is_ahead());
         if turn.settle && waits {
             let Some(there) = self.prices_there(provider)? else {
                 let Prices { off_peak, peak, feed_in } = self.prices;
@@ -158,6 +161,9 @@ impl Scene<'_> {
                 });
             };
             let sequence = provider::next_sequence(&*self.plan.chain, provider, self.me())?;
+            if let Some(step) = self.catch_up(provider, sequence)? {
+                return Ok(step);
+            }
             return Ok(Step::Write(vec![Write::MakeBatch {
                 sequence,
                 most: self.plan.most,
@@ -165,7 +171,8 @@ impl Scene<'_> {
                 prices: register_prices(there.prices),
             }]));
         }
-        Ok(Step::Rest { waiting: None, problem, nothing_due: !waits })
+        let waiting = (ahead > 0).then(|| catch_up::waiting_for(ahead));
+        Ok(Step::Rest { waiting, problem, nothing_due: !waits })
     }
 
     fn me(&self) -> Address {

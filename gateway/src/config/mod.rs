@@ -14,6 +14,7 @@ use domain::{
     AccountId, BusId, ClassId, Currency, Guard, MeterId, Money, Permille, SwitchId, Tariff, Terms, Timestamp, Watts,
 };
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
+use ledger::Keep;
 use solvers::balance::Settings;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,6 +44,8 @@ pub struct Config {
     pub stagger: Duration,
     /// Whom changes of credit are posted to.
     pub webhook: Option<String>,
+    /// How long what is kept.
+    pub keep: Keep,
     /// Field buses.
     pub buses: Vec<Bus>,
     /// Customers.

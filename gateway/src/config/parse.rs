@@ -5,6 +5,7 @@ mod enforce;
 mod feeder;
 mod fields;
 mod gpio;
+mod ledger;
 mod operators;
 mod tariff;
 mod telegram;
@@ -80,6 +81,10 @@ impl Reader<'_> {
         close(enforce);
         let webhook = enforce::webhook(root);
 
+        let ledger = root.section("ledger");
+        let keep = ledger::keep(ledger.as_ref());
+        close(ledger);
+
         let simulator = simulator(root);
         let broker = root.section("broker").and_then(|b| {
             let broker = self.broker(&b);
@@ -133,6 +138,7 @@ impl Reader<'_> {
             stale_after: stale_after?,
             stagger: enforced?.stagger,
             webhook,
+            keep: keep?,
             buses,
             accounts,
             operators,

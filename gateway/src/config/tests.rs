@@ -54,6 +54,10 @@ own_use = 2
 register_step = 10
 alarm_confidence = "99%"
 
+[ledger]
+keep_readings = "30d"
+keep_lines = "10y"
+
 [broker]
 listen = "127.0.0.1:1883"
 
@@ -192,6 +196,8 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((config.accounts[1].debt_share.get(), config.tariff.pool_share.get()), (300, 600));
     assert_eq!((config.tariff.interval_s, config.lease), (1800, Duration::from_secs(1200)));
     assert_eq!(config.stale_after, Duration::from_secs(90));
+    let days = |n: u64| Some(Duration::from_secs(n * 86_400));
+    assert_eq!((config.keep.readings, config.keep.lines), (days(30), days(3_660)));
     assert_eq!(config.web, Some("127.0.0.1:8080".parse().unwrap()));
 
     let feeder = &config.feeder;
@@ -309,6 +315,12 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("\"30%\"", "\"300\"", "account[2].debt_share", "is no share"),
     ("\"20m\"", "\"20 minutes\"", "enforce.lease", "must be a duration"),
     ("stale_after", "stale-after", "enforce.stale-after", "did you mean \"stale_after\"?"),
+    ("\"30d\"", "\"30\"", "ledger.keep_readings", "\"forever\" or at least 7 days"),
+    ("\"30d\"", "\"6d\"", "ledger.keep_readings", "at least 7 days"),
+    ("\"30d\"", "\"forever\"", "ledger.keep_lines", "must not be shorter than keep_readings"),
+    ("\"10y\"", "\"20d\"", "ledger.keep_lines", "must not be shorter than keep_readings"),
+    ("\"10y\"", "\"1001y\"", "ledger.keep_lines", "such as \"90d\" or \"10y\""),
+    ("keep_lines", "keep_line", "ledger.keep_line", "did you mean \"keep_lines\"?"),
     ("\"127.0.0.1:8080\"", "\"localhost:8080\"", "web.listen", "IP address"),
     ("\"127.0.0.1:8080\"", "\"0.0.0.0:8080\"", "web.listen", "loopback"),
     ("\"127.0.0.1:8545\"", "\"[::]:8545\"", "chain.rpc_listen", "loopback"),

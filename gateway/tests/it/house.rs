@@ -209,6 +209,11 @@ impl Running {
         running
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it said so far.
     pub fn lines(&self) -> Vec<String> {
         self.said.lines.lock().unwrap().clone()

@@ -9,13 +9,18 @@
     reason = "test helpers: small numbers, and a failure should stop the test"
 )]
 
+mod backup;
 mod codes;
 mod cuts;
+mod disk;
 mod load;
 mod meters;
 mod money;
+mod power;
 mod promises;
+mod retention;
 mod rows;
+mod story;
 mod supply;
 
 use domain::{
