@@ -99,9 +99,16 @@ async fn round(plan: &Arc<PricerPlan>, clock: &Clock, scribe: &Scribe) -> Result
     loop {
         let p = Arc::clone(plan);
         match scribe.read(move |ledger| bill_new(ledger, &p)).await? {
-            Some(priced) => scribe.write(Write::Priced(priced)).await?,
+            Some(priced) => {
+                let after = priced.after;
+                match scribe.write(Write::Priced(priced)).await {
+                    // A person who replaces or moves a meter bills what is there first: go on from where that stands.
+                    Err(RecordFailed::Refused(_)) if scribe.read(Ledger::priced_seq).await? != after => {}
+                    written => drop(written?),
+                }
+            }
             None => break,
-        };
+        }
     }
     let (p, now) = (Arc::clone(plan), clock.now());
     let (changes, leases) = scribe.read(move |ledger| judge(ledger, &p, now)).await?;
