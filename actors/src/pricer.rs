@@ -110,9 +110,16 @@ async fn round(
     loop {
         let p = Arc::clone(plan);
         match scribe.read(move |ledger| bill_new(ledger, &p)).await? {
-            Some(priced) => scribe.write(Write::Priced(priced)).await?,
+            Some(priced) => {
+                let after = priced.after;
+                match scribe.write(Write::Priced(priced)).await {
+                    // A person who replaces or moves a meter bills what is there first: go on from where that stands.
+                    Err(RecordFailed::Refused(_)) if scribe.read(Ledger::priced_seq).await? != after => {}
+                    written => drop(written?),
+                }
+            }
             None => break,
-        };
+        }
     }
     judge.judge(plan, scribe, board).await
 }

@@ -1,7 +1,7 @@
 //! The one writer: a group of writes, one transaction, one sync.
 
 use crate::codes::{use_token, wrong_code};
-use crate::meters::{filled_in, nothing_waits};
+use crate::meters::{filled_in, replaceable};
 use crate::money::{book_fact, debt_part, refundable};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
@@ -214,7 +214,7 @@ pub(crate) fn record_fact(db: &Connection, now: Timestamp, fact: &Fact) -> Resul
         }
         Fact::MeterMoved { meter, to, by, .. } => filled_in(db, meter, to, by)?,
         Fact::MeterReplaced { change, .. } => {
-            nothing_waits(db, &change.meter)?;
+            replaceable(db, change)?;
             fact.clone()
         }
         other => other.clone(),

@@ -15,11 +15,36 @@ const TRIES: u32 = 50;
 
 /// Refused while readings of the meter are recorded that the Pricer has not passed: they are the old device's, or the old
 /// customer's.
-pub(crate) fn nothing_waits(db: &Connection, meter: &MeterId) -> Result<(), LedgerError> {
+fn nothing_waits(db: &Connection, meter: &MeterId) -> Result<(), LedgerError> {
     let waiting = db
         .prepare_cached("SELECT 1 FROM readings WHERE seq > ? AND meter = (SELECT id FROM meters WHERE name = ?)")?
         .exists(params![cursor(db, PRICER)?, meter.as_str()])?;
     if waiting { Err(LedgerError::Refused(format!("readings of meter {meter} wait to be billed"))) } else { Ok(()) }
+}
+
+/// The newest replacement of a meter, if it is this one: the same last and first registers do not come twice.
+fn replaced_just_so(db: &Connection, change: &Replacement) -> Result<Option<(Timestamp, Fact)>, LedgerError> {
+    let newest: Option<(i64, String)> = db
+        .prepare_cached(
+            "SELECT at, body FROM facts WHERE json_extract(body, '$.fact') = 'meter_replaced'
+             AND json_extract(body, '$.change.meter') = ? ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row([change.meter.as_str()], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
+    let Some((at, body)) = newest else { return Ok(None) };
+    let fact: Fact = serde_json::from_str(&body).map_err(|e| LedgerError::unreadable("a fact", e))?;
+    let same = matches!(&fact, Fact::MeterReplaced { change: done, .. }
+        if (done.last, done.first) == (change.last, change.first));
+    Ok(same.then_some((Timestamp(at), fact)))
+}
+
+/// Refuses a replacement that came too early or twice.
+pub(crate) fn replaceable(db: &Connection, change: &Replacement) -> Result<(), LedgerError> {
+    nothing_waits(db, &change.meter)?;
+    match replaced_just_so(db, change)? {
+        Some((at, _)) => Err(LedgerError::Refused(format!("meter {} was replaced just so at {at}", change.meter))),
+        None => Ok(()),
+    }
 }
 
 /// The fact that a meter changes its customer, with what the ledger knows about it.
@@ -74,6 +99,11 @@ pub(crate) fn reassign(
 }
 
 impl Ledger {
+    /// When this very replacement was recorded, if it was the meter's newest.
+    pub fn replaced(&self, change: &Replacement) -> Result<Option<(Timestamp, Fact)>, LedgerError> {
+        replaced_just_so(&self.reader(), change)
+    }
+
     /// Bills what is recorded and not billed yet, as the Pricer does, and beside it: of two that bill the same readings
     /// the second is refused.
     pub fn catch_up(&self, now: Timestamp, guards: &BTreeMap<MeterId, Guard>) -> Result<Seq, LedgerError> {

@@ -357,7 +357,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("voucher_limit = \"5\"\n", "", "operator[2].voucher_limit", "is missing"),
     ("voucher_limit = \"5\"", "voucher_limit = \"-5\"", "operator[2].voucher_limit", "must not be negative"),
     ("low_at = \"2.50\"", "token_unit = \"0.50\"", "account[1].token_unit", "needs token_key_file"),
-    ("low_at = \"2.50\"", "token_start = 1000000000", "account[1].token_start", "999999999"),
+    ("low_at = \"2.50\"", "token_start = 5", "account[1].token_start", "needs token_key_file"),
     (
         "low_at = \"2.50\"",
         "token_key_file = \"nowhere.token\"\ntoken_unit = \"1\"",

@@ -35,6 +35,10 @@ pub fn run(verb: &Meter) -> Result<(), Failure> {
                     return Err(Failure::new(Code::Usage, format!("{at} has not come yet")));
                 }
                 let change = Replacement { meter: meter.clone(), at, up, last, first };
+                if let Some((at, fact)) = ledger.replaced(&change)? {
+                    eprintln!("done already at {at}; nothing was done twice");
+                    return Ok(fact);
+                }
                 ledger.replace_meter(now.at, &config.guards(), &change, by).map_err(refused)
             })
         }

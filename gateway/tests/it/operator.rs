@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 const STREET: &str = r#"
 [[bus]]
@@ -120,6 +122,45 @@ fn cash_refunds_adjustments_and_loans_are_booked_once_for_each_reference_beside_
     assert_eq!(books["meters"], json!(["hall"]));
     says(&house::verb(&["account", "list"], &config), &["hall", "barn", "owes 1.40 EUR"]);
     assert_eq!(house::state(page)["homes"][0]["topped_up"], "11.00 EUR");
+    assert_eq!(gateway.stop(), 0);
+    house::verb(&["journal", "verify"], &config).well();
+}
+
+#[test]
+fn cash_is_taken_once_however_often_it_is_entered_at_once_and_whenever_the_verb_is_killed() {
+    const ROUNDS: usize = 12;
+    let room = Room::new();
+    let config = room.config(&street());
+    let gateway = Running::gateway(&config);
+    let page = gateway.listening("http");
+    let cash = |reference: &str| {
+        let mut command =
+            house::gateway(["account", "cash", "hall", "1.00", "--by", "ada", "--reference", reference, "-c"]);
+        command.arg(&config);
+        command
+    };
+    let first = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..6).map(|_| scope.spawn(|| house::run(&mut cash("r-0")))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).filter(|e| !e.well().out.contains("done already")).count()
+    });
+    assert_eq!(first, 1);
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let mut repeated = 0;
+    for round in 1..=ROUNDS {
+        let reference = format!("r-{round}");
+        let mut killed = cash(&reference).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::park_timeout(Duration::from_millis(dice.u64(0..60)));
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        repeated += usize::from(house::run(&mut cash(&reference)).well().out.contains("done already"));
+    }
+    println!("{repeated} of {ROUNDS} were done before the kill");
+    assert_eq!(look(&config, &["account", "show", "hall"])["books"]["cash"], format!("-{}.00", ROUNDS + 1));
+    eventually("the page shows it", || {
+        (house::state(page)["homes"][0]["topped_up"] == format!("{}.00 EUR", ROUNDS + 1)).then_some(())
+    });
     assert_eq!(gateway.stop(), 0);
     house::verb(&["journal", "verify"], &config).well();
 }
@@ -275,6 +316,9 @@ fn a_meter_gets_another_device_and_another_customer_while_the_gateway_reads_it()
     replace(import - 1).complains(1, &["meter hall: its last registers cannot be believed", "the register fell"]);
     replace(import + 90_000_000).complains(1, &["the register rose"]);
     says(&replace(import + 500), &["ada replaced the device of hall"]);
+    let again = replace(import + 500);
+    says(&again, &["ada replaced the device of hall"]);
+    assert!(again.err.contains("done already") && meter()["metered"].as_i64().unwrap() < 1000, "{}", again.err);
     let seen = house::state(page)["ledger"]["priced_seq"].as_i64().unwrap();
     eventually("billing goes on", || (house::state(page)["ledger"]["priced_seq"].as_i64()? > seen).then_some(()));
     assert_eq!(meter()["book"]["held"], Value::Null);

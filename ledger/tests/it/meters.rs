@@ -43,6 +43,11 @@ fn a_replaced_meter_is_billed_to_the_last_watt_hour_of_the_old_device_and_from_t
     write(&ledger, Write::Readings(vec![reading(0, 180_000, 12)]));
     write(&ledger, price(&ledger));
     assert_eq!(billed(&ledger, 0), 30);
+    let again = change(0, 200_000, registers(1_025, None), registers(7, None));
+    assert!(ledger.replaced(&again).unwrap().is_some());
+    let refused = replace(&ledger, &again);
+    assert!(matches!(refused, Err(LedgerError::Refused(ref why)) if why.contains("just so")), "{refused:?}");
+    assert_eq!(billed(&ledger, 0), 30, "a replacement that is said again bills nothing again");
     assert_eq!(ledger.meters().unwrap()[0].metered, WattHours(30));
     assert_eq!(ledger.verify(|_| LIMIT).unwrap().findings, []);
 }

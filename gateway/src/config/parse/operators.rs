@@ -43,23 +43,23 @@ pub(super) fn operators(root: &Table<'_, '_>, unit: &Currency) -> Vec<Operator> 
 }
 
 pub(super) fn tokens(table: &Table<'_, '_>, base: &Path, currency: &Currency) -> Option<TokenPlan> {
-    let file = table.text("token_key_file");
-    let start: Option<u32> = table.number("token_start", 0..1_000_000_000);
-    let unit = money(table, "token_unit", currency);
-    let Some(file) = file else {
+    if table.get("token_key_file").is_none() {
         for key in ["token_unit", "token_start"] {
-            if table.get(key).is_some() && table.get("token_key_file").is_none() {
+            if table.get(key).is_some() {
                 table.problem(key, "needs token_key_file: which key are the account's tokens made with?");
             }
         }
         return None;
-    };
+    }
+    let file = table.text("token_key_file");
+    let start: Option<u32> = table.number("token_start", 0..1_000_000_000);
+    let unit = money(table, "token_unit", currency);
     if table.get("token_unit").is_none() {
         table.problem("token_unit", "is missing: what is a token's value of one worth?");
     } else if unit == Some(Money::ZERO) {
         table.problem("token_unit", "must be more than nothing");
     }
-    match crate::secrets::read_token_key(&base.join(file)) {
+    match crate::secrets::read_token_key(&base.join(file?)) {
         Ok(key) => {
             let start = start.and_then(StartingCode::new).unwrap_or_else(|| StartingCode::of(&key));
             Some(TokenPlan { start, key, unit: unit.filter(|u| *u > Money::ZERO)? })

@@ -511,38 +511,38 @@ $('find').addEventListener('input', (event) => {
 const PAY = { cash: ['Amount', 'amount'], voucher: ['Code', 'code'], token: ['Digits', 'digits'] };
 const fresh = () => 'page-' + Date.now().toString(36) + '-' + Math.random().toString(36).slice(2, 7);
 function relabel(form) {
-	const cash = form.act.value === 'cash';
-	text(form.value.previousElementSibling, PAY[form.act.value][0]);
-	show(form.reference.parentNode, cash);
-	form.reference.disabled = !cash;
-	form.value.inputMode = cash ? 'decimal' : form.act.value === 'token' ? 'numeric' : 'text';
+	const cash = form.elements.act.value === 'cash';
+	text(form.elements.value.previousElementSibling, PAY[form.elements.act.value][0]);
+	show(form.elements.reference.parentNode, cash);
+	form.elements.reference.disabled = !cash;
+	form.elements.value.inputMode = cash ? 'decimal' : form.elements.act.value === 'token' ? 'numeric' : 'text';
 }
 $('grid').addEventListener('toggle', ({ target }) => {
 	const form = target.querySelector('form');
 	if (!target.open || !form) return;
-	try { form.who.value ||= localStorage.getItem('operator') ?? ''; } catch { /* a browser may keep nothing */ }
-	form.reference.value ||= fresh();
+	try { form.elements.who.value ||= localStorage.getItem('operator') ?? ''; } catch { /* a browser may keep nothing */ }
+	form.elements.reference.value ||= fresh();
 	relabel(form);
-	(form.who.value ? form.value : form.who).focus();
+	(form.elements.who.value ? form.elements.value : form.elements.who).focus();
 }, true);
 $('grid').addEventListener('change', ({ target }) => { if (target.name === 'act') relabel(target.form); });
 $('grid').addEventListener('submit', async (event) => {
 	event.preventDefault();
 	const form = event.target, said = form.querySelector('[role=status]'), button = form.querySelector('button');
-	const act = form.act.value, body = { [PAY[act][1]]: form.value.value.trim() };
-	if (act === 'cash') body.reference = form.reference.value.trim();
+	const act = form.elements.act.value, body = { [PAY[act][1]]: form.elements.value.value.trim() };
+	if (act === 'cash') body.reference = form.elements.reference.value.trim();
 	button.disabled = true;
 	try {
 		const account = encodeURIComponent(form.closest('[data-account]').dataset.account);
 		const reply = await fetch(`api/v1/accounts/${account}/${act}`, {
-			method: 'POST', headers: { 'X-Operator': form.who.value.trim(), 'Content-Type': 'application/json' }, body: JSON.stringify(body),
+			method: 'POST', headers: { 'X-Operator': form.elements.who.value.trim(), 'Content-Type': 'application/json' }, body: JSON.stringify(body),
 		});
 		if (!reply.ok) throw new Error((await reply.text()) || reply.statusText);
 		const done = await reply.json();
 		text(said, `${done.repeated ? 'Done before: ' : ''}${done.said}. Balance ${done.balance}.`);
-		form.value.value = '';
-		form.reference.value = fresh();
-		try { localStorage.setItem('operator', form.who.value.trim()); } catch { /* as above */ }
+		form.elements.value.value = '';
+		form.elements.reference.value = fresh();
+		try { localStorage.setItem('operator', form.elements.who.value.trim()); } catch { /* as above */ }
 	} catch (error) {
 		// The number stays: whoever tries again after a lost answer pays in once.
 		text(said, cap(stop(error.message)));
