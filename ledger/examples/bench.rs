@@ -99,6 +99,10 @@ impl Site {
     fn settle(&self, now: i64, number: u64) {
         let batch = Write::MakeBatch { sequence: number, most: 10_000, tariff_version: 1, prices: PRICES };
         let Outcome::Batch(Some(batch)) = write(&self.ledger, now, vec![batch]).remove(0) else { return };
+        // Twenty-seven bytes an item, and what a transaction has around them.
+        let (hash, raw) = (format!("{number:#066x}"), vec![7; batch.items.len() * 27 + 300]);
+        let attempt = ledger::Attempt { intent: batch.intent, hash, nonce: number, raw };
+        write(&self.ledger, now, vec![Write::Attempt(attempt)]);
         let facts = vec![Fact::Settled { batch: number, accounts: 1, transaction: format!("{number:#066x}"), gas: 1 }];
         let mined = Some((format!("{number:#066x}"), number));
         write(&self.ledger, now, vec![Write::Conclude { intent: batch.intent, mined, problem: None, facts }]);

@@ -107,6 +107,7 @@ pub(crate) fn conclude(
     if changed != 1 {
         return Err(LedgerError::Refused(format!("intent {intent} is concluded already")));
     }
+    db.execute("UPDATE attempts SET raw = x'' WHERE intent = ?", [intent])?;
     let batch = db.execute("UPDATE batches SET state = ? WHERE intent = ?", params![state, intent])?;
     if batch == 1 && problem.is_some() {
         for number in accounts_of(db, intent)? {

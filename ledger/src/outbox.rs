@@ -1,7 +1,7 @@
 //! The outbox: intents, the signed attempts at each, and the batches of registers that some of them carry.
 
 use crate::{Ledger, LedgerError};
-use domain::{AccountId, Money, Price, TariffRegisters, Timestamp};
+use domain::{AccountId, Money, Price, TariffRegisters, Timestamp, WattHours};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,7 @@ pub struct SettledBatch {
 
 /// One account in a batch: its cumulative registers, and a charge that is not cumulative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Packed", into = "Packed")]
 pub struct BatchItem {
     /// The account's number on the chain.
     pub number: u32,
@@ -95,6 +96,23 @@ pub struct BatchItem {
     pub charge: Money,
     /// The part of the balance that deposits do not explain, at that moment.
     pub net: Money,
+}
+
+/// An item as it is kept: number, off-peak, peak and feed-in registers, charge, net. A year has tens of thousands of
+/// batches, and names of fields would be most of them.
+type Packed = (u32, WattHours, WattHours, WattHours, Money, Money);
+
+impl From<Packed> for BatchItem {
+    fn from((number, off_peak, peak, feed_in, charge, net): Packed) -> Self {
+        Self { number, registers: TariffRegisters { off_peak, peak, feed_in }, charge, net }
+    }
+}
+
+impl From<BatchItem> for Packed {
+    fn from(item: BatchItem) -> Self {
+        let r = item.registers;
+        (item.number, r.off_peak, r.peak, r.feed_in, item.charge, item.net)
+    }
 }
 
 /// Money that a customer sent to the contract.

@@ -123,6 +123,8 @@ impl Ledger {
                 .prepare_cached("DELETE FROM lines WHERE account = ? AND batch = ?")?
                 .execute(params![account, intent])?;
         }
+        // Its items said what to settle, and are the order of its lines: neither is asked for any more.
+        tx.execute("UPDATE batches SET items = '[]' WHERE intent = ?", [intent])?;
         set_cursor(&tx, LINES, intent)?;
         tx.commit()?;
         Ok(Some(u64::try_from(n).unwrap_or(u64::MAX)))

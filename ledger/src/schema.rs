@@ -78,7 +78,8 @@ CREATE TABLE switches (
 ) WITHOUT ROWID;
 CREATE TABLE cursors (reader TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 
--- The outbox: what is to happen on the chain, and every signed transaction that was made for it.
+-- The outbox: what is to happen on the chain, and every signed transaction that was made for it. raw is what is sent
+-- again until the intent is done with; then the hash is left, and the chain has the rest.
 CREATE TABLE intents (
   id INTEGER PRIMARY KEY, made_at INTEGER NOT NULL, purpose TEXT NOT NULL, state TEXT NOT NULL,
   transaction_hash TEXT, block INTEGER, problem TEXT
@@ -88,6 +89,7 @@ CREATE TABLE attempts (
   id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, intent INTEGER NOT NULL REFERENCES intents(id),
   nonce INTEGER NOT NULL, raw BLOB NOT NULL, signed_at INTEGER NOT NULL
 );
+CREATE INDEX attempts_by_intent ON attempts (intent);
 -- The number of a refused batch is used again, so a batch is named by its intent.
 -- covers: the last reading that is settled when this batch is; 0 if the batch had no room for all accounts.
 CREATE TABLE batches (
