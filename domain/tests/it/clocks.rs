@@ -82,7 +82,7 @@ fn a_day_of_23_hours_has_23_hours_of_lines_and_one_daily_charge_and_the_long_one
             home.read(midnight + i * 10 * SECOND, up(1, i * 10 * SECOND));
         }
         let intervals: BTreeSet<i64> = home.lines.iter().filter(|l| l.meter.is_some()).map(|l| l.interval.0).collect();
-        assert_eq!(intervals.len() as i64, hours * 4);
+        assert_eq!(i64::try_from(intervals.len()).unwrap(), hours * 4);
         assert_eq!((home.days(), home.billed()), (vec![midnight], hours * 360));
         let peak: i64 = home.lines.iter().filter(|l| l.kind == Kind::Peak).map(|l| l.import.0).sum();
         assert_eq!(peak, 5 * 360, "17:00 to 22:00 on the wall, whatever the night did");
