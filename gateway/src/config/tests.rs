@@ -280,7 +280,6 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("stale_after", "stale-after", "enforce.stale-after", "did you mean \"stale_after\"?"),
     ("\"30d\"", "\"30\"", "ledger.keep_readings", "\"forever\" or at least 7 days"),
     ("\"30d\"", "\"6d\"", "ledger.keep_readings", "at least 7 days"),
-    ("\"30d\"", "\"forever\"", "ledger.keep_lines", "must not be shorter than keep_readings"),
     ("\"10y\"", "\"20d\"", "ledger.keep_lines", "must not be shorter than keep_readings"),
     ("\"10y\"", "\"1001y\"", "ledger.keep_lines", "such as \"90d\" or \"10y\""),
     ("keep_lines", "keep_line", "ledger.keep_line", "did you mean \"keep_lines\"?"),
