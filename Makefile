@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz bench gpio peers contracts lint clean
+.PHONY: help build demo test fuzz soak bench gpio peers contracts lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -22,6 +22,10 @@ test: contracts .venv/ready ## everything
 fuzz: ## every fuzz target for FUZZ_SECONDS (20) each; FUZZ="line plan" picks some
 	@.ci/need build
 	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+soak: ## power cuts at every write of 20 lives of the ledger, about half an hour
+	@.ci/need build
+	LIVES=20 EVERY=1 cargo test --locked -p ledger --test it power -- --nocapture
 
 contracts: contracts/node_modules/.ready ## artefacts match sources, vectors match ethers, lint
 	cd contracts && npm test --silent

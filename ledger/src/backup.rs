@@ -86,13 +86,9 @@ impl Restoration {
     /// `place` changes yet.
     pub fn prepare(copy: &Path, place: &Path, now: Timestamp) -> Result<Self, LedgerError> {
         let source = Ledger::open_copy(copy)?;
-        let part = beside(place, ".restoring");
-        // Whoever restores holds the lock of the state folder, so this one was cut off.
-        match std::fs::remove_file(&part) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(&part, "cannot be removed", &e)),
-            _ => {}
-        }
-        let this = Self { part, place: place.to_owned() };
+        let this = Self { part: beside(place, ".restoring"), place: place.to_owned() };
+        // Whoever restores holds the lock of the state folder, so what is there was cut off.
+        this.clear();
         source.back_up(&this.part)?;
         let db = Connection::open(&this.part)?;
         db.execute(
@@ -142,11 +138,18 @@ impl Restoration {
     }
 }
 
-impl Drop for Restoration {
-    fn drop(&mut self) {
-        for tail in ["", "-wal", "-shm", "-journal"] {
+impl Restoration {
+    /// What cannot be removed is in the way of the next copy, which says so.
+    fn clear(&self) {
+        for tail in ["", ".part", "-wal", "-shm", "-journal"] {
             let _ = std::fs::remove_file(beside(&self.part, tail));
         }
+    }
+}
+
+impl Drop for Restoration {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

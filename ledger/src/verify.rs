@@ -41,7 +41,7 @@ pub struct Report {
 
 impl Ledger {
     /// Checks the file page by page, the journal for gaps and repeats, and the accounts against a second billing of all
-    /// readings from scratch. `guard` is what the Pricer judges a meter by.
+    /// readings that are there, on top of the auditor's own checkpoint for those that were let go. `guard` is what the Pricer judges a meter by.
     pub fn verify(&self, guard: impl Fn(&MeterId) -> Guard) -> Result<Report, LedgerError> {
         let mut reader = self.reader();
         let db = reader.transaction()?;

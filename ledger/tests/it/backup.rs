@@ -111,6 +111,9 @@ fn a_copy_put_back_is_the_ledger_of_its_moment_and_the_one_before_is_kept() {
     drop(ledger);
     let now = fingerprint(&place);
 
+    // One that was cut off is not in the way.
+    std::fs::write(dir.path().join("ledger.db.restoring.part"), "").unwrap();
+    std::fs::write(dir.path().join("ledger.db.restoring"), "").unwrap();
     let refused = Restoration::prepare(&copy, &place, Timestamp(42)).unwrap().put_in_place(false, Timestamp(42));
     assert!(matches!(refused, Err(LedgerError::Refused(_))), "{refused:?}");
     assert_eq!(fingerprint(&place), now);
