@@ -507,15 +507,25 @@ $('find').addEventListener('input', (event) => {
 	needle = event.target.value.trim().toLowerCase();
 	later();
 });
-/** What the field of a payment is called, and whether a number of one's own goes with it. */
-const PAY = { cash: ['Amount', 'amount'], voucher: ['Code', 'code'], token: ['Digits', 'digits'] };
+/** What an act asks for: its field and what that is called, what its button says, and what else goes with it. */
+const ACTS = {
+	cash: { field: 'amount', name: 'Amount', says: 'Pay in', number: true },
+	refund: { field: 'amount', name: 'Amount', says: 'Pay back', number: true },
+	adjust: { field: 'amount', name: 'Amount, or -Amount', says: 'Adjust', number: true, why: true },
+	lend: { field: 'amount', name: 'Amount', says: 'Lend', number: true, why: true },
+	voucher: { field: 'code', name: 'Code', says: 'Pay in' },
+	token: { field: 'digits', name: 'Digits', says: 'Pay in' },
+};
 const fresh = () => 'page-' + Date.now().toString(36) + '-' + Math.random().toString(36).slice(2, 7);
 function relabel(form) {
-	const cash = form.elements.act.value === 'cash';
-	text(form.elements.value.previousElementSibling, PAY[form.elements.act.value][0]);
-	show(form.elements.reference.parentNode, cash);
-	form.elements.reference.disabled = !cash;
-	form.elements.value.inputMode = cash ? 'decimal' : form.elements.act.value === 'token' ? 'numeric' : 'text';
+	const act = ACTS[form.elements.act.value];
+	text(form.elements.value.previousElementSibling, act.name);
+	text(form.querySelector('button'), act.says);
+	for (const [field, wanted] of [['reference', act.number], ['why', act.why]]) {
+		show(form.elements[field].parentNode, wanted);
+		form.elements[field].disabled = !wanted;
+	}
+	form.elements.value.inputMode = act.field === 'amount' ? 'decimal' : act.field === 'digits' ? 'numeric' : 'text';
 }
 $('grid').addEventListener('toggle', ({ target }) => {
 	const form = target.querySelector('form');
@@ -529,8 +539,9 @@ $('grid').addEventListener('change', ({ target }) => { if (target.name === 'act'
 $('grid').addEventListener('submit', async (event) => {
 	event.preventDefault();
 	const form = event.target, said = form.querySelector('[role=status]'), button = form.querySelector('button');
-	const act = form.elements.act.value, body = { [PAY[act][1]]: form.elements.value.value.trim() };
-	if (act === 'cash') body.reference = form.elements.reference.value.trim();
+	const act = form.elements.act.value, body = { [ACTS[act].field]: form.elements.value.value.trim() };
+	if (ACTS[act].number) body.reference = form.elements.reference.value.trim();
+	if (ACTS[act].why) body.why = form.elements.why.value.trim();
 	button.disabled = true;
 	try {
 		const account = encodeURIComponent(form.closest('[data-account]').dataset.account);
