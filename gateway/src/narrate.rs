@@ -65,6 +65,9 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::Refunded { account, amount, who, .. } => {
             info(format!("{who} paid {} back to {account}", currency.show(*amount)))
         }
+        Fact::Adjusted { account, amount, why, who, .. } if amount.0 < 0 => {
+            info(format!("{who} took {} back from {account}: {why}", currency.show(Money(amount.0.saturating_neg()))))
+        }
         Fact::Adjusted { account, amount, why, who, .. } => {
             info(format!("{who} gave {account} {}: {why}", currency.show(*amount)))
         }
