@@ -201,3 +201,64 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// Meters change hands and devices while old readings go: who paid at the checkpoint is found from what came after.
+    #[test]
+    fn meters_that_change_hands_and_devices_are_audited_from_any_checkpoint(
+        events in prop::collection::vec((0_u8..10, 0_usize..3, 0_usize..3, 1_i64..30, 0_i64..50), 10..120),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = open(dir.path());
+        for number in 1..=3_u32 {
+            let account = format!("home-{}", number - 1).parse().unwrap();
+            write(&ledger, Write::Fact(Fact::AccountOpened { account, number }));
+        }
+        let guards: BTreeMap<MeterId, Guard> = (0..3).map(|i| (format!("home-{i}").parse().unwrap(), LIMIT)).collect();
+        let (mut at, mut import, mut batches, mut gone) = (0_i64, [1_000_i64; 3], 0_u64, 0_u64);
+        for (what, home, other, minutes_on, energy) in events {
+            let meter: MeterId = format!("home-{home}").parse().unwrap();
+            match what {
+                0..=4 => {
+                    at += minutes_on * MINUTE;
+                    import[home] += energy;
+                    write(&ledger, Write::Readings(vec![reading(home, at, import[home])]));
+                }
+                5 => {
+                    let to = format!("home-{other}").parse().unwrap();
+                    // To whom it belongs already, and before it was ever read, it cannot go.
+                    let _ = ledger.move_meter(Timestamp(at), &guards, &meter, &to, "ada");
+                }
+                6 => {
+                    let registers = |wh| domain::Registers { import: WattHours(wh), export: None };
+                    let (last, first) = (registers(import[home] + energy), registers(energy));
+                    let change = domain::Replacement { meter, at: Timestamp(at + MINUTE), up: None, last, first };
+                    if ledger.replace_meter(Timestamp(at + MINUTE), &guards, &change, "ada").is_ok() {
+                        at += MINUTE;
+                        import[home] = energy;
+                    }
+                }
+                7 => {
+                    write(&ledger, price(&ledger));
+                    if let Outcome::Batch(Some(_)) = write(&ledger, batch(batches + 1)) {
+                        batches += 1;
+                        let intent = ledger.open_intents().unwrap().remove(0).id;
+                        let facts =
+                            vec![Fact::Settled { batch: batches, accounts: 3, transaction: "0x1".into(), gas: 1 }];
+                        let mined = Some(("0x1".into(), 3));
+                        write(&ledger, Write::Conclude { intent, mined, problem: None, facts });
+                    }
+                }
+                _ => {
+                    let keep = Keep { readings: minutes(u64::try_from(minutes_on).unwrap()), lines: None };
+                    gone += ledger.tidy(Timestamp(at), &keep, |_| LIMIT).unwrap().readings;
+                }
+            }
+            let report = ledger.verify(|_| LIMIT).unwrap();
+            prop_assert_eq!(report.findings, []);
+            prop_assert_eq!(report.gone, gone);
+        }
+    }
+}
