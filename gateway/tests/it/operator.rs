@@ -86,7 +86,7 @@ fn cash_refunds_adjustments_and_loans_are_booked_once_for_each_reference_beside_
     says(&refund("1.00", &[]), &["done already"]);
     says(
         &does(&config, &["account", "adjust", "hall", "-0.50", "--why", "a mistake", "--reference", "a-1"]),
-        &["-0.50 EUR"],
+        &["ada took 0.50 EUR back from hall: a mistake"],
     );
     let lend = ["account", "lend", "hall", "2.00", "--why", "a lamp", "--reference", "l-1"];
     says(&does(&config, &lend), &["hall owes 2.00 EUR more: a lamp"]);
