@@ -243,11 +243,6 @@ impl Biller {
         self.meters.values().filter_map(|m| m.book.as_ref())
     }
 
-    /// What every account has used, changed or not.
-    pub fn all_usages(&self) -> impl Iterator<Item = (&AccountId, Usage)> {
-        self.customers.iter().map(|(id, customer)| (id, customer.usage))
-    }
-
     /// What was used, of the accounts for which it changed.
     pub fn usages(&self) -> impl Iterator<Item = (&AccountId, Usage)> {
         self.touched_customers.iter().filter_map(|id| Some((id, self.customers.get(id)?.usage)))

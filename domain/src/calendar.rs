@@ -88,6 +88,11 @@ impl TimeZone {
         Self { name: "UTC".into(), zone: jiff::tz::TimeZone::UTC }
     }
 
+    /// When its clocks change.
+    pub(crate) fn rules(&self) -> &jiff::tz::TimeZone {
+        &self.zone
+    }
+
     /// The local day and minute of an instant.
     #[must_use]
     pub fn local(&self, at: Timestamp) -> Local {

@@ -38,6 +38,22 @@ pub enum Kind {
     PoolShare,
 }
 
+impl Kind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::OffPeak, Self::Peak, Self::Daily, Self::PoolShare];
+
+    /// Its number, in the ledger and under the roots on the chain.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::OffPeak => 0,
+            Self::Peak => 1,
+            Self::Daily => 2,
+            Self::PoolShare => 3,
+        }
+    }
+}
+
 impl From<Range> for Kind {
     fn from(range: Range) -> Self {
         match range {
@@ -81,7 +97,7 @@ pub struct Line {
     pub kind: Kind,
     /// Whose registers; none for a line without energy.
     pub meter: Option<MeterId>,
-    /// Start of the interval; of the day, for a day's charge.
+    /// Start of the interval in which it begins.
     pub interval: Timestamp,
     /// The version of the tariff.
     pub tariff: u32,
@@ -138,7 +154,7 @@ impl TariffRegisters {
 
 /// Prices of the tariff registers, as a contract has them. It prices what registers moved by itself; what a tariff
 /// charges beyond that comes to it as a sum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterPrices {
     /// Of energy in the cheaper hours.
     pub off_peak: Price,

@@ -17,23 +17,10 @@ pub struct BilledLine {
     pub batch: Option<i64>,
 }
 
-pub(crate) fn code(kind: Kind) -> u8 {
-    match kind {
-        Kind::OffPeak => 0,
-        Kind::Peak => 1,
-        Kind::Daily => 2,
-        Kind::PoolShare => 3,
-    }
-}
-
 fn kind(r: &Row<'_>, i: usize) -> rusqlite::Result<Kind> {
-    match r.get::<_, u8>(i)? {
-        0 => Ok(Kind::OffPeak),
-        1 => Ok(Kind::Peak),
-        2 => Ok(Kind::Daily),
-        3 => Ok(Kind::PoolShare),
-        other => Err(convert(i, crate::read::BadText(format!("{other} is no kind of line")))),
-    }
+    let number: u8 = r.get(i)?;
+    let known = Kind::ALL.into_iter().find(|kind| kind.number() == number);
+    known.ok_or_else(|| convert(i, crate::read::BadText(format!("{number} is no kind of line"))))
 }
 
 /// Where lines of one key meet: the energy and the money add up, the borders widen, the newest rounding counts.
@@ -62,7 +49,7 @@ pub(crate) fn bill(db: &Connection, account: &AccountId, line: &Line) -> Result<
         number,
         line.interval.0,
         meter,
-        code(line.kind),
+        line.kind.number(),
         line.tariff,
         line.from.0,
         line.to.0,
@@ -167,7 +154,7 @@ impl Ledger {
             }
         }
         found.sort_by_key(|l| {
-            std::cmp::Reverse((l.line.from, code(l.line.kind), l.batch.is_none(), l.batch.unwrap_or_default()))
+            std::cmp::Reverse((l.line.from, l.line.kind.number(), l.batch.is_none(), l.batch.unwrap_or_default()))
         });
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(found)

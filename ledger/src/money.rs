@@ -1,7 +1,8 @@
 //! Entries into the books of accounts, and the numbers that count once.
 
 use crate::{Ledger, LedgerError};
-use domain::{AccountId, BOOKS, Book, Books, Entry, Fact, Money, Seq, Source, Timestamp};
+use domain::terms::split_topup;
+use domain::{AccountId, BOOKS, Book, Books, Entry, Fact, Money, Permille, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use std::fmt;
 
@@ -44,13 +45,13 @@ pub(crate) fn number_of(db: &Connection, account: &AccountId) -> Result<u32, Led
 
 /// How much of an amount that is paid in goes to the account's debt: its share of it, at most what is owed.
 pub(crate) fn debt_part(db: &Connection, account: &AccountId, amount: Money) -> Result<Money, LedgerError> {
-    let (debt, share): (i64, i64) = db
+    let (debt, share): (i64, u16) = db
         .prepare_cached("SELECT debt, debt_share FROM accounts WHERE name = ?")?
         .query_row([account.as_str()], |r| Ok((r.get(0)?, r.get(1)?)))
         .optional()?
         .ok_or_else(|| LedgerError::Refused(format!("there is no account {account}")))?;
-    let due = i128::from(amount.0) * i128::from(share) / 1000;
-    Ok(Money(i64::try_from(due).unwrap_or(i64::MAX).min(debt.saturating_neg()).max(0)))
+    let share = Permille::try_from(share).map_err(|e| LedgerError::unreadable("a share of debt", e))?;
+    Ok(split_topup(amount, Money(debt.saturating_neg()), share, Money::ZERO).to_debt)
 }
 
 /// What a fact means for money: the account and the entry. `None` if it means nothing.

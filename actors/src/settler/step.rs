@@ -15,7 +15,7 @@ use contracts::lines::SaltSecret;
 use contracts::provider::{self, BadValue, Prices};
 use contracts::tx::{self, Call, Fees, Transaction};
 use contracts::{Address, B256};
-use domain::{Fact, RegisterPrices};
+use domain::Fact;
 use ledger::{Attempt, Intent, Ledger, LedgerError, Purpose, Write};
 use thiserror::Error;
 
@@ -168,7 +168,7 @@ impl Scene<'_> {
                 sequence,
                 most: self.plan.most,
                 tariff_version: there.version,
-                prices: register_prices(there.prices),
+                prices: there.prices,
             }]));
         }
         let waiting = (ahead > 0).then(|| catch_up::waiting_for(ahead));
@@ -366,10 +366,6 @@ fn refuse(intent: &Intent, receipt: Option<&Receipt>, problem: String) -> Step {
     };
     let mined = receipt.map(|r| (r.transaction.to_string(), r.block));
     Step::Write(vec![Write::Conclude { intent: intent.id, mined, problem: Some(problem), facts }])
-}
-
-fn register_prices(prices: provider::Prices) -> RegisterPrices {
-    RegisterPrices { off_peak: prices.off_peak, peak: prices.peak, feed_in: prices.feed_in }
 }
 
 fn name_word(name: &str) -> Result<B256, Trouble> {

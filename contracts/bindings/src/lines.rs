@@ -8,7 +8,7 @@
 
 use crate::key::KeyError;
 use crate::{B256, U256, keccak256, merkle};
-use domain::{Kind, Line};
+use domain::Line;
 use std::fmt;
 
 const VERSION: i64 = 1;
@@ -66,12 +66,6 @@ pub fn leaves(secret: &SaltSecret, lines: &[(u32, Line)]) -> Vec<B256> {
 }
 
 fn encode(account: u32, line: &Line, salt: B256) -> Vec<u8> {
-    let kind = match line.kind {
-        Kind::OffPeak => 0,
-        Kind::Peak => 1,
-        Kind::Daily => 2,
-        Kind::PoolShare => 3,
-    };
     let meter = line.meter.as_ref().map_or(B256::ZERO, |m| keccak256(m.as_str()));
     let d = &line.debit;
     let mut bytes = Vec::with_capacity(21 * 32);
@@ -81,7 +75,7 @@ fn encode(account: u32, line: &Line, salt: B256) -> Vec<u8> {
     word(signed(i64::from(account)));
     word(meter);
     let numbers = [
-        kind,
+        i64::from(line.kind.number()),
         i64::from(line.tariff),
         line.interval.0,
         line.from.0,
@@ -111,7 +105,7 @@ fn signed(value: i64) -> B256 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{Debit, Money, Timestamp, WattHours};
+    use domain::{Debit, Kind, Money, Timestamp, WattHours};
     use proptest::prelude::*;
 
     fn line(numbers: [i64; 15], kind: Kind, meter: Option<&str>) -> Line {

@@ -12,8 +12,7 @@ impl Calendar {
     /// The calendar of a zone.
     #[must_use]
     pub fn new(zone: &TimeZone) -> Self {
-        // A zone was found by this name once already, so it is found again.
-        Self(jiff::tz::TimeZone::get(&String::from(zone.clone())).unwrap_or(jiff::tz::TimeZone::UTC))
+        Self(zone.rules().clone())
     }
 
     /// The newest instant, not after `at`, at which a local day began that is counted from this minute of the day on.

@@ -88,7 +88,7 @@ fn a_receipt_proves_every_line_to_whoever_has_a_node_and_a_changed_one_does_not(
         assert_eq!(theirs["proved"], verdict["proved"]);
     }
 
-    // Whatever is changed, in whatever place, is found.
+    // A change in any of these places is found.
     let settled = receipt["lines"].as_array().unwrap().iter().position(|l| l["import"] != 0 && !l["proof"].is_null());
     let settled = settled.unwrap();
     let change = |at: &str, to: Value| {

@@ -284,8 +284,9 @@ proptest! {
             prop_assert_eq!(there.balances.get(&account.number).copied().unwrap_or(0), here, "{}", account.name);
             let lines = ledger.lines(&account.name, Timestamp(0), Timestamp(i64::MAX)).unwrap();
             prop_assert!(lines.iter().all(|l| l.batch.is_some()), "{:?}", lines);
-            let free: i64 = lines.iter().filter(|l| l.line.kind != Kind::Daily).map(|l| l.line.free.0).sum();
-            prop_assert!(free >= 0);
+            let mut free: BTreeMap<i64, i64> = BTreeMap::new();
+            lines.iter().for_each(|l| *free.entry(l.line.from.0.div_euclid(86_400_000)).or_default() += l.line.free.0);
+            prop_assert!(free.values().all(|wh| (0..=50).contains(wh)), "{:?}", free);
         }
         prop_assert_eq!(ledger.verify(|_| LIMIT).unwrap().findings, []);
     }

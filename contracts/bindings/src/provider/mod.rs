@@ -18,7 +18,7 @@ pub use views::{
 use crate::abi::{Writer, selector};
 use crate::tx::Call;
 use crate::{Address, B256, U256};
-use domain::{Money, Price, WattHours};
+use domain::{Money, WattHours};
 use std::sync::LazyLock;
 use thiserror::Error;
 
@@ -40,16 +40,7 @@ fn code(field: &str) -> Vec<u8> {
     hex::decode(text.trim_start_matches("0x")).unwrap_or_default()
 }
 
-/// What a watt-hour costs, in minor units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Prices {
-    /// Taken off peak.
-    pub off_peak: Price,
-    /// Taken at peak.
-    pub peak: Price,
-    /// Fed in.
-    pub feed_in: Price,
-}
+pub use domain::RegisterPrices as Prices;
 
 /// A value that the contract's types cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
