@@ -125,7 +125,7 @@ pub fn restore(file: &ConfigFile, from: &Path, force: bool, by: &By) -> Result<(
     let newest = newest(&Ledger::open_copy(from)?, &config)?;
     drop(ledger);
     // The chain first: if this is cut off now, the next try finds it there.
-    let chain = put_chain_back(&config, &beside(from))?;
+    let chain = put_chain_back(&config, &beside(from), force)?;
     let aside = restoration.put_in_place(force, now).map_err(misused)?;
     print(&format!(
         "{} is in place; {} readings and {} facts add up\n",
@@ -146,15 +146,23 @@ pub fn restore(file: &ConfigFile, from: &Path, force: bool, by: &By) -> Result<(
 }
 
 /// Puts the copy of the embedded chain in place, where there is one and it is needed; what came of it, in words.
-fn put_chain_back(config: &Config, copy: &Path) -> Result<String, Failure> {
+fn put_chain_back(config: &Config, copy: &Path, force: bool) -> Result<String, Failure> {
     let Some(chain) = embedded(config) else { return Ok(String::new()) };
     if !copy.exists() {
-        let there = chain.join("chain.log").exists();
-        let what = format!(
-            "{} is not there, and neither is the embedded chain: put the copy of the chain beside that of the ledger",
-            copy.display()
-        );
-        return if there { Ok(String::new()) } else { Err(Failure::new(Code::Usage, what)) };
+        let what = format!("{} is not there, and neither is the embedded chain", copy.display());
+        return match (chain.join("chain.log").exists(), force) {
+            (true, _) => Ok(String::new()),
+            (false, true) => {
+                Ok(format!("{what}: the next start begins another one, in which nothing of this is settled\n"))
+            }
+            (false, false) => Err(Failure::new(
+                Code::Usage,
+                format!(
+                    "{what}: put the copy of the chain beside that of the ledger; with --force the ledger is put back \
+                     alone, and the next start begins another chain"
+                ),
+            )),
+        };
     }
     let mut said = match contracts::embedded::put_back(copy, &chain)? {
         PutBack::Placed(blocks) => format!("the embedded chain is in place, up to block {blocks}\n"),
