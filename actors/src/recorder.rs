@@ -203,6 +203,19 @@ impl Scribe {
         answer.map_err(|e| RecordFailed::Unwritten(e.to_string()))
     }
 
+    /// Runs work that takes several steps of reading and writing, such as what has to come between two readings, on a
+    /// blocking thread; whoever waits for news is told afterwards.
+    pub async fn work<T, F>(&self, work: F) -> Result<T, RecordFailed>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
+    {
+        let done = self.read(work).await?;
+        // Nothing is recorded by it, and everybody hears how far the ledger has come.
+        self.write_all(Vec::new()).await?;
+        Ok(done)
+    }
+
     /// The ledger, for work that is on a blocking thread already.
     #[must_use]
     pub fn ledger(&self) -> Arc<Ledger> {

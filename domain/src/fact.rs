@@ -27,6 +27,17 @@ pub enum Fact {
         /// Program version.
         version: String,
     },
+    /// The ledger was put back from a copy. What was recorded after the copy is not in it.
+    Restored {
+        /// The copy's file.
+        from: String,
+        /// The newest record in it.
+        upto: Seq,
+        /// When its newest reading was taken or its newest fact was recorded, whichever is later.
+        until: Timestamp,
+        /// Who put it back.
+        by: String,
+    },
     /// An account was opened.
     AccountOpened {
         /// Which.

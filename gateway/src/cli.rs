@@ -2,7 +2,7 @@
 
 mod operator;
 
-pub use operator::{Account, Look, Meter, Money, Office, Tariff, Token, Voucher};
+pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
 
 use clap::{Args, Parser, Subcommand};
 use domain::{Permille, Position, Timestamp};
@@ -303,7 +303,7 @@ pub enum Journal {
         #[command(flatten)]
         file: JournalFile,
     },
-    /// Write a copy of the ledger, beside a running gateway or without one
+    /// Write a copy of the ledger, and of the embedded chain to FILE.chain, beside a running gateway or without one
     Backup {
         /// The file to make; never one that is there
         to: PathBuf,
@@ -311,7 +311,7 @@ pub enum Journal {
         #[command(flatten)]
         file: JournalFile,
     },
-    /// Put a backup in the ledger's place; no gateway may run
+    /// Put a backup in the ledger's place, and FILE.chain in the embedded chain's if that knows less; no gateway may run
     Restore {
         /// The backup
         from: PathBuf,
@@ -321,6 +321,9 @@ pub enum Journal {
         /// Keep a ledger that is there under another name
         #[arg(long)]
         force: bool,
+        /// Who
+        #[command(flatten)]
+        by: By,
     },
     /// Print the newest facts
     Tail {

@@ -79,6 +79,7 @@ impl From<contracts::embedded::EmbeddedError> for Failure {
         let code = match error {
             E::Damaged { .. } | E::UnknownVersion { .. } => Code::Data,
             E::OtherChainId { .. } | E::OtherGenesis { .. } | E::AllocatedTwice(_) => Code::Config,
+            E::OtherChain { .. } => Code::Usage,
             _ => Code::Unavailable,
         };
         Self::new(code, error)

@@ -101,8 +101,7 @@ pub fn wei_per_unit(config: &Config) -> U256 {
 
 impl House {
     /// Builds it. Afterwards everything runs.
-    pub async fn build(config: Config, clock: Clock) -> Result<Self, Failure> {
-        let config = Arc::new(config);
+    pub async fn build(mut config: Config, clock: Clock) -> Result<Self, Failure> {
         std::fs::create_dir_all(&config.state)
             .map_err(|e| Failure::new(Code::Unavailable, format!("cannot create {}: {e}", config.state.display())))?;
         let mut listening = BTreeMap::new();
@@ -110,7 +109,8 @@ impl House {
 
         let lock = lock(&config.state)?;
         let ledger = Arc::new(Ledger::open(&config.state.join("ledger.db"))?);
-        enrol(&config, &ledger, &clock)?;
+        enrol(&mut config, &ledger, &clock)?;
+        let config = Arc::new(config);
         let scribe = Recorder::launch(Arc::clone(&ledger), clock.clone())?;
         let board = Board::default();
         scribe.fact(Fact::Started { version: VERSION.into() }).await?;
@@ -235,14 +235,28 @@ pub fn runs(config: &Config) -> bool {
     config.state.join("lock").exists() && lock(&config.state).is_err()
 }
 
-/// Makes sure that the ledger knows everybody, and settles which tariff is in force.
-fn enrol(config: &Config, ledger: &Ledger, clock: &Clock) -> Result<(), Failure> {
-    ledger.enrol(&Enrolment {
+/// Makes sure that the ledger knows everybody, and settles which tariff is in force. Where somebody moved a meter or
+/// announced prices since the configuration was written, that was the last word.
+fn enrol(config: &mut Config, ledger: &Ledger, clock: &Clock) -> Result<(), Failure> {
+    let ahead = ledger.enrol(&Enrolment {
         accounts: config.accounts.iter().map(|a| Enrolled { id: a.id.clone(), debt_share: a.debt_share }).collect(),
         meters: config.meters.iter().map(|m| (m.id.clone(), m.account.clone())).collect(),
     })?;
-    let tariff = ledger.adopt_tariff(clock.now(), &config.tariff, None, "the configuration")?;
-    if tariff.since > clock.now() {
+    for (moved, to) in ahead {
+        if !config.accounts.iter().any(|a| a.id == to) {
+            let what = format!("meter {moved} was moved to account {to}, which the configuration does not have");
+            return Err(Failure::new(Code::Config, what));
+        }
+        tracing::warn!(meter = %moved, account = %to, "the meter was moved on: write its account into the configuration");
+        for meter in config.meters.iter_mut().filter(|m| m.id == moved) {
+            meter.account = Some(to.clone());
+        }
+    }
+    let tariff = ledger.adopt_configured(clock.now(), &config.tariff, "the configuration")?;
+    if !tariff.same_terms(&config.tariff) {
+        let version = tariff.version;
+        tracing::warn!(version, "other prices were announced since [tariff] was last changed: they hold, not it");
+    } else if tariff.since > clock.now() {
         tracing::info!(version = tariff.version, since = %tariff.since, "[tariff] changed; the new prices hold from then on");
     }
     let classes: Vec<_> = config.accounts.iter().map(|a| (a.id.clone(), a.class.clone())).collect();
@@ -383,6 +397,7 @@ fn herald_plan(config: &Config) -> Option<HeraldPlan> {
         site: config.site.clone(),
         discovery: config.discovery.clone(),
         meters: config.meters.iter().map(|m| (m.id.clone(), m.template.model.clone(), m.account.clone())).collect(),
+        audited: audit_plan(config).map(|plan| [plan.feeders, plan.homes].concat()).unwrap_or_default(),
         switches: config.switches.iter().map(|s| (s.id.clone(), s.account.clone())).collect(),
         currency: config.currency.clone(),
         version: VERSION.into(),

@@ -66,7 +66,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Balance(options) => verbs::balance(&options),
         Verb::Journal(Journal::Verify { copy, file }) => verbs::verify(&file.config, copy.as_deref()),
         Verb::Journal(Journal::Backup { to, file }) => verbs::backup(&file.config, &to),
-        Verb::Journal(Journal::Restore { from, file, force }) => verbs::restore(&file.config, &from, force),
+        Verb::Journal(Journal::Restore { from, file, force, by }) => verbs::restore(&file.config, &from, force, &by),
         Verb::Journal(Journal::Tail { file, n }) => verbs::tail(&file.config, n),
         Verb::Journal(Journal::Export(file)) => verbs::export(&file.config),
         Verb::Key(Key::New { file }) => verbs::key_new(&file),

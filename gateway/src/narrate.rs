@@ -75,6 +75,12 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
             info(format!("{account} owes {} more: {why} ({who})", currency.show(*amount)))
         }
         Fact::PoolShared { amount, .. } => info(format!("the pool shared {} among its roofs", currency.show(*amount))),
+        Fact::Restored { from, upto, until, by } => (
+            Level::Warn,
+            format!(
+                "{by} put the ledger back from {from}: it goes to record {upto}, of {until}; what came after is not in it"
+            ),
+        ),
         Fact::TariffChanged { version, since, who } => {
             (Level::Warn, format!("{who} changed the tariff: version {version} holds from {since}"))
         }

@@ -1,8 +1,9 @@
 //! Copies of the ledger: made while it is written to, and put back in its place.
 
+use crate::commit::{current, record_fact};
 use crate::schema::{check, open_reader};
 use crate::{Ledger, LedgerError};
-use domain::Timestamp;
+use domain::{Fact, Timestamp};
 use rusqlite::{Connection, params};
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -35,8 +36,21 @@ impl Ledger {
     ///
     /// As long as it is being written the write-ahead log cannot be folded into the file, and grows instead.
     pub fn back_up(&self, to: &Path) -> Result<u64, LedgerError> {
+        self.back_up_with(to, || Ok(())).map(|(size, ())| size)
+    }
+
+    /// The same together with what belongs to it: `more` is called when the copy is on the disk and has no name yet, so
+    /// that a backup with a name is whole.
+    ///
+    /// # Errors
+    /// Those of the ledger, and those of `more`.
+    pub fn back_up_with<T, E: From<LedgerError>>(
+        &self,
+        to: &Path,
+        more: impl FnOnce() -> Result<T, E>,
+    ) -> Result<(u64, T), E> {
         if to.exists() {
-            return Err(LedgerError::Refused(format!("{} is there already; name another file", to.display())));
+            return Err(LedgerError::Refused(format!("{} is there already; name another file", to.display())).into());
         }
         let part = beside(to, ".part");
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
@@ -47,10 +61,11 @@ impl Ledger {
             )),
             _ => failed(&part, "cannot be made", &e),
         })?;
-        let copied = self.copy_into(&part).and_then(|size| {
+        let copied = self.copy_into(&part).map_err(E::from).and_then(|size| {
+            let more = more()?;
             std::fs::rename(&part, to).map_err(|e| failed(to, "cannot be given its name", &e))?;
             sync_folder(to)?;
-            Ok(size)
+            Ok((size, more))
         });
         if copied.is_err() {
             // What is left of it is no backup. If it cannot be removed either, the next one says so.
@@ -82,19 +97,30 @@ pub struct Restoration {
 }
 
 impl Restoration {
-    /// Copies `copy` beside `place`, and notes in the copied ledger that it was put back at `now`. Nothing of what is at
-    /// `place` changes yet.
-    pub fn prepare(copy: &Path, place: &Path, now: Timestamp) -> Result<Self, LedgerError> {
+    /// Copies `copy` beside `place`, and records in the copied ledger that it was put back at `now`, by whom and from
+    /// where. Nothing of what is at `place` changes yet.
+    pub fn prepare(copy: &Path, place: &Path, now: Timestamp, by: &str) -> Result<Self, LedgerError> {
         let source = Ledger::open_copy(copy)?;
         let this = Self { part: beside(place, ".restoring"), place: place.to_owned() };
         // Whoever restores holds the lock of the state folder, so what is there was cut off.
         this.clear();
         source.back_up(&this.part)?;
-        let db = Connection::open(&this.part)?;
-        db.execute(
+        let mut db = Connection::open(&this.part)?;
+        let tx = db.transaction()?;
+        tx.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
             params![RESTORED, now.0.to_string()],
         )?;
+        let until = tx.query_row(
+            "SELECT max(coalesce((SELECT at FROM readings ORDER BY seq DESC LIMIT 1), 0),
+                        coalesce((SELECT at FROM facts ORDER BY seq DESC LIMIT 1), 0))",
+            [],
+            |r| r.get(0),
+        )?;
+        let (from, by) = (copy.display().to_string(), by.to_owned());
+        let fact = Fact::Restored { from, upto: current(&tx)?, until: Timestamp(until), by };
+        record_fact(&tx, now, &fact)?;
+        tx.commit()?;
         drop(db);
         Ok(this)
     }

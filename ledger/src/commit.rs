@@ -1,7 +1,7 @@
 //! The one writer: a group of writes, one transaction, one sync.
 
 use crate::codes::{use_token, wrong_code};
-use crate::meters::{filled_in, replaceable};
+use crate::meters::{filled_in, moved, replaceable};
 use crate::money::{book_fact, debt_part, refundable};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
@@ -44,8 +44,10 @@ impl Ledger {
     }
 
     /// Makes sure that these accounts and meters exist. A meter that changes its account is refused: that needs a
-    /// final reading.
-    pub fn enrol(&self, who: &Enrolment) -> Result<(), LedgerError> {
+    /// final reading. The answer names the meters that somebody moved on from the account that is named here, and to
+    /// whom: they stay where they were moved.
+    pub fn enrol(&self, who: &Enrolment) -> Result<Vec<(MeterId, AccountId)>, LedgerError> {
+        let mut ahead = Vec::new();
         let mut db = self.writer();
         let tx = db.transaction()?;
         for account in &who.accounts {
@@ -68,11 +70,18 @@ impl Ledger {
             )?;
             let enrolled: Option<u32> =
                 tx.query_row("SELECT account FROM meters WHERE name = ?", [meter.as_str()], |r| r.get(0))?;
-            if enrolled != number {
-                return Err(elsewhere(&tx, meter, account.as_ref())?);
+            if enrolled == number {
+                continue;
+            }
+            match (moved(&tx, meter)?, account) {
+                (Some((_, Fact::MeterMoved { from: Some(from), to, .. })), Some(wanted)) if from == *wanted => {
+                    ahead.push((meter.clone(), to));
+                }
+                _ => return Err(elsewhere(&tx, meter, account.as_ref())?),
             }
         }
-        Ok(tx.commit()?)
+        tx.commit()?;
+        Ok(ahead)
     }
 }
 

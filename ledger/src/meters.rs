@@ -22,20 +22,32 @@ fn nothing_waits(db: &Connection, meter: &MeterId) -> Result<(), LedgerError> {
     if waiting { Err(LedgerError::Refused(format!("readings of meter {meter} wait to be billed"))) } else { Ok(()) }
 }
 
-/// The newest replacement of a meter, if it is this one: the same last and first registers do not come twice.
-fn replaced_just_so(db: &Connection, change: &Replacement) -> Result<Option<(Timestamp, Fact)>, LedgerError> {
+/// The newest fact of these kinds about a meter, and when it was recorded.
+fn newest(db: &Connection, meter: &MeterId, kinds: [&str; 2]) -> Result<Option<(Timestamp, Fact)>, LedgerError> {
     let newest: Option<(i64, String)> = db
         .prepare_cached(
-            "SELECT at, body FROM facts WHERE json_extract(body, '$.fact') = 'meter_replaced'
-             AND json_extract(body, '$.change.meter') = ? ORDER BY seq DESC LIMIT 1",
+            "SELECT at, body FROM facts WHERE json_extract(body, '$.fact') IN (?2, ?3)
+             AND ?1 IN (json_extract(body, '$.meter'), json_extract(body, '$.change.meter')) ORDER BY seq DESC LIMIT 1",
         )?
-        .query_row([change.meter.as_str()], |r| Ok((r.get(0)?, r.get(1)?)))
+        .query_row([meter.as_str(), kinds[0], kinds[1]], |r| Ok((r.get(0)?, r.get(1)?)))
         .optional()?;
     let Some((at, body)) = newest else { return Ok(None) };
-    let fact: Fact = serde_json::from_str(&body).map_err(|e| LedgerError::unreadable("a fact", e))?;
+    let fact = serde_json::from_str(&body).map_err(|e| LedgerError::unreadable("a fact", e))?;
+    Ok(Some((Timestamp(at), fact)))
+}
+
+/// The newest replacement of a meter, if it is this one: the same last and first registers do not come twice.
+fn replaced_just_so(db: &Connection, change: &Replacement) -> Result<Option<(Timestamp, Fact)>, LedgerError> {
+    let replaced = "meter_replaced";
+    let Some((at, fact)) = newest(db, &change.meter, [replaced, replaced])? else { return Ok(None) };
     let same = matches!(&fact, Fact::MeterReplaced { change: done, .. }
         if (done.last, done.first) == (change.last, change.first));
-    Ok(same.then_some((Timestamp(at), fact)))
+    Ok(same.then_some((at, fact)))
+}
+
+/// The newest move of a meter.
+pub(crate) fn moved(db: &Connection, meter: &MeterId) -> Result<Option<(Timestamp, Fact)>, LedgerError> {
+    newest(db, meter, ["meter_moved"; 2])
 }
 
 /// Refuses a replacement that came too early or twice.
@@ -102,6 +114,18 @@ impl Ledger {
     /// When this very replacement was recorded, if it was the meter's newest.
     pub fn replaced(&self, change: &Replacement) -> Result<Option<(Timestamp, Fact)>, LedgerError> {
         replaced_just_so(&self.reader(), change)
+    }
+
+    /// When a meter was moved to this account, if that was its newest move.
+    pub fn moved(&self, meter: &MeterId, account: &AccountId) -> Result<Option<(Timestamp, Fact)>, LedgerError> {
+        let newest = moved(&self.reader(), meter)?;
+        Ok(newest.filter(|(_, fact)| matches!(fact, Fact::MeterMoved { to, .. } if to == account)))
+    }
+
+    /// When a meter was released, if it was not held again since.
+    pub fn released(&self, meter: &MeterId) -> Result<Option<(Timestamp, Fact)>, LedgerError> {
+        let newest = newest(&self.reader(), meter, ["meter_released", "meter_held"])?;
+        Ok(newest.filter(|(_, fact)| matches!(fact, Fact::MeterReleased { .. })))
     }
 
     /// Bills what is recorded and not billed yet, as the Pricer does, and beside it: of two that bill the same readings

@@ -102,7 +102,8 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::MeterHeld { .. }
         | Fact::ImbalanceFound { .. }
         | Fact::ImbalanceCleared { .. }
-        | Fact::SettlementRefused { .. } => {}
+        | Fact::SettlementRefused { .. }
+        | Fact::Restored { .. } => {}
     }
     Ok(())
 }

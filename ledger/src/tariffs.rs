@@ -10,6 +10,10 @@ use domain::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeMap;
 
+/// The setting that keeps which tariff the configuration said when a start last adopted it, with the number of the
+/// version that was the newest then.
+const CONFIGURED: &str = "configured_tariff";
+
 impl Ledger {
     /// All versions of the tariff; `None` before the first.
     pub fn schedule(&self) -> Result<Option<Schedule>, LedgerError> {
@@ -35,38 +39,50 @@ impl Ledger {
     ) -> Result<Tariff, LedgerError> {
         let mut db = self.writer();
         let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let Some(schedule) = schedule(&tx)? else {
-            let first = Tariff { version: 1, since: Timestamp(0), ..wanted.clone() };
-            store(&tx, &first)?;
-            tx.commit()?;
-            return Ok(first);
-        };
-        let newest = schedule.newest();
-        if newest.same_terms(wanted) {
-            return Ok(newest.clone());
-        }
-        let earliest = border(&tx, now, newest, wanted)?;
-        let since = match from {
-            None => earliest,
-            Some(from) if from < earliest => {
-                return Err(LedgerError::Refused(format!(
-                    "prices cannot change backwards: {from} is before {earliest}, the next border of intervals after \
-                     everything that was read and announced"
-                )));
-            }
-            Some(from) if newest.common_border(wanted, from) != from => {
-                return Err(LedgerError::Refused(format!(
-                    "{from} is no border of intervals; the next one is {}",
-                    newest.common_border(wanted, from)
-                )));
-            }
-            Some(from) => from,
-        };
-        let next = Tariff { version: newest.version + 1, since, ..wanted.clone() };
-        store(&tx, &next)?;
-        record_fact(&tx, now, &Fact::TariffChanged { version: next.version, since, who: who.to_owned() })?;
+        let adopted = adopt(&tx, now, wanted, from, who)?;
         tx.commit()?;
-        Ok(next)
+        Ok(adopted)
+    }
+
+    /// What [`Self::adopt_tariff`] would make of it now. Nothing changes.
+    pub fn preview_tariff(
+        &self,
+        now: Timestamp,
+        wanted: &Tariff,
+        from: Option<Timestamp>,
+    ) -> Result<Tariff, LedgerError> {
+        let mut db = self.writer();
+        let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        // Dropped, it is rolled back.
+        adopt(&tx, now, wanted, from, "")
+    }
+
+    /// What a start does with the tariff of the configuration. The last word counts: it is adopted if the configuration
+    /// was changed since a start last adopted it, and not if it only says again what was said before something else was
+    /// announced. The answer is the newest version, whatever it says.
+    pub fn adopt_configured(&self, now: Timestamp, wanted: &Tariff, who: &str) -> Result<Tariff, LedgerError> {
+        let mut db = self.writer();
+        let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let kept: Option<String> =
+            tx.query_row("SELECT value FROM meta WHERE key = ?", [CONFIGURED], |r| r.get(0)).optional()?;
+        // What another program wrote there and this one cannot read is no reason not to start.
+        let said: Option<Tariff> = kept.and_then(|text| serde_json::from_str(&text).ok());
+        if let (Some(said), Some(schedule)) = (&said, schedule(&tx)?) {
+            // Announced from the configuration's own text, it was said then and not now.
+            let mut since = schedule.versions().filter(|v| v.version > said.version);
+            if said.same_terms(wanted) || since.any(|v| v.same_terms(wanted)) {
+                return Ok(schedule.newest().clone());
+            }
+        }
+        let adopted = adopt(&tx, now, wanted, None, who)?;
+        let said = Tariff { version: adopted.version, ..wanted.clone() };
+        let said = serde_json::to_string(&said).map_err(|e| LedgerError::unreadable("the tariff", e))?;
+        tx.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            params![CONFIGURED, said],
+        )?;
+        tx.commit()?;
+        Ok(adopted)
     }
 
     /// Puts accounts into their classes, from the next border of intervals on where that changes anything.
@@ -184,6 +200,45 @@ fn border(db: &Connection, now: Timestamp, old: &Tariff, new: &Tariff) -> Result
     let read: Option<i64> = db.query_row("SELECT max(at) FROM meters", [], |r| r.get(0)).optional()?.flatten();
     let after = now.0.max(read.unwrap_or(0)).max(old.since.0).saturating_add(1);
     Ok(old.common_border(new, Timestamp(after)))
+}
+
+fn adopt(
+    db: &Connection,
+    now: Timestamp,
+    wanted: &Tariff,
+    from: Option<Timestamp>,
+    who: &str,
+) -> Result<Tariff, LedgerError> {
+    let Some(schedule) = schedule(db)? else {
+        let first = Tariff { version: 1, since: Timestamp(0), ..wanted.clone() };
+        store(db, &first)?;
+        return Ok(first);
+    };
+    let newest = schedule.newest();
+    if newest.same_terms(wanted) {
+        return Ok(newest.clone());
+    }
+    let earliest = border(db, now, newest, wanted)?;
+    let since = match from {
+        None => earliest,
+        Some(from) if from < earliest => {
+            return Err(LedgerError::Refused(format!(
+                "prices cannot change backwards: {from} is before {earliest}, the next border of intervals after \
+                 everything that was read and announced"
+            )));
+        }
+        Some(from) if newest.common_border(wanted, from) != from => {
+            return Err(LedgerError::Refused(format!(
+                "{from} is no border of intervals; the next one is {}",
+                newest.common_border(wanted, from)
+            )));
+        }
+        Some(from) => from,
+    };
+    let next = Tariff { version: newest.version + 1, since, ..wanted.clone() };
+    store(db, &next)?;
+    record_fact(db, now, &Fact::TariffChanged { version: next.version, since, who: who.to_owned() })?;
+    Ok(next)
 }
 
 fn store(db: &Connection, tariff: &Tariff) -> Result<(), LedgerError> {

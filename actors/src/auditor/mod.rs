@@ -4,7 +4,7 @@ mod watch;
 
 use crate::{Board, RecordFailed, Scribe};
 use actix::prelude::*;
-use domain::feeder::Irregularity;
+use domain::feeder::{Cause, Irregularity};
 use domain::{Clock, MeterId, Seq, Timestamp, WattHours};
 use ledger::{Grid, Ledger, LedgerError, Load, Row, Write};
 use serde::Serialize;
@@ -43,6 +43,8 @@ pub struct BalanceLive {
     pub verdict: Verdict,
     /// What of that was seen often enough to be told.
     pub told: Vec<Irregularity>,
+    /// What was told and is not over, also while the last look did not see it.
+    pub standing: Vec<(Cause, Option<MeterId>)>,
 }
 
 impl AuditPlan {
@@ -177,8 +179,9 @@ async fn tell(
         }
         told.extend(judged.found.iter().filter(|f| after.is_told(f)).cloned());
     }
+    let standing = after.standing();
     *watch = Some(after);
-    board.update(|live| live.balance = Some(BalanceLive { at: now, verdict, told }));
+    board.update(|live| live.balance = Some(BalanceLive { at: now, verdict, told, standing }));
     failed.map_or(Ok(()), Err)
 }
 

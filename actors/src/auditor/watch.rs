@@ -71,6 +71,11 @@ impl Watch {
         facts
     }
 
+    /// Everything that was told and is not over, also while a look does not see it.
+    pub fn standing(&self) -> Vec<(Cause, Option<MeterId>)> {
+        self.0.iter().filter_map(|((meter, _), state)| Some((state.told?, meter.clone()))).collect()
+    }
+
     /// Whether this was told and is not over.
     pub fn is_told(&self, found: &Irregularity) -> bool {
         self.0.get(&key(found.cause, found.meter.as_ref())).is_some_and(|s| s.told.is_some())
@@ -104,6 +109,7 @@ mod tests {
         assert_eq!(watch.look(&theft), [Fact::ImbalanceFound { found: theft[0].clone() }]);
         assert!((0..100).all(|_| watch.look(&theft).is_empty()));
         assert!((1..CLEAR).all(|_| watch.look(&[]).is_empty()));
+        assert_eq!(watch.standing(), [(Cause::TakeOff, None)], "it stands until its end is told");
         assert_eq!(watch.look(&[]), [Fact::ImbalanceCleared { cause: Cause::TakeOff, meter: None }]);
         assert_eq!(watch, Watch::default());
     }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 /// The announcement of every device, by topic.
 pub(super) fn announcements(plan: &HeraldPlan) -> Vec<(String, String)> {
-    let mut out = Vec::with_capacity(plan.meters.len());
+    let mut out = Vec::with_capacity(plan.meters.len() + 1);
+    out.push(gateway(plan));
     for (meter, model, account) in &plan.meters {
         let id = format!("microgrid_{}_{}", plan.site, meter);
         let state = plan.topic("meter", meter.as_str(), "state");
@@ -60,6 +61,11 @@ pub(super) fn announcements(plan: &HeraldPlan) -> Vec<(String, String)> {
                 );
             }
         }
+        if plan.audited.contains(meter) {
+            let topic = plan.balance(Some(meter));
+            components
+                .insert("feeder_balance".into(), problem(&id, "feeder_balance", "Feeder balance", &topic, BALANCE));
+        }
         let message: Value = json!({
             "device": {
                 "identifiers": [id], "name": meter.to_string(), "model": model,
@@ -76,4 +82,40 @@ pub(super) fn announcements(plan: &HeraldPlan) -> Vec<(String, String)> {
         out.push((format!("{}/device/{id}/config", plan.discovery), message.to_string()));
     }
     out
+}
+
+/// Where a balance says whether something is wrong.
+const BALANCE: &str = "{{ value_json.problem }}";
+
+/// The gateway itself, which the meters are reached through: what keeps it from its work.
+fn gateway(plan: &HeraldPlan) -> (String, String) {
+    let id = format!("microgrid_{}", plan.site);
+    let mut components = serde_json::Map::new();
+    for (key, name) in [("ledger", "Ledger"), ("chain", "Chain")] {
+        let template = format!("{{{{ 'ON' if value_json.{key} else 'OFF' }}}}");
+        components.insert(key.into(), problem(&id, key, name, &plan.problems(), &template));
+    }
+    if !plan.audited.is_empty() {
+        let topic = plan.balance(None);
+        components.insert("feeder_balance".into(), problem(&id, "feeder_balance", "Feeder balance", &topic, BALANCE));
+    }
+    let message = json!({
+        "device": {
+            "identifiers": [id], "name": plan.site, "model": "microgrid-gateway", "manufacturer": "microgrid-gateway",
+            "sw_version": plan.version,
+        },
+        "origin": { "name": "microgrid-gateway", "sw_version": plan.version },
+        "components": components,
+        "availability": [{ "topic": plan.status() }],
+    });
+    (format!("{}/device/{id}/config", plan.discovery), message.to_string())
+}
+
+/// A problem that is there or not, with all that is said of it.
+fn problem(id: &str, key: &str, name: &str, topic: &str, template: &str) -> Value {
+    json!({
+        "platform": "binary_sensor", "unique_id": format!("{id}_{key}_problem"), "name": name,
+        "device_class": "problem", "state_topic": topic, "value_template": template,
+        "json_attributes_topic": topic,
+    })
 }

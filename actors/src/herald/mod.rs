@@ -1,5 +1,6 @@
 //! Publishes what is known to the broker: live values, switches, accounts, and Home Assistant's discovery of them.
 
+mod alarms;
 mod commands;
 mod discovery;
 
@@ -24,6 +25,8 @@ pub struct HeraldPlan {
     pub discovery: String,
     /// Meters, with the model's name and the account that pays.
     pub meters: Vec<(MeterId, String, Option<AccountId>)>,
+    /// Meters that are compared on the feeder; empty where nothing is compared.
+    pub audited: Vec<MeterId>,
     /// Switches, with whose they are.
     pub switches: Vec<(SwitchId, AccountId)>,
     /// The currency of balances.
@@ -43,6 +46,18 @@ impl HeraldPlan {
 
     fn status(&self) -> String {
         format!("microgrid/{}/status", self.site)
+    }
+
+    fn problems(&self) -> String {
+        format!("microgrid/{}/problems", self.site)
+    }
+
+    /// Where it is told what is wrong with a meter on the feeder, or with the feeder itself.
+    fn balance(&self, meter: Option<&MeterId>) -> String {
+        match meter {
+            Some(meter) => self.topic("meter", meter.as_str(), "balance"),
+            None => format!("microgrid/{}/balance", self.site),
+        }
     }
 }
 
@@ -132,8 +147,12 @@ async fn gather(plan: &HeraldPlan, clock: &Clock, scribe: &Scribe, board: &Board
     news.push((plan.status(), "online".into()));
     {
         let live = board.look();
-        let problems = json!({ "ledger": live.ledger_problem, "chain": live.chain.problem });
-        news.push((format!("microgrid/{}/problems", plan.site), problems.to_string()));
+        let feeder = live.balance.as_ref().and_then(|b| alarms::words(&b.standing));
+        let problems = json!({ "ledger": live.ledger_problem, "chain": live.chain.problem, "feeder": feeder });
+        news.push((plan.problems(), problems.to_string()));
+        if let Some(balance) = &live.balance {
+            news.extend(alarms::alarms(plan, balance));
+        }
         for (id, _, _) in &plan.meters {
             let healthy = live.devices.get(id.as_str()).is_some_and(|d| d.ok);
             let state = if healthy { "online" } else { "offline" };

@@ -48,7 +48,7 @@ fn what_the_chain_settled_after_the_backup_is_taken_over_and_not_billed_again() 
     live_and_back_up(dir.path());
     let place = dir.path().join("ledger.db");
     let known = Ledger::open_copy(&dir.path().join("copy")).unwrap().newest_settled().unwrap();
-    let restoration = Restoration::prepare(&dir.path().join("copy"), &place, MIDNIGHT).unwrap();
+    let restoration = Restoration::prepare(&dir.path().join("copy"), &place, MIDNIGHT, "ada").unwrap();
     restoration.put_in_place(true, MIDNIGHT).unwrap();
 
     in_virtual_time(async {

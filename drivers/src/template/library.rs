@@ -89,6 +89,7 @@ embedded![
     "sunspec",
     "tasmota-energy",
     "wago-879-30xx",
+    "wiren-board-relay-watchdog",
     "zigbee2mqtt-plug",
 ];
 

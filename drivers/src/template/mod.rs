@@ -16,7 +16,7 @@ pub use plan::Request;
 pub use registers::{Kind, Layout, Order, Part, RegisterField};
 pub use telegram::{Language, Obis, ObisField, ObisPart, TelegramMap};
 
-use domain::{Guard, WattHours, Watts};
+use domain::{Guard, Position, WattHours, Watts};
 use std::fmt;
 
 /// One device model.
@@ -106,6 +106,15 @@ impl Template {
             Protocol::Mqtt(map) => map.switch.is_some(),
             Protocol::Telegram(_) => false,
             Protocol::Gpio(map) => map.switch.is_some(),
+        }
+    }
+
+    /// Where a switch of this model goes by itself when nobody asks it any more; `None` if it stays.
+    #[must_use]
+    pub fn lets_go(&self) -> Option<Position> {
+        match &self.protocol {
+            Protocol::Modbus(map) => map.switch.as_ref().and_then(|switch| switch.lets_go),
+            _ => None,
         }
     }
 
@@ -331,6 +340,8 @@ pub struct ModbusSwitch {
     pub readback: Contact,
     /// How many such switches follow each other, one address apart; the configuration picks one by `model:number`.
     pub channels: u16,
+    /// Where the device puts its contacts by itself when it is not asked for a while, as it is set up here.
+    pub lets_go: Option<Position>,
 }
 
 /// A place that holds a position.

@@ -5,7 +5,7 @@ use super::{
     Table, Template, TemplateProblem, plan,
 };
 use crate::document::{Notes, Section, decimal, integer};
-use domain::WattHours;
+use domain::{Position, WattHours};
 use number::register_field;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
@@ -185,12 +185,13 @@ fn modbus_switch(section: &Section<'_, '_>) -> Option<ModbusSwitch> {
             readback
         }
     };
+    let lets_go = section.choice("lets_go", &[("open", Position::Open), ("closed", Position::Closed)]);
     let (order, readback) = (order?, readback?);
     if u32::from(order.address.max(readback.address)) + u32::from(channels) > 0x1_0000 {
         section.problem("channels", "run past address 65535");
         return None;
     }
-    Some(ModbusSwitch { order, readback, channels })
+    Some(ModbusSwitch { order, readback, channels, lets_go })
 }
 
 /// A place of a position; the values default to 1 and 0, or for a readback to those of the order.

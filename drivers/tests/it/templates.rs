@@ -223,6 +223,18 @@ async fn the_channels_of_one_relay_board_move_apart() {
 }
 
 #[tokio::test]
+async fn a_board_that_lets_go_by_itself_is_told_to_before_it_is_switched() {
+    let model = template("wiren-board-relay-watchdog");
+    assert_eq!(model.lets_go(), Some(Position::Open));
+    let Protocol::Modbus(map) = &model.protocol else { panic!("{model:?}") };
+    let [timer] = map.setup.as_slice() else { panic!("{:?}", map.setup) };
+    assert_eq!((timer.address, timer.words.as_slice(), timer.many), (8, &[180][..], false));
+    // Longer than the minute between two looks at a switch with its tries, so that it only lets go of a dead gateway.
+    assert!(timer.words[0] >= 2 * 60);
+    assert_eq!(template("modbus-relay-coil").lets_go(), None);
+}
+
+#[tokio::test]
 async fn a_meter_that_says_it_measures_nothing_is_nonsense_and_not_zero() {
     let nothing = domain::Reading::empty(meter_id(), crate::bench::NOW);
     let device = SimDevice::new(unit(1), template("eastron-sdm630"), Bench::new(nothing));

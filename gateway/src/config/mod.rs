@@ -1,6 +1,7 @@
 //! The configuration, as a type that cannot be wrong: whoever holds a [`Config`] needs to check nothing again.
 
 mod parse;
+pub mod prices;
 mod problems;
 
 pub(crate) use parse::{LONGEST_NAME, span};
@@ -132,6 +133,8 @@ pub struct Meter {
     pub template: Arc<Template>,
     /// Who pays; `None` for a feeder meter.
     pub account: Option<AccountId>,
+    /// Who pays by what the file says: somebody may have moved the meter on since.
+    pub configured: Option<AccountId>,
     /// How often it is read.
     pub period: Duration,
     /// The most its connection can carry.

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
-use tariff::tariff;
+pub(super) use tariff::tariff;
 use toml::de::DeTable;
 use wire::{BUS_KEYS, rs485, tls};
 

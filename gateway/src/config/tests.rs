@@ -441,6 +441,18 @@ fn one_mistake_is_one_complaint_about_the_right_key() {
 }
 
 #[test]
+fn a_switch_that_lets_go_by_itself_goes_where_the_configuration_wants_it() {
+    let board = FULL.replace("modbus-relay-coil:2", "wiren-board-relay-watchdog:2");
+    sound(&board);
+    for other in ["closed", "hold"] {
+        let text = board.replace("on_silence = \"open\"", &format!("on_silence = \"{other}\""));
+        let problems = parse(&text).unwrap_err().0;
+        assert!(problems.len() == 1 && problems[0].field == "switch[1].on_silence", "{problems:?}");
+        assert!(problems[0].what.contains("must be \"open\": this model goes there by itself"), "{problems:?}");
+    }
+}
+
+#[test]
 fn a_misspelt_kind_is_not_answered_with_a_row_of_unknown_keys() {
     let text = FULL
         .replace("\"modbus-tcp\"", "\"modbus-tpc\"")

@@ -1,11 +1,16 @@
-//! What an operator may do to an account's money: prepared from what is known, written by whoever can write, and judged
-//! by what is recorded then. The command line and the page do the same acts through this.
+//! What an operator may do. To an account's money: prepared from what is known, written by whoever can write, and judged
+//! by what is recorded then. To meters and prices: in steps of the ledger's own, which stand whole or not at all. The
+//! command line and the page do the same acts through this.
 
 mod codes;
+mod meters;
 mod orders;
+mod tariff;
 
 pub use codes::place;
+pub use meters::{MeterAct, Typed};
 pub use orders::{Act, Order};
+pub use tariff::{Announcement, changes, since};
 
 use crate::config::{Config, LONGEST_NAME};
 use crate::failure::{Code, Failure};
@@ -89,7 +94,7 @@ pub struct Done {
 pub enum NotDone {
     /// What was asked makes no sense.
     Wrong(String),
-    /// There is no such account.
+    /// There is no such account or meter.
     NoAccount(String),
     /// It contradicts what is recorded, or the rules.
     Refused(String),

@@ -6,8 +6,8 @@ use crate::cli::{Look, Office, Tariff as Verb};
 use crate::clock;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use domain::{Money, Price, Tariff, Timestamp};
-use ledger::LedgerError;
+use crate::operator::{Announcement, changes, since};
+use domain::{Money, Price, Tariff};
 use serde_json::json;
 
 /// `tariff`
@@ -40,11 +40,11 @@ fn show(look: &Look) -> Result<(), Failure> {
     for t in schedule.versions() {
         print(&format!("version {} {:<9} from {}: {}\n", t.version, state(t), since(t), described(&config, t)))?;
     }
+    for c in changes(schedule.newest(), &config.tariff, &config) {
+        let said = |value: Option<String>| value.unwrap_or_else(|| "nothing".into());
+        print(&format!("the configuration's {} says {}, not {}\n", c.key, said(c.becomes), said(c.was)))?;
+    }
     Ok(())
-}
-
-fn since(tariff: &Tariff) -> String {
-    if tariff.since <= Timestamp(0) { "the beginning".into() } else { tariff.since.to_string() }
 }
 
 fn described(config: &Config, tariff: &Tariff) -> String {
@@ -79,21 +79,16 @@ fn announce(from: Option<&str>, office: &Office) -> Result<(), Failure> {
     let now = clock::open(&config)?.now();
     let from = from.map(|text| config.tariff.zone.instant(text)).transpose();
     let from = from.map_err(|e| Failure::new(Code::Usage, e))?;
-    let before = ledger.schedule()?.map(|s| s.newest().version);
-    let adopted = ledger.adopt_tariff(now, &config.tariff, from, &by).map_err(|e| match e {
-        LedgerError::Refused(why) => Failure::new(Code::Found, why),
-        other => other.into(),
-    })?;
-    let repeated = before == Some(adopted.version);
+    let announcement = Announcement { terms: config.tariff.clone(), from, seen: None };
+    let announced = announcement.announce(&config, &ledger, now, &by, false)??;
     if office.json {
-        let (version, since) = (adopted.version, since(&adopted));
-        return pretty(&json!({ "version": version, "since": since, "by": by, "repeated": repeated }));
+        return pretty(&announced);
     }
-    let said = if repeated { "says so already; it holds" } else { "holds" };
+    let said = if announced.repeated { "says so already; it holds" } else { "holds" };
     print(&format!(
         "version {} {said} from {}: {}\nby {by}\n",
-        adopted.version,
-        since(&adopted),
-        described(&config, &adopted)
+        announced.version,
+        announced.since,
+        described(&config, &announced.tariff)
     ))
 }

@@ -144,7 +144,7 @@ async fn done(shared: &Shared, asked: Request) -> Result<Result<Done, NotDone>, 
     shared.scribe().read(move |ledger| asked.judge(&prepared, &config, ledger, refused)).await
 }
 
-fn told(shared: &Shared, not: &NotDone) -> HttpResponse {
+pub(super) fn told(shared: &Shared, not: &NotDone) -> HttpResponse {
     let body = not.to_string();
     match not {
         NotDone::Wrong(_) => HttpResponse::BadRequest().body(body),

@@ -4,6 +4,7 @@
 mod acts;
 mod balance;
 mod bill;
+mod office;
 mod snapshot;
 
 pub use snapshot::Shared;
@@ -13,9 +14,8 @@ use actix_web::dev::{ServerHandle, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, middleware, web};
+use actix_web::{App, Error, HttpResponse, HttpServer, middleware, web};
 use contracts::embedded::EmbeddedChain;
-use domain::{Fact, MeterId, Seq};
 use futures_util::stream;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,7 +54,9 @@ pub fn serve(listen: SocketAddr, shared: Shared) -> Result<(String, ServerHandle
             .route("/api/v1/accounts/{account}/intervals", web::get().to(bill::intervals))
             .route("/api/v1/accounts/{account}/receipt", web::get().to(bill::receipt))
             .route("/api/v1/accounts/{account}/{act}", web::post().to(acts::act))
-            .route("/api/v1/meters/{meter}/release", web::post().to(release))
+            .route("/api/v1/meters/{meter}/{act}", web::post().to(office::meter))
+            .route("/api/v1/tariff", web::get().to(office::tariff))
+            .route("/api/v1/tariff/{act}", web::post().to(office::announce))
     })
     .workers(1)
     .max_connections(CONNECTIONS)
@@ -178,16 +180,6 @@ async fn events(shared: web::Data<Shared>) -> HttpResponse {
         Some((Ok::<_, Error>(event), (None, updates, shared)))
     });
     HttpResponse::Ok().content_type("text/event-stream").streaming(stream)
-}
-
-/// Takes a held meter's present registers as its new start.
-async fn release(shared: web::Data<Shared>, meter: web::Path<String>, request: HttpRequest) -> HttpResponse {
-    let Some(by) = acts::operator(&request) else { return acts::nameless() };
-    let Ok(meter) = meter.parse::<MeterId>() else { return HttpResponse::NotFound().body("no such meter") };
-    match shared.scribe().fact(Fact::MeterReleased { meter, upto: Seq(0), by }).await {
-        Ok(()) => HttpResponse::NoContent().finish(),
-        Err(error) => HttpResponse::Conflict().body(error.to_string()),
-    }
 }
 
 async fn json_rpc(chain: web::Data<EmbeddedChain>, body: web::Bytes) -> HttpResponse {

@@ -5,7 +5,7 @@ use crate::house::VERSION;
 use crate::narrate;
 use crate::web::balance::balance;
 use actors::{Board, RecordFailed, Scribe};
-use domain::{AccountId, Clock, Fact, Money, Range, Schedule, Seq, SwitchId, Timestamp};
+use domain::{AccountId, Clock, Fact, Money, Range, Schedule, Seq, Stamp, SwitchId, Timestamp};
 use ledger::{AccountRow, MeterRow, Totals};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -92,6 +92,11 @@ impl Shared {
         self.clock.now()
     }
 
+    /// The same with the time since the machine was started.
+    pub fn stamp(&self) -> Stamp {
+        self.clock.stamp()
+    }
+
     /// Pictures from now on.
     pub fn subscribe(&self) -> watch::Receiver<Arc<str>> {
         let mut updates = self.updates.clone();
@@ -153,6 +158,9 @@ impl Shared {
         let (config, now) = (&self.config, self.clock.now());
         let held: BTreeMap<_, _> =
             parts.meters.iter().filter_map(|m| Some((m.name.clone(), m.book.as_ref()?.held?.to_string()))).collect();
+        // Whose a meter is, the ledger knows: somebody may have moved it since the configuration was read.
+        let owners: BTreeMap<_, _> = parts.meters.iter().map(|m| (m.name.clone(), m.account.clone())).collect();
+        let owner = |m: &config::Meter| owners.get(&m.id).cloned().unwrap_or_else(|| m.account.clone());
         let meter = |m: &config::Meter| self.meter(m, held.get(&m.id));
         let live_switches: BTreeMap<SwitchId, Value> = {
             let live = self.board.look();
@@ -168,11 +176,17 @@ impl Shared {
                 })
                 .collect()
         };
-        let homes: Vec<Value> = parts.accounts.iter().filter_map(|a| self.home(a, &meter, &live_switches)).collect();
-        let others: Vec<Value> = config.meters.iter().filter(|m| m.account.is_none()).map(meter).collect();
+        let homes: Vec<Value> =
+            parts.accounts.iter().filter_map(|a| self.home(a, &owner, &meter, &live_switches)).collect();
+        let others: Vec<Value> = config.meters.iter().filter(|m| owner(m).is_none()).map(meter).collect();
+        let behind =
+            config.meters.iter().filter_map(|m| Some((m, owner(m).filter(|o| m.configured.as_ref() != Some(o))?)));
+        let behind: Vec<_> = behind.map(|(m, to)| json!({ "meter": m.id, "account": to })).collect();
+        let newest = parts.schedule.as_ref().map(Schedule::newest);
+        let prices_behind = newest.filter(|t| !t.same_terms(&config.tariff)).map(|t| t.version);
         let totals = &parts.totals;
         let tariff = parts.schedule.as_ref().map_or(&config.tariff, |s| s.at(now));
-        let announced = parts.schedule.as_ref().map(Schedule::newest).filter(|t| t.since > now);
+        let announced = newest.filter(|t| t.since > now);
         let range = tariff.range_at(now);
         let per_kwh = |price: domain::Price| {
             let amount = domain::Money(i64::from(price.0).saturating_mul(1000));
@@ -201,6 +215,8 @@ impl Shared {
                     "feed_in": per_kwh(t.rates.feed_in), "peak_hours": t.peak_hours,
                 })),
             },
+            // What the configuration does not say yet.
+            "behind": { "tariff": prices_behind, "meters": behind },
             "homes": homes,
             "others": others,
             "chain": live.chain,
@@ -245,6 +261,7 @@ impl Shared {
     fn home(
         &self,
         row: &AccountRow,
+        owner: &impl Fn(&config::Meter) -> Option<AccountId>,
         meter: &impl Fn(&config::Meter) -> Value,
         switches: &BTreeMap<SwitchId, Value>,
     ) -> Option<Value> {
@@ -274,7 +291,7 @@ impl Shared {
             "debt": config.currency.show(row.debt), "owes": row.debt > Money::ZERO,
             "used_kwh": kilo(row.registers.off_peak + row.registers.peak),
             "fed_in_kwh": kilo(row.registers.feed_in),
-            "meters": config.meters.iter().filter(|m| m.account.as_ref().is_some_and(owned)).map(meter).collect::<Vec<_>>(),
+            "meters": config.meters.iter().filter(|m| owner(m).as_ref().is_some_and(owned)).map(meter).collect::<Vec<_>>(),
             "switches": mine.iter().map(|s| switches.get(&s.id).cloned().unwrap_or_else(|| unknown(s))).collect::<Vec<_>>(),
         }))
     }

@@ -8,10 +8,15 @@ use std::path::PathBuf;
 
 /// 2026-03-02T00:00:00Z
 const MIDNIGHT: i64 = 1_772_409_600_000;
-const QUARTER: i64 = 900_000;
+pub const QUARTER: i64 = 900_000;
 const HOMES: usize = 5;
 
 fn config(room: &Room) -> PathBuf {
+    config_with(room, "")
+}
+
+/// The street, and what else there is.
+pub fn config_with(room: &Room, more: &str) -> PathBuf {
     let mut text = format!(
         "{}\n[[bus]]\nid = \"lan\"\nkind = \"modbus-tcp\"\naddress = \"127.0.0.1:{}\"\n\
          [[meter]]\nid = \"feeder\"\nbus = \"lan\"\nunit = 100\nmodel = \"sim-feeder\"\nperiod = \"15m\"\n",
@@ -25,12 +30,17 @@ fn config(room: &Room) -> PathBuf {
             i + 1
         );
     }
-    room.config(&text)
+    room.config(&(text + more))
 }
 
 /// What is recorded in so many quarter hours of a street from which `theft` watt-hours are taken in each, and whose
 /// second home counts `percent` of what it draws.
 fn record(room: &Room, quarters: i64, theft: i64, percent: i64) {
+    record_from(room, MIDNIGHT, quarters, theft, percent);
+}
+
+/// The same from another time on.
+pub fn record_from(room: &Room, start: i64, quarters: i64, theft: i64, percent: i64) {
     std::fs::create_dir_all(room.path("state")).unwrap();
     let ledger = Ledger::open(&room.path("state/ledger.db")).unwrap();
     let names: Vec<String> = (0..HOMES).map(|i| format!("home-{i}")).collect();
@@ -49,7 +59,7 @@ fn record(room: &Room, quarters: i64, theft: i64, percent: i64) {
     let (mut homes, mut feeder) = ([1000; HOMES], 10_000);
     let mut readings = Vec::new();
     for t in 0..=quarters {
-        let at = Timestamp(MIDNIGHT + t * QUARTER);
+        let at = Timestamp(start + t * QUARTER);
         for (name, import) in names.iter().map(String::as_str).zip(homes).chain([("feeder", feeder)]) {
             let mut r = Reading::empty(name.parse().unwrap(), at);
             (r.import, r.export) = (Some(WattHours(import)), Some(WattHours(0)));

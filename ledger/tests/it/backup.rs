@@ -114,17 +114,26 @@ fn a_copy_put_back_is_the_ledger_of_its_moment_and_the_one_before_is_kept() {
     // One that was cut off is not in the way.
     std::fs::write(dir.path().join("ledger.db.restoring.part"), "").unwrap();
     std::fs::write(dir.path().join("ledger.db.restoring"), "").unwrap();
-    let refused = Restoration::prepare(&copy, &place, Timestamp(42)).unwrap().put_in_place(false, Timestamp(42));
+    let refused = Restoration::prepare(&copy, &place, Timestamp(42), "ada").unwrap().put_in_place(false, Timestamp(42));
     assert!(matches!(refused, Err(LedgerError::Refused(_))), "{refused:?}");
     assert_eq!(fingerprint(&place), now);
 
-    let restoration = Restoration::prepare(&copy, &place, Timestamp(42)).unwrap();
+    let restoration = Restoration::prepare(&copy, &place, Timestamp(42), "ada").unwrap();
+    // Everything as it was, and one fact more.
+    let copied = Seq(then.last_seq);
+    let then = ledger::Totals { last_seq: copied.0 + 1, facts: then.facts + 1, ..then };
     assert_eq!(restoration.ledger().unwrap().totals().unwrap(), then);
     let aside = restoration.put_in_place(true, Timestamp(42)).unwrap().unwrap();
     assert_eq!(files(dir.path()), ["copy", "ledger.db", "ledger.db.replaced-42"]);
     assert_eq!(fingerprint(&aside), now);
     let back = Ledger::open(&place).unwrap();
     assert_eq!((back.totals().unwrap(), back.restored_at().unwrap()), (then, Some(Timestamp(42))));
+    let Some((_, Timestamp(42), Fact::Restored { from, upto, until, by })) = back.facts_after(copied, 1).unwrap().pop()
+    else {
+        panic!("it does not tell that it was put back")
+    };
+    assert_eq!((from, upto, by.as_str()), (copy.display().to_string(), copied, "ada"));
+    assert!(until > Timestamp(0), "{until}");
     write(&back, price(&back));
     assert_eq!(back.verify(|_| LIMIT).unwrap().findings, []);
 }
@@ -143,9 +152,10 @@ fn the_log_of_a_damaged_ledger_is_not_read_as_the_restored_ones() {
     std::fs::write(&place, vec![7; 9_000]).unwrap();
     std::fs::write(dir.path().join("ledger.db-wal"), log).unwrap();
     assert!(matches!(Ledger::open(&place), Err(LedgerError::Damaged { .. })));
-    let aside = Restoration::prepare(&copy, &place, Timestamp(9)).unwrap().put_in_place(true, Timestamp(9)).unwrap();
+    let aside =
+        Restoration::prepare(&copy, &place, Timestamp(9), "ada").unwrap().put_in_place(true, Timestamp(9)).unwrap();
     let back = Ledger::open(&place).unwrap();
-    assert_eq!(back.last_seq().unwrap(), Seq(60));
+    assert_eq!(back.last_seq().unwrap(), Seq(61));
     assert_eq!(back.verify(|_| LIMIT).unwrap().findings, []);
     assert_eq!(std::fs::read(aside.unwrap()).unwrap(), vec![7; 9_000]);
     assert!(files(dir.path()).contains(&"ledger.db.replaced-9-wal".to_owned()), "{:?}", files(dir.path()));

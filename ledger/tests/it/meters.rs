@@ -123,11 +123,17 @@ fn what_a_meter_counted_before_it_moved_is_the_old_customers_and_what_comes_is_t
 
     let again = ledger.move_meter(Timestamp(0), &guards(), &name(0), &account(2), "ada");
     assert!(matches!(again, Err(LedgerError::Refused(ref why)) if why.contains("already")), "{again:?}");
-    let refused = ledger.enrol(&street(3)).unwrap_err().to_string();
-    assert!(refused.contains("meter move home-0 home-0") && refused.contains("account home-2"), "{refused}");
+    assert_eq!(ledger.moved(&name(0), &account(2)).unwrap().map(|(at, _)| at), Some(Timestamp(70_000)));
+    assert_eq!(ledger.moved(&name(0), &account(1)).unwrap(), None);
+    // A configuration that nobody has changed yet is behind; one that names a third customer contradicts.
+    assert_eq!(ledger.enrol(&street(3)).unwrap(), [(name(0), account(2))]);
+    let mut other = street(3);
+    other.meters[0].1 = Some(account(1));
+    let refused = ledger.enrol(&other).unwrap_err().to_string();
+    assert!(refused.contains("meter move home-0 home-1") && refused.contains("account home-2"), "{refused}");
     let mut agreed = street(3);
     agreed.meters[0].1 = Some(account(2));
-    ledger.enrol(&agreed).unwrap();
+    assert_eq!(ledger.enrol(&agreed).unwrap(), []);
 }
 
 #[test]

@@ -57,6 +57,35 @@ fn what_overflows_is_refused_whole() {
 }
 
 #[test]
+fn at_a_start_the_last_word_about_prices_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let at = |off_peak| {
+        let mut other = tariff();
+        other.rates.off_peak = Price(off_peak);
+        other
+    };
+    let start = |configured: u32| ledger.adopt_configured(Timestamp(0), &at(configured), "the configuration").unwrap();
+    let announce = |off_peak| ledger.adopt_tariff(Timestamp(0), &at(off_peak), None, "ada").unwrap();
+    let price = |tariff: domain::Tariff| (tariff.version, tariff.rates.off_peak.0);
+
+    assert_eq!(price(start(300_000)), (2, 300_000), "a ledger from before this was kept");
+    assert_eq!(price(announce(310_000)), (3, 310_000));
+    assert_eq!(price(start(300_000)), (3, 310_000), "the configuration says nothing new");
+    assert_eq!(price(start(320_000)), (4, 320_000), "the configuration was changed");
+    assert_eq!(price(start(320_000)), (4, 320_000));
+
+    // Announced from the configuration's own text, then something else on the page: the page spoke last.
+    announce(330_000);
+    assert_eq!(price(announce(340_000)), (6, 340_000));
+    assert_eq!(price(start(330_000)), (6, 340_000));
+
+    let preview = ledger.preview_tariff(Timestamp(0), &at(350_000), None).unwrap();
+    assert_eq!((preview.version, ledger.schedule().unwrap().unwrap().newest().version), (7, 6));
+    assert_eq!(ledger.verify(|_| LIMIT).unwrap().findings, []);
+}
+
+#[test]
 fn a_new_price_holds_from_the_next_border_and_never_before() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path());

@@ -14,6 +14,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+/// The name of the file in its folder.
+pub(super) const FILE: &str = "chain.log";
 const MAGIC: &[u8; 8] = b"MGCHAIN\n";
 const VERSION: u32 = 1;
 const PREAMBLE: usize = 8 + 4 + 8 + 32 + 16;
@@ -48,7 +50,7 @@ impl Journal {
         genesis: B256,
         mut each: impl FnMut(&[u8], Place) -> Result<(), String>,
     ) -> Result<Self, EmbeddedError> {
-        let path = dir.join("chain.log");
+        let path = dir.join(FILE);
         let io = |source| EmbeddedError::Io { path: path.clone(), source };
         if !path.try_exists().map_err(io)? {
             create(dir, &path, &preamble(VERSION, chain_id, genesis)).map_err(io)?;
@@ -66,6 +68,38 @@ impl Journal {
             journal.end = place.offset + u64::from(place.length);
         }
         Ok(journal)
+    }
+
+    /// Opens a file only to look at it, beside a process that appends to it: it ends here after its last record that is
+    /// whole now. The answer comes with the number of its records.
+    pub(super) fn look(path: &Path) -> Result<(Self, u64), EmbeddedError> {
+        let io = |source| EmbeddedError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        read_preamble(&file, path)?;
+        let length = file.metadata().map_err(io)?.len();
+        let mut journal = Self { file, path: path.to_owned(), end: PREAMBLE as u64, broken: true };
+        let mut records = 0;
+        while let Some((place, _)) = journal.record(journal.end, length).map_err(io)? {
+            journal.end = place.offset + u64::from(place.length);
+            records += 1;
+        }
+        if let Some(at) = journal.whole_record_after(journal.end + 1, length).map_err(io)? {
+            return Err(journal.damaged(journal.end, &format!("a bad record with a good one behind it, at byte {at}")));
+        }
+        Ok((journal, records))
+    }
+
+    /// Where the last whole record ends.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Everything up to the end, from the beginning.
+    pub(super) fn bytes(&self) -> io::Result<impl io::Read + use<>> {
+        use io::{Read, Seek};
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        Ok(file.take(self.end))
     }
 
     /// Appends a record and makes it durable. After an error the file takes no more records.
@@ -193,6 +227,18 @@ fn create(dir: &Path, path: &Path, preamble: &[u8]) -> io::Result<()> {
 }
 
 fn check_preamble(file: &File, path: &Path, chain_id: u64, genesis: B256) -> Result<(), EmbeddedError> {
+    let (id, begun) = read_preamble(file, path)?;
+    if id != chain_id {
+        return Err(EmbeddedError::OtherChainId { path: path.to_owned(), found: id, wanted: chain_id });
+    }
+    if begun != genesis {
+        return Err(EmbeddedError::OtherGenesis { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+/// The chain id and the hash of the genesis.
+fn read_preamble(file: &File, path: &Path) -> Result<(u64, B256), EmbeddedError> {
     let damaged = |what: &str| EmbeddedError::Damaged { path: path.to_owned(), at: 0, what: what.to_owned() };
     let mut found = [0; PREAMBLE];
     file.read_exact_at(&mut found, 0).map_err(|e| match e.kind() {
@@ -211,12 +257,5 @@ fn check_preamble(file: &File, path: &Path, chain_id: u64, genesis: B256) -> Res
     }
     let mut id = [0; 8];
     id.copy_from_slice(&found[12..20]);
-    let id = u64::from_be_bytes(id);
-    if id != chain_id {
-        return Err(EmbeddedError::OtherChainId { path: path.to_owned(), found: id, wanted: chain_id });
-    }
-    if found[20..52] != genesis[..] {
-        return Err(EmbeddedError::OtherGenesis { path: path.to_owned() });
-    }
-    Ok(())
+    Ok((u64::from_be_bytes(id), B256::from_slice(&found[20..52])))
 }

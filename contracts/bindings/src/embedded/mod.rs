@@ -7,6 +7,7 @@
 //! from the disk when somebody asks.
 
 mod block;
+mod copy;
 mod execute;
 mod journal;
 mod methods;
@@ -14,6 +15,8 @@ mod render;
 mod server;
 mod state;
 mod store;
+
+pub use copy::{Copied, PutBack, back_up, put_back};
 
 use crate::chain::{Chain, ChainError, Head, Log, LogFilter, Receipt};
 use crate::tx::{Call, Fees, decode};
@@ -89,9 +92,27 @@ pub enum EmbeddedError {
         /// The file.
         path: PathBuf,
     },
+    /// A chain and a copy that went different ways.
+    #[error("{}: this is another chain than the copy's; move the file away to put the copy in its place", path.display())]
+    OtherChain {
+        /// The file that is there.
+        path: PathBuf,
+    },
     /// A genesis that names somebody twice.
     #[error("the genesis gives coin to {0} twice")]
     AllocatedTwice(Address),
+}
+
+/// Two processes with one chain would each write their own next block.
+fn lock(dir: &Path) -> Result<File, EmbeddedError> {
+    let path = dir.join("chain.lock");
+    let io = |source| EmbeddedError::Io { path: path.clone(), source };
+    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(EmbeddedError::InUse { path }),
+        Err(std::fs::TryLockError::Error(e)) => Err(io(e)),
+    }
 }
 
 /// The chain. Shared by reference; readers run side by side, transactions one after the other.
@@ -117,18 +138,8 @@ impl EmbeddedChain {
                 return Err(EmbeddedError::AllocatedTwice(who));
             }
         }
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| EmbeddedError::Io { path, source }
-        };
-        std::fs::create_dir_all(dir).map_err(io(dir))?;
-        let path = dir.join("chain.lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(EmbeddedError::InUse { path }),
-            Err(std::fs::TryLockError::Error(e)) => return Err(io(&path)(e)),
-        }
+        std::fs::create_dir_all(dir).map_err(|source| EmbeddedError::Io { path: dir.to_owned(), source })?;
+        let lock = lock(dir)?;
         let alloc: Vec<_> = alloc.into_iter().collect();
         let store = Store::open(dir, genesis.chain_id, &alloc)?;
         Ok(Self { store: RwLock::new(store), chain_id: genesis.chain_id, clock, _lock: lock })

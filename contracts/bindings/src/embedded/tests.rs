@@ -38,6 +38,58 @@ fn a_write_that_fails_changes_nothing_and_stops_the_chain() {
 }
 
 #[test]
+fn a_copy_of_a_chain_that_is_open_is_put_back_and_never_over_what_knows_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = LocalKey::generate().unwrap();
+    let (live, copy) = (dir.path().join("live"), dir.path().join("copy"));
+    assert_eq!(back_up(&live, &copy).unwrap(), None);
+    let chain = start(&live, &key);
+    transfer(&chain, &key).unwrap();
+    let made = back_up(&live, &copy).unwrap().unwrap();
+    assert_eq!((made.blocks, made.bytes), (1, std::fs::metadata(&copy).unwrap().len()));
+    assert!(matches!(back_up(&live, &copy), Err(EmbeddedError::Io { .. })), "a file that is there was overwritten");
+    transfer(&chain, &key).unwrap();
+    assert!(matches!(put_back(&copy, &live), Err(EmbeddedError::InUse { .. })));
+    let head = chain.head().unwrap();
+    drop(chain);
+
+    assert_eq!(put_back(&copy, &live).unwrap(), PutBack::Kept(1));
+    assert_eq!(start(&live, &key).head().unwrap(), head);
+
+    let fresh = dir.path().join("fresh");
+    assert_eq!(put_back(&copy, &fresh).unwrap(), PutBack::Placed(1));
+    let chain = start(&fresh, &key);
+    assert_eq!(chain.head().unwrap().number, 1);
+    transfer(&chain, &key).unwrap();
+    drop(chain);
+
+    // A later copy of the same chain goes further; one of a chain that went another way is none of it.
+    let later = dir.path().join("later");
+    back_up(&live, &later).unwrap();
+    assert_eq!(put_back(&copy, &dir.path().join("again")).unwrap(), PutBack::Placed(1));
+    assert_eq!(put_back(&later, &dir.path().join("again")).unwrap(), PutBack::Placed(2));
+    let other = LocalKey::generate().unwrap();
+    let chain = start(&dir.path().join("other"), &other);
+    transfer(&chain, &other).unwrap();
+    drop(chain);
+    assert!(matches!(put_back(&copy, &dir.path().join("other")), Err(EmbeddedError::OtherChain { .. })));
+
+    // What a write that was cut off left behind is not copied, and damage is not taken for it.
+    let file = live.join("chain.log");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, [&whole[..], &[0xb1, 0x0c, 0x1e]].concat()).unwrap();
+    let torn = dir.path().join("torn");
+    assert_eq!(back_up(&live, &torn).unwrap().unwrap().blocks, 2);
+    assert_eq!(std::fs::read(&torn).unwrap(), whole);
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    std::fs::write(&file, damaged).unwrap();
+    assert!(matches!(back_up(&live, &dir.path().join("no")), Err(EmbeddedError::Damaged { .. })));
+    std::fs::write(&file, b"junk").unwrap();
+    assert!(matches!(put_back(&file, &fresh), Err(EmbeddedError::Damaged { .. })));
+}
+
+#[test]
 fn a_record_whose_changes_break_off_is_no_block() {
     let change = |last: u8| {
         let mut s = rlp::RlpStream::new_list(2);

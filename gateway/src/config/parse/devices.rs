@@ -6,7 +6,9 @@ use super::operators::tokens;
 use super::{Table, gpio, terms};
 use crate::config::{Account, Bus, Meter, SimulatedHome, Switch};
 use domain::feeder::Counted;
-use domain::{AccountId, BusId, ClassId, Currency, MeterId, OnSilence, Permille, SwitchId, Tariff, Terms, Watts};
+use domain::{
+    AccountId, BusId, ClassId, Currency, MeterId, OnSilence, Permille, Position, SwitchId, Tariff, Terms, Watts,
+};
 use drivers::document::did_you_mean;
 use drivers::{BusKind, DeviceAddress, Library};
 use std::path::Path;
@@ -163,7 +165,8 @@ pub(super) fn meters(root: &Table<'_, '_>, buses: &[Bus], accounts: &[Account], 
         table.close();
         if let (Some(id), Some((bus, address, template)), Some(period)) = (id, place, period) {
             let home = SimulatedHome { pv_peak, scale_permille, theft, counts };
-            meters.push(Meter { id, bus, address, template, account, period, max_power, home });
+            let configured = account.clone();
+            meters.push(Meter { id, bus, address, template, account, configured, period, max_power, home });
         }
     }
     meters
@@ -197,6 +200,18 @@ pub(super) fn switches(
         let protected = owner.is_some_and(|a| a.terms.protected);
         if on_silence == Some(OnSilence::Open) && protected {
             table.problem("on_silence", "is \"open\", but this customer is protected and never disconnected");
+        }
+        let by_itself = place.as_ref().and_then(|(_, _, template)| template.lets_go());
+        let agrees = matches!(
+            (by_itself, on_silence),
+            (None, _)
+                | (_, None)
+                | (Some(Position::Open), Some(OnSilence::Open))
+                | (Some(Position::Closed), Some(OnSilence::Closed))
+        );
+        if let (Some(position), false) = (by_itself, agrees) {
+            let what = format!("must be \"{position}\": this model goes there by itself when the gateway is gone");
+            table.problem("on_silence", what);
         }
         let rule = enforced.and_then(|e| e.rule(&table, on_silence?, protected));
         table.close();

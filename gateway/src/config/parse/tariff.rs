@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub(super) fn tariff(table: &Table<'_, '_>, unit: &Currency, zone: Option<TimeZone>) -> Option<Tariff> {
+pub(in crate::config) fn tariff(table: &Table<'_, '_>, unit: &Currency, zone: Option<TimeZone>) -> Option<Tariff> {
     for key in ["off_peak", "peak", "feed_in"] {
         if table.get(key).is_none() {
             table.problem(key, "is missing: a price per kWh, such as \"0.32\"");

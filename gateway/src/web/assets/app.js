@@ -161,7 +161,7 @@ function alarmsOf(s) {
 	for (const m of meters) {
 		if (!m.held) continue;
 		add('held:' + m.id, 'alarm', `Billing of meter ${m.id} is held`, m.held,
-			'Nothing is billed for it until somebody has looked. Compare with the meter’s own display, then release it: curl -X POST -H "X-Operator: your-name" ' + location.origin + '/api/v1/meters/' + m.id + '/release');
+			'Nothing is billed for it until somebody has looked. Compare with the meter’s own display, then release or replace it under Devices.');
 	}
 	for (const h of s.homes) {
 		for (const w of list(h.switches)) {
@@ -179,6 +179,14 @@ function alarmsOf(s) {
 		if (!f.told) continue;
 		add('found:' + f.cause + (f.meter || ''), 'alarm', f.meter ? `Meter ${f.meter} does not agree with the feeder` : 'The feeder does not add up',
 			`${f.text}: ${foundSize(f)}`, cap(stop(f.advice)));
+	}
+	for (const m of list(s.behind?.meters)) {
+		add('behind:' + m.meter, 'warn', `The configuration is behind: meter ${m.meter} is ${m.account}’s`, `[[meter]] ${m.meter} names another account`,
+			`Write account = "${m.account}" there, and into its [[switch]] if that moved too. Until then the gateway follows what was done.`);
+	}
+	if (s.behind?.tariff) {
+		add('behind', 'warn', 'The configuration is behind: other prices were announced', `Version ${s.behind.tariff} of the tariff is not what [tariff] says`,
+			'Write into [tariff] what was announced, so that whoever changes it next begins from there. Until it is changed the announcement holds.');
 	}
 	if (s.broker?.connected === false) {
 		add('broker', 'warn', 'The message broker is not reachable', 'Others get no messages',
@@ -233,7 +241,7 @@ function spark(r, w) {
 
 // -- drawing
 
-const pools = { homes: new Map(), alarms: new Map(), events: new Map(), devices: new Map(), found: new Map() };
+const pools = { versions: new Map(), homes: new Map(), alarms: new Map(), events: new Map(), devices: new Map(), found: new Map() };
 const CREDIT = {
 	good: 'credit good', low: 'credit low', emergency_offered: 'emergency credit offered', emergency: 'on emergency credit',
 	friendly: 'used up, friendly hours', exhausted: 'used up',
@@ -384,6 +392,11 @@ function draw(s) {
 	});
 
 	drawBalance(s.balance);
+	options($('m-op').querySelector('[name=meter]'), meters.map((m) => m.id));
+	options($('m-op').querySelector('[name=account]'), homes.map((h) => h.account));
+	noteMeter();
+	const version = (s.tariff?.announced || s.tariff)?.version;
+	if (memo($('versions'), 'version', version + '/' + s.tariff?.version + '/' + s.behind?.tariff)) loadTariff();
 
 	// Chain and outbox.
 	const share = l.metered_wh > 0 ? Math.min(100, (100 * l.settled_wh) / l.metered_wh) : 0;
@@ -557,6 +570,167 @@ $('grid').addEventListener('submit', async (event) => {
 	} catch (error) {
 		// The number stays: whoever tries again after a lost answer pays in once.
 		text(said, cap(stop(error.message)));
+	} finally {
+		button.disabled = false;
+	}
+});
+// -- prices and meters
+
+/** Keeps what is chosen. */
+function options(select, names) {
+	if (!memo(select, 'options', names.join())) return;
+	const chosen = select.value;
+	select.replaceChildren(...names.map((name) => new Option(name, name)));
+	if (names.includes(chosen)) select.value = chosen;
+}
+function remember(form) {
+	try { localStorage.setItem('operator', form.elements.who.value.trim()); } catch { /* a browser may keep nothing */ }
+}
+function recall(form) {
+	try { form.elements.who.value ||= localStorage.getItem('operator') ?? ''; } catch { /* as above */ }
+}
+async function post(path, who, body) {
+	const reply = await fetch(path, {
+		method: 'POST', headers: { 'X-Operator': who.trim(), 'Content-Type': 'application/json' }, body: JSON.stringify(body),
+	});
+	if (!reply.ok) throw new Error((await reply.text()) || reply.statusText);
+	return reply.json();
+}
+/** Not capitalised: it often begins with the name of a field. */
+const failed = (error) => stop(error.message);
+
+/** The keys of [tariff] in the order in which people think of them, with what each is counted in. */
+const PRICES = {
+	off_peak: ['Off-peak price', 'a kWh'], peak: ['Peak price', 'a kWh'], feed_in: ['Feed-in price', 'a kWh'],
+	network_fee: ['Network fee', 'a kWh'], daily_charge: ['Daily charge', 'a day'], demand_charge: ['Demand charge', 'a kW and month'],
+	tax: ['Tax', 'such as 19%'], lifeline_wh: ['Free every day', 'in Wh'], block: ['Blocks', 'kWh: surcharge, kWh: surcharge'], block_period: ['Blocks begin anew every', 'day or month'],
+};
+const WHOLE = { peak_hours: ['Peak hours', 'such as 17:00-22:00, 07:00-09:00'], interval: ['Interval', 'such as 15m'], pool_share: ['Pool share', 'such as 60%'] };
+const toText = (key, value) => (value == null ? '' : key === 'block' ? value.map((b) => `${b.above_kwh}: ${b.surcharge}`).join(', ') : Array.isArray(value) ? value.join(', ') : String(value));
+/** As the interface wants it; what is no number is sent as it was typed, to be named there. */
+function fromText(key, typed) {
+	const words = typed.split(',').map((w) => w.trim()).filter(Boolean);
+	if (key === 'peak_hours') return words;
+	if (!words.length) return null;
+	const whole = (w) => (/^\d+$/.test(w) ? Number(w) : w);
+	if (key === 'block') return words.map((w) => w.split(':').map((x) => x.trim())).map(([above, surcharge]) => ({ above_kwh: whole(above), surcharge: surcharge ?? '' }));
+	return key === 'lifeline_wh' ? whole(typed.trim()) : typed.trim();
+}
+let offered = null;
+function priceField(name, [label, unit], value) {
+	const node = document.createElement('label'), input = document.createElement('input'), small = document.createElement('small');
+	input.name = name;
+	input.value = value;
+	input.autocomplete = 'off';
+	input.spellcheck = false;
+	small.textContent = unit;
+	node.append(label, input, small);
+	return node;
+}
+function offer(t) {
+	offered = t;
+	const money = (unit) => (/^a /.test(unit) ? `${t.currency} ${unit}` : unit);
+	const fields = (prefix, keys, terms) => Object.entries(keys).map(([key, [label, unit]]) => priceField(prefix + key, [label, money(unit)], toText(key, terms[key])));
+	const classes = list(t.terms.class).map((own) => {
+		const set = document.createElement('fieldset'), legend = document.createElement('legend'), grid = document.createElement('div');
+		legend.textContent = `Class ${own.id}: what it pays otherwise; left empty, as everybody`;
+		grid.className = 'fields';
+		grid.append(...fields(`class.${own.id}.`, PRICES, own));
+		set.append(legend, grid);
+		return set;
+	});
+	$('t-fields').replaceChildren(...fields('', { ...PRICES, ...WHOLE }, t.terms), ...classes);
+}
+function announcement(form) {
+	const value = (name) => fromText(name.split('.').pop(), form.elements[name].value);
+	const body = { version: offered.newest };
+	if (form.elements.from.value) body.from = form.elements.from.value;
+	for (const key of Object.keys({ ...PRICES, ...WHOLE })) body[key] = value(key);
+	const classes = list(offered.terms.class).map((own) => Object.fromEntries([['id', own.id], ...Object.keys(PRICES).map((key) => [key, value(`class.${own.id}.${key}`)])]));
+	if (classes.length) body.class = classes;
+	return body;
+}
+const change = (c) => `${c.key}: ${c.was ?? 'nothing'} \u2192 ${c.becomes ?? 'nothing'}`;
+async function loadTariff() {
+	try {
+		const reply = await fetch('api/v1/tariff', { cache: 'no-store' });
+		if (!reply.ok) throw new Error(reply.status);
+		const t = await reply.json();
+		keyed($('versions'), pools.versions, 't-version', list(t.versions).slice(-4).reverse(), (v) => v.version, (r, v) => {
+			text(r.what, `Version ${v.version} ${v.state === 'holds' ? 'holds' : v.state === 'announced' ? 'is announced' : 'held'} from ${v.since === 'the beginning' ? v.since : v.since_local}`);
+			text(r.changes, v.changes.map(change).join(' · '));
+		});
+		if (!offered || (offered.newest !== t.newest && $('t-go').hidden)) offer(t);
+	} catch {
+		said.delete($('versions'));
+	}
+}
+const tariffForm = $('t-op').querySelector('form');
+$('t-op').addEventListener('toggle', () => { if ($('t-op').open) recall(tariffForm); });
+function preview(done) {
+	show($('t-go'), !!done && !done.repeated && done.changes.length > 0);
+	$('t-changes').replaceChildren(...list(done?.changes).map((c) => Object.assign(document.createElement('li'), { textContent: change(c) })));
+	show($('t-conf'), false);
+}
+tariffForm.addEventListener('input', ({ target }) => { if (target.name !== 'who') { preview(null); put('t-said', ''); } });
+async function announce(what) {
+	const go = tariffForm.querySelectorAll('button');
+	if (!offered || !tariffForm.reportValidity()) return;
+	go.forEach((b) => { b.disabled = true; });
+	try {
+		const done = await post(`api/v1/tariff/${what}`, tariffForm.elements.who.value, announcement(tariffForm));
+		preview(what === 'preview' ? done : null);
+		remember(tariffForm);
+		if (what === 'preview') return put('t-said', done.repeated ? `Version ${done.version} says so already.` : `This would hold from ${done.since_local}:`);
+		put('t-said', `${done.repeated ? 'Done before: version' : 'Version'} ${done.version} holds from ${done.since_local}. Write this into the configuration, so that it says the same:`);
+		put('t-conf', done.configuration);
+		show($('t-conf'), true);
+		offered = null;
+		loadTariff();
+	} catch (error) {
+		if (what === 'preview') preview(null);
+		put('t-said', failed(error));
+	} finally {
+		go.forEach((b) => { b.disabled = false; });
+	}
+}
+tariffForm.addEventListener('submit', (event) => { event.preventDefault(); announce('preview'); });
+$('t-go').addEventListener('click', () => announce('announce'));
+
+const meterForm = $('m-op').querySelector('form');
+const METER_SAYS = { release: 'Release', replace: 'Replace', move: 'Move' };
+function noteMeter() {
+	if (!state) return;
+	const id = meterForm.elements.meter.value, home = state.homes.find((h) => list(h.meters).some((m) => m.id === id));
+	const meter = [...state.homes.flatMap((h) => list(h.meters)), ...state.others].find((m) => m.id === id);
+	put('m-note', meter ? `${id}: ${home ? home.account + '’s' : 'nobody’s'}, import ${energy(meter.import_kwh && meter.import_kwh * 1000)}` + (meter.export_kwh == null ? '' : `, export ${energy(meter.export_kwh * 1000)}`) + (meter.held ? `, billing held: ${meter.held}` : '') : '');
+}
+function relabelMeter() {
+	const act = meterForm.elements.act.value;
+	for (const label of meterForm.querySelectorAll('[data-act]')) {
+		show(label, label.dataset.act === act);
+		label.querySelector('input,select').disabled = label.dataset.act !== act;
+	}
+	text(meterForm.querySelector('button'), METER_SAYS[act]);
+	noteMeter();
+}
+$('m-op').addEventListener('toggle', () => { if ($('m-op').open) { recall(meterForm); relabelMeter(); } });
+meterForm.addEventListener('change', relabelMeter);
+meterForm.addEventListener('submit', async (event) => {
+	event.preventDefault();
+	const said = meterForm.querySelector('[role=status]'), button = meterForm.querySelector('button');
+	const { meter, act } = meterForm.elements, body = {};
+	for (const label of meterForm.querySelectorAll(`[data-act=${act.value}]`)) {
+		const field = label.querySelector('input,select');
+		if (field.value.trim()) body[field.name] = field.value.trim();
+	}
+	button.disabled = true;
+	try {
+		const done = await post(`api/v1/meters/${encodeURIComponent(meter.value)}/${act.value}`, meterForm.elements.who.value, body);
+		text(said, `${done.repeated ? 'Done before: ' : ''}${stop(done.said)}${done.todo ? ' Now ' + stop(done.todo) : ''}`);
+		remember(meterForm);
+	} catch (error) {
+		text(said, failed(error));
 	} finally {
 		button.disabled = false;
 	}
