@@ -5,12 +5,13 @@ use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, AuditPlan, Auditor, Board, Enforcer, Herald, HeraldPlan, Keeper, KeeperPlan, MeterPlan, Notifier,
-    NotifierPlan, Poller, Pricer, PricerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan,
-    Warden,
+    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, Herald, HeraldPlan, Keeper, KeeperPlan, MeterPlan,
+    Notifier, NotifierPlan, Poller, Pricer, PricerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger,
+    SwitchPlan, Warden,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
+use contracts::endpoints::Endpoints;
 use contracts::key::{LocalKey, Signer};
 use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
@@ -250,6 +251,21 @@ fn enrol(config: &Config, ledger: &Ledger, clock: &Clock) -> Result<(), Failure>
     Ok(())
 }
 
+/// The nodes behind these URLs. Those that answer as another chain are refused here; the others may be down.
+pub fn nodes(urls: &[String], chain_id: u64) -> Result<Endpoints, Failure> {
+    let mut nodes: Vec<(String, Box<dyn Chain>)> = Vec::new();
+    for url in urls {
+        let node = JsonRpc::new(url, Duration::from_secs(10)).map_err(|e| Failure::new(Code::Config, e))?;
+        let name = node.shown().to_owned();
+        if let Some(id) = node.chain_id().ok().filter(|id| *id != chain_id) {
+            let what = format!("{name} answers as chain {id}, but [chain] chain_id is {chain_id}");
+            return Err(Failure::new(Code::Config, what));
+        }
+        nodes.push((name, Box::new(node)));
+    }
+    Ok(Endpoints::new(nodes, chain_id))
+}
+
 type RpcServer = Option<(String, actix_web::dev::ServerHandle)>;
 
 fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServer), Failure> {
@@ -263,20 +279,13 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
             }
             ("embedded".into(), chain)
         }
-        ChainKind::Rpc { url } => {
-            let chain = JsonRpc::new(url, Duration::from_secs(10)).map_err(|e| Failure::new(Code::Config, e))?;
-            match chain.chain_id() {
-                Ok(id) if id != config.chain.chain_id => {
-                    return Err(Failure::new(
-                        Code::Config,
-                        format!("{url} answers as chain {id}, but [chain] chain_id is {}", config.chain.chain_id),
-                    ));
-                }
-                Ok(_) => {}
-                // Nobody's light depends on the chain: start, and settle when it is back.
-                Err(error) => tracing::warn!(%error, "settlement waits"),
+        ChainKind::Rpc { urls } => {
+            let nodes = nodes(urls, config.chain.chain_id)?;
+            // Nobody's light depends on the chain: start, and settle when it is back.
+            if let Err(error) = nodes.chain_id() {
+                tracing::warn!(%error, "settlement waits");
             }
-            (url.clone(), Arc::new(chain))
+            (format!("{nodes:?}"), Arc::new(nodes))
         }
     };
     let low_at = config.accounts.iter().map(|a| a.terms.rule.low_at).max().unwrap_or(Money::ZERO);
@@ -296,6 +305,7 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
             ChainKind::Rpc { .. } => Duration::from_secs(3),
         },
         most: 250,
+        fees: FeePolicy { ceiling: config.chain.max_fee_gwei * 1_000_000_000, patience: config.chain.patience },
     };
     Ok((plan, server))
 }

@@ -5,7 +5,7 @@ use crate::meters::{filled_in, replaceable};
 use crate::money::{book_fact, debt_part, refundable};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
-use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, lines};
+use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, lines, reorg};
 use domain::{AccountId, Fact, MeterBook, MeterId, Money, Reading, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -147,12 +147,20 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
             let nonce = i64::try_from(a.nonce).map_err(|e| LedgerError::unreadable("a nonce", e))?;
             db.execute(
                 "INSERT INTO attempts (hash, intent, nonce, raw, signed_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                params![a.hash, a.intent, nonce, a.raw, now.0],
+                params![a.hash, a.intent, nonce, a.raw, a.signed_at.0],
             )?;
             Ok(Outcome::Recorded(current(db)?))
         }
         Write::Conclude { intent, mined, problem, facts } => {
             batch::conclude(db, now, *intent, mined.as_ref(), problem.as_deref(), facts).map(Outcome::Recorded)
+        }
+        Write::Anchor(anchor) => {
+            reorg::anchor(db, anchor)?;
+            Ok(Outcome::Recorded(current(db)?))
+        }
+        Write::Reopen { from } => {
+            reorg::reopen(db, *from)?;
+            Ok(Outcome::Recorded(current(db)?))
         }
         Write::CatchUp { upto, accounts } => {
             catch_up::adopt(db, *upto, accounts)?;

@@ -3,6 +3,7 @@
 use crate::catch_up::Adopted;
 use crate::codes::TokenUse;
 use crate::outbox::{Attempt, Batch, Deposit, Purpose};
+use crate::reorg::Anchor;
 use domain::{
     AccountId, Biller, Fact, Line, MeterBook, MeterId, Money, NotReplaced, Part, Permille, Reading, RegisterPrices,
     Replacement, Seq, Source, Step, Timestamp, Usage,
@@ -80,6 +81,14 @@ pub enum Write {
         problem: Option<String>,
         /// Facts that follow from it, recorded with it.
         facts: Vec<Fact>,
+    },
+    /// The block of an intent that is concluded next in the same group: if the chain takes it back, the intent can be
+    /// opened again.
+    Anchor(Anchor),
+    /// The chain took back the block of this intent: it is open again, and with it all that were concluded after it.
+    Reopen {
+        /// The oldest of them.
+        from: i64,
     },
     /// The chain has settled batches up to and including `upto` that this ledger, put back from a copy, never saw: what it
     /// says of the accounts counts from here on.

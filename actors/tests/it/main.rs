@@ -3,11 +3,13 @@
 
 mod anvil;
 mod balance;
+mod chaos;
 mod day;
 mod held;
 mod hook;
 mod keeper;
 mod prices;
+mod proxy;
 mod refused;
 mod restored;
 mod silent;

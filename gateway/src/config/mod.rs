@@ -211,6 +211,10 @@ pub struct Chain {
     pub settle_every: Duration,
     /// Blocks on top of a transaction.
     pub confirmations: u64,
+    /// The most that is ever offered for a unit of gas, in gwei.
+    pub max_fee_gwei: u128,
+    /// How long a transaction may be left out of blocks before more is offered for it.
+    pub patience: Duration,
 }
 
 /// Which chain.
@@ -223,10 +227,10 @@ pub enum ChainKind {
         /// Addresses that have coin from the start, besides the settler's.
         fund: Vec<Address>,
     },
-    /// A node.
+    /// A node, or several of one chain.
     Rpc {
-        /// Its URL.
-        url: String,
+        /// Their URLs, the preferred one first.
+        urls: Vec<String>,
     },
 }
 

@@ -8,7 +8,6 @@ use crate::{clock, house, web};
 use contracts::chain::Chain;
 use contracts::key::{LocalKey, Signer};
 use contracts::provider::{self, Prices};
-use contracts::rpc::JsonRpc;
 use contracts::tx::Transaction;
 use domain::Money;
 use std::io::Read;
@@ -81,15 +80,9 @@ pub fn chain_deploy(file: &ConfigFile) -> Result<(), Failure> {
     let clock = clock::open(&config)?;
     let chain: Arc<dyn Chain> = match &config.chain.kind {
         ChainKind::Embedded { fund, .. } => Arc::new(house::embedded_chain(&config, fund, key.address(), &clock)?),
-        ChainKind::Rpc { url } => {
-            Arc::new(JsonRpc::new(url, Duration::from_secs(10)).map_err(|e| Failure::new(Code::Config, e))?)
-        }
+        ChainKind::Rpc { urls } => Arc::new(house::nodes(urls, config.chain.chain_id)?),
     };
-    let found = chain.chain_id()?;
-    if found != config.chain.chain_id {
-        let wanted = config.chain.chain_id;
-        return Err(Failure::new(Code::Config, format!("the chain has id {found}, [chain] chain_id says {wanted}")));
-    }
+    let chain_id = chain.chain_id()?;
     let t = &config.tariff.rates;
     let prices = Prices { off_peak: t.off_peak, peak: t.peak, feed_in: t.feed_in };
     let low_at = config.accounts.iter().map(|a| a.terms.rule.low_at).max().unwrap_or(Money::ZERO);
@@ -97,8 +90,8 @@ pub fn chain_deploy(file: &ConfigFile) -> Result<(), Failure> {
     let call = call.map_err(|e| Failure::new(Code::Config, e))?;
     let gas = chain.estimate_gas(key.address(), &call)?;
     let (nonce, fees) = (chain.nonce(key.address())?, chain.fees()?);
-    let transaction = Transaction { chain_id: found, nonce, fees, gas_limit: gas + gas / 10, call };
-    let signed = transaction.sign(&key).map_err(key_failure)?;
+    let transaction = Transaction { chain_id, nonce, fees, gas_limit: gas + gas / 10, call };
+    let signed = transaction.sign_for(chain.head()?.base_fee, &key).map_err(key_failure)?;
     chain.send(&signed.raw)?;
     // A minute of patience: blocks of public chains take seconds.
     for _ in 0..240 {

@@ -187,7 +187,7 @@ impl Chain for EmbeddedChain {
     fn head(&self) -> Result<Head, ChainError> {
         let store = self.read();
         let head = store.head();
-        let base_fee = u128::from(head.base_fee);
+        let base_fee = Some(u128::from(head.base_fee));
         Ok(Head { number: head.number, hash: store.head_hash(), timestamp: head.timestamp, base_fee })
     }
 
