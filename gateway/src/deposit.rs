@@ -62,7 +62,7 @@ pub fn run(options: &Topup) -> Result<(), Failure> {
         }
     };
     let key = match &options.key {
-        Some(file) => LocalKey::load(file).map_err(|e| Failure::new(Code::Config, e))?,
+        Some(file) => crate::verbs::key::open(file, options.password_file.as_deref())?,
         None => house::settler_key(&config)?,
     };
     let path = config.state.join("ledger.db");

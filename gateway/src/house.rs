@@ -56,11 +56,12 @@ pub struct House {
 pub fn settler_key(config: &Config) -> Result<LocalKey, Failure> {
     let config_error = |e: contracts::key::KeyError| Failure::new(Code::Config, e);
     let path = &config.chain.key_file;
+    let password = || crate::verbs::key::password(config.chain.password_file.as_deref());
     // systemd's LoadCredential= wins over a file: it is what a packaged unit uses.
     if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") {
         let credential = std::path::Path::new(&folder).join("settler.key");
         if credential.exists() {
-            return LocalKey::load_credential(&credential).map_err(config_error);
+            return LocalKey::open(&credential, true, password).map_err(config_error);
         }
     }
     if !path.exists() && matches!(config.chain.kind, ChainKind::Embedded { .. }) {
@@ -76,7 +77,7 @@ pub fn settler_key(config: &Config) -> Result<LocalKey, Failure> {
         let make = format!("{}: there is no key yet; make one with: microgrid-gateway key new {0}", path.display());
         return Err(Failure::new(Code::Config, make));
     }
-    LocalKey::load(path).map_err(config_error)
+    LocalKey::open(path, false, password).map_err(config_error)
 }
 
 /// The embedded chain of this configuration.
@@ -238,6 +239,7 @@ pub fn runs(config: &Config) -> bool {
 
 /// Makes sure that the ledger knows everybody, and settles which tariff is in force.
 fn enrol(config: &Config, ledger: &Ledger, clock: &Clock) -> Result<(), Failure> {
+    ledger.number_accounts_from(config.chain.first_account)?;
     ledger.enrol(&Enrolment {
         accounts: config.accounts.iter().map(|a| Enrolled { id: a.id.clone(), debt_share: a.debt_share }).collect(),
         meters: config.meters.iter().map(|m| (m.id.clone(), m.account.clone())).collect(),

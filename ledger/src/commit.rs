@@ -43,6 +43,16 @@ impl Ledger {
         Ok(outcomes)
     }
 
+    /// Accounts that are enrolled from now on have numbers from this one on: gateways that share a contract share its
+    /// numbers. Accounts that are there keep theirs.
+    pub fn number_accounts_from(&self, first: u32) -> Result<(), LedgerError> {
+        self.writer().execute(
+            "INSERT INTO meta VALUES ('first_account', ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            [first.to_string()],
+        )?;
+        Ok(())
+    }
+
     /// Makes sure that these accounts and meters exist. A meter that changes its account is refused: that needs a
     /// final reading.
     pub fn enrol(&self, who: &Enrolment) -> Result<(), LedgerError> {
@@ -50,7 +60,9 @@ impl Ledger {
         let tx = db.transaction()?;
         for account in &who.accounts {
             tx.execute(
-                "INSERT INTO accounts (name, debt_share) VALUES (?, ?)
+                "INSERT INTO accounts (number, name, debt_share)
+                 SELECT max(coalesce((SELECT max(number) FROM accounts), 0) + 1,
+                   coalesce((SELECT value FROM meta WHERE key = 'first_account'), 1) + 0), ?, ? WHERE true
                  ON CONFLICT (name) DO UPDATE SET debt_share = excluded.debt_share",
                 params![account.id.as_str(), account.debt_share.get()],
             )?;

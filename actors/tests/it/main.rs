@@ -3,8 +3,10 @@
 
 mod anvil;
 mod balance;
+mod books;
 mod chaos;
 mod day;
+mod faults;
 mod held;
 mod hook;
 mod keeper;
@@ -15,3 +17,4 @@ mod restored;
 mod silent;
 mod street;
 mod supply;
+mod together;

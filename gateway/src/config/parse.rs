@@ -320,10 +320,12 @@ impl Reader<'_> {
             Some(path) => Some(self.base.join(path)),
             None => state.map(|s| s.join("keys/settler.key")),
         };
+        let password_file = table.text("password_file").map(|path| self.base.join(path));
         let provider = parsed::<Address>(table, "provider", false);
         let settle_every = duration(table, "settle_every", "15m", Duration::from_secs(1)..=DAY * 7);
         let usual = if embedded == Some(true) { 1 } else { REMOTE_CONFIRMATIONS };
         let confirmations = table.number("confirmations", 1..1001).unwrap_or(usual);
+        let first_account = table.number("first_account", 1..i128::from(u32::MAX) - 65_535).unwrap_or(1);
         let max_fee_gwei: u128 = table.number("max_fee_gwei", 1..1_000_001).unwrap_or(MAX_FEE_GWEI);
         let patience = duration(table, "patience", "1m", Duration::from_secs(1)..=DAY);
         let (rpc, urls, fund) = (address(table, "rpc_listen", false), table.text_or_texts("url"), table.texts("fund"));
@@ -365,9 +367,11 @@ impl Reader<'_> {
             kind,
             chain_id: chain_id?,
             key_file: key_file?,
+            password_file,
             provider,
             settle_every: settle_every?,
             confirmations,
+            first_account,
             max_fee_gwei,
             patience: patience?,
         })

@@ -73,9 +73,11 @@ chain_id = 31337
 rpc_listen = "127.0.0.1:8545"
 settle_every = "5m"
 confirmations = 3
+first_account = 1001
 max_fee_gwei = 40
 patience = "90s"
 key_file = "keys/mine.key"
+password_file = "keys/mine.password"
 provider = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
 fund = ["0x70997970c51812dc3a010c7d01b50e0d17dc79c8"]
 
@@ -217,6 +219,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((config.chain.chain_id, config.chain.confirmations), (31337, 3));
     assert_eq!(config.chain.settle_every, Duration::from_secs(300));
     assert!(config.chain.provider.is_some());
+    assert_eq!(config.chain.first_account, 1001);
     assert_eq!((config.chain.max_fee_gwei, config.chain.patience), (40, Duration::from_secs(90)));
 
     let BusKind::ModbusRtu { port, baud, parity, stop_bits, timeout } = &config.buses[0].spec.kind else {
@@ -254,6 +257,7 @@ fn relative_paths_are_meant_from_where_the_file_is() {
     let config = sound(FULL);
     assert_eq!(config.state, Path::new("/etc/lane/state"));
     assert_eq!(config.chain.key_file, Path::new("/etc/lane/keys/mine.key"));
+    assert_eq!(config.chain.password_file.as_deref(), Some(Path::new("/etc/lane/keys/mine.password")));
     let config = sound(&FULL.replace("key_file = \"keys/mine.key\"\n", "").replace("\"state\"", "\"/var/lib/lane\""));
     assert_eq!(config.chain.key_file, Path::new("/var/lib/lane/keys/settler.key"));
 }
@@ -335,6 +339,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("chain_id = 31337\n", "", "chain.chain_id", "is missing"),
     ("chain_id = 31337", "chain_id = 0", "chain.chain_id", "from 1"),
     ("chain_id = 31337", "chain_id = 31337\nurl = \"http://node:8545\"", "chain.url", "embedded"),
+    ("\"keys/mine.password\"", "7", "chain.password_file", "must be a text"),
+    ("first_account = 1001", "first_account = 0", "chain.first_account", "from 1 to"),
     ("max_fee_gwei = 40", "max_fee_gwei = 0", "chain.max_fee_gwei", "from 1 to 1000000"),
     ("patience = \"90s\"", "patience = \"soon\"", "chain.patience", "duration"),
     ("confirmations = 3", "confirmations = 0", "chain.confirmations", "from 1 to 1000"),

@@ -4,7 +4,7 @@ use super::execute::TX_GAS_CAP;
 use super::render;
 use super::server::Failure;
 use super::store::{LogQuery, Store};
-use super::{EmbeddedChain, TIP};
+use super::{EmbeddedChain, TIP, faults};
 use crate::chain::{Chain, ChainError};
 use crate::json::{big_quantity, data, quantity, read_address, read_data, read_hash, read_u64, read_u256};
 use crate::tx::Call;
@@ -27,8 +27,8 @@ pub(super) fn call(chain: &EmbeddedChain, method: &str, params: &[Value]) -> Ans
         "web3_clientVersion" => Ok(concat!("microgrid-gateway/", env!("CARGO_PKG_VERSION"), "/embedded").into()),
         "eth_syncing" => Ok(false.into()),
         "eth_accounts" => Ok(json!([])),
-        "eth_blockNumber" => Ok(quantity(chain.read().head().number)),
-        "eth_gasPrice" => Ok(quantity(u128::from(chain.read().head().next_base_fee()) + TIP)),
+        "eth_blockNumber" => Ok(quantity(chain.shown_head(chain.read().head().number))),
+        "eth_gasPrice" => Ok(quantity(u128::from(chain.read().next_base_fee()) + TIP)),
         "eth_maxPriorityFeePerGas" => Ok(quantity(TIP)),
         "eth_feeHistory" => fee_history(chain, &p),
         "eth_getBalance" => at_head(chain, &p, 1, |store| Ok(big_quantity(store.state().balance(p.address(0)?)))),
@@ -50,7 +50,14 @@ pub(super) fn call(chain: &EmbeddedChain, method: &str, params: &[Value]) -> Ans
         }
         "eth_sendRawTransaction" => Ok(data(chain.send(&p.read(0, "a transaction", read_data)?)?.as_slice())),
         "eth_getTransactionByHash" => of_transaction(chain, &p, render::transaction),
-        "eth_getTransactionReceipt" => of_transaction(chain, &p, render::receipt),
+        "eth_getTransactionReceipt" => {
+            let hash = p.read(0, "a transaction hash", read_hash)?;
+            let hidden = {
+                let store = chain.read();
+                store.block_of(hash).is_some_and(|n| chain.hides(n, store.head().number))
+            };
+            if hidden { Ok(Value::Null) } else { of_transaction(chain, &p, render::receipt) }
+        }
         "eth_getBlockByHash" => {
             let store = chain.read();
             let number = store.number_of(p.read(0, "a block hash", read_hash)?);
@@ -62,19 +69,26 @@ pub(super) fn call(chain: &EmbeddedChain, method: &str, params: &[Value]) -> Ans
             block(&store, number, p.flag(1)?)
         }
         "eth_getLogs" => logs(chain, &p),
-        other => Err(Failure::new(-32601, format!("the method {other:.60} does not exist or is not available"))),
+        other => faults::call(chain, other, &p).unwrap_or_else(|| {
+            Err(Failure::new(-32601, format!("the method {other:.60} does not exist or is not available")))
+        }),
     }
 }
 
 /// Positional parameters.
-struct Params<'a>(&'a [Value]);
+pub(super) struct Params<'a>(&'a [Value]);
 
 impl<'a> Params<'a> {
     fn get(&self, index: usize) -> &'a Value {
         self.0.get(index).unwrap_or(&Value::Null)
     }
 
-    fn read<T>(&self, index: usize, what: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<T, Failure> {
+    pub(super) fn read<T>(
+        &self,
+        index: usize,
+        what: &str,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<T, Failure> {
         read(self.get(index)).ok_or_else(|| Failure::params(format!("parameter {index} is not {what}")))
     }
 
@@ -82,7 +96,7 @@ impl<'a> Params<'a> {
         self.read(index, "an address", read_address)
     }
 
-    fn flag(&self, index: usize) -> Result<bool, Failure> {
+    pub(super) fn flag(&self, index: usize) -> Result<bool, Failure> {
         self.read(index, "true or false", |v| if v.is_null() { Some(false) } else { v.as_bool() })
     }
 
