@@ -138,6 +138,14 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
             set_cursor(db, DEPOSITS, i64::try_from(*upto_block).unwrap_or(i64::MAX))?;
             Ok(Outcome::Recorded(last))
         }
+        Write::DepositGone { transaction, ordinal } => {
+            reorg::deposit_gone(db, now, transaction, *ordinal).map(Outcome::Recorded)
+        }
+        Write::DepositsAgain { upto_block } => {
+            let position = i64::try_from(*upto_block).unwrap_or(i64::MAX);
+            db.execute("UPDATE cursors SET position = ? WHERE reader = ?", params![position, DEPOSITS])?;
+            Ok(Outcome::Recorded(current(db)?))
+        }
         Write::TopUp { account, amount, source } => {
             top_up(db, now, account, *amount, source.clone()).map(Outcome::Recorded)
         }

@@ -1,8 +1,9 @@
 //! Blocks that the chain takes back: what was final becomes open again, with the bytes that are to be sent.
 
+use crate::commit::record_fact;
 use crate::outbox::BatchItem;
 use crate::{Ledger, LedgerError, batch};
-use domain::{Money, TariffRegisters, WattHours};
+use domain::{Fact, Money, Seq, Source, TariffRegisters, Timestamp, WattHours};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Made beside the other tables whenever they are missing: a ledger that began without them goes on with them.
@@ -52,6 +53,55 @@ impl Ledger {
             .optional()?;
         Ok(found.and_then(|nonce| u64::try_from(nonce).ok()))
     }
+}
+
+/// Facts among which the newest deposits are sought.
+const LOOKED_AT: i64 = 5_000;
+
+impl Ledger {
+    /// The newest deposits that are booked, newest first, at most so many: transaction and ordinal.
+    pub fn newest_deposits(&self, most: usize) -> Result<Vec<(String, u32)>, LedgerError> {
+        let db = self.reader();
+        let mut rows = db.prepare_cached("SELECT body FROM facts ORDER BY seq DESC LIMIT ?")?;
+        let bodies: Vec<String> = rows.query_map([LOOKED_AT], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let mut booked = db.prepare_cached("SELECT 1 FROM deposits WHERE transaction_hash = ? AND ordinal = ?")?;
+        let mut found: Vec<(String, u32)> = Vec::new();
+        for body in bodies {
+            if found.len() == most {
+                break;
+            }
+            if let Ok(Fact::ToppedUp { source: Source::Chain { transaction, ordinal }, .. }) =
+                serde_json::from_str(&body)
+                && booked.exists(params![transaction, ordinal])?
+            {
+                found.push((transaction, ordinal));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Takes a deposit out of the account that it was booked to.
+pub(crate) fn deposit_gone(
+    db: &Connection,
+    now: Timestamp,
+    transaction: &str,
+    ordinal: u32,
+) -> Result<Seq, LedgerError> {
+    let found: Option<(String, i64)> = db
+        .query_row(
+            "SELECT a.name, d.amount FROM deposits d JOIN accounts a ON a.number = d.account
+             WHERE d.transaction_hash = ? AND d.ordinal = ?",
+            params![transaction, ordinal],
+            |r| Ok((r.get(0)?, r.get(1)?)),
+        )
+        .optional()?;
+    let refused = || LedgerError::Refused(format!("deposit {ordinal} of {transaction} is not booked"));
+    let (name, amount) = found.ok_or_else(refused)?;
+    let account = name.parse().map_err(|_| refused())?;
+    db.execute("DELETE FROM deposits WHERE transaction_hash = ? AND ordinal = ?", params![transaction, ordinal])?;
+    let (amount, transaction) = (Money(amount), transaction.to_owned());
+    record_fact(db, now, &Fact::DepositTakenBack { account, amount, transaction, ordinal })
 }
 
 /// Remembers the block of an intent that is about to be concluded, and what its batch replaces.

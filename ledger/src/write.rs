@@ -25,6 +25,18 @@ pub enum Write {
         /// What was found.
         deposits: Vec<Deposit>,
     },
+    /// The chain took back a deposit for good. Should it come again, it counts again.
+    DepositGone {
+        /// The transaction, as hex with 0x.
+        transaction: String,
+        /// Which of that transaction's deposits it was.
+        ordinal: u32,
+    },
+    /// Deposits are read again from the block after this one on.
+    DepositsAgain {
+        /// The last block that counts as read.
+        upto_block: u64,
+    },
     /// A customer paid in otherwise than by a deposit. The number of the cash, voucher or token counts once.
     TopUp {
         /// Whose account.

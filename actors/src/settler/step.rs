@@ -36,6 +36,8 @@ pub(super) struct Notes {
     pub pending: Memory,
     /// The head at which it was last looked whether blocks were taken back.
     looked: Option<B256>,
+    /// Since when the block up to which deposits were read is another.
+    doubted: Option<Timestamp>,
     /// Since when the chain has fewer blocks than it had.
     behind: Option<Timestamp>,
     /// The settler's account has little left.
@@ -137,7 +139,7 @@ impl Scene<'_> {
         // makes sure first that both mean the same accounts.
         let acquainted = self.ledger.deposits_block()? > 0;
         if let Some(provider) = self.provider.filter(|_| acquainted)
-            && let Some(step) = self.deposits(provider)?
+            && let Some(step) = self.deposits(provider, turn, notes)?
         {
             return Ok(step);
         }
@@ -161,7 +163,7 @@ impl Scene<'_> {
         if let Some(step) = self.accounts(provider, may_queue)? {
             return Ok(step);
         }
-        if let (false, Some(step)) = (acquainted, self.deposits(provider)?) {
+        if let (false, Some(step)) = (acquainted, self.deposits(provider, turn, notes)?) {
             return Ok(step);
         }
         let accounts = self.ledger.accounts()?;

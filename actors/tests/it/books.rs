@@ -47,7 +47,7 @@ pub struct Life {
 impl Life {
     pub fn begin(dir: &Path, born: Timestamp, terms: &Terms) -> Self {
         let start = tokio::time::Instant::now();
-        Self::with_clock(dir, Clock::new(1, move || born + start.elapsed()), Duration::from_secs(3), terms)
+        Self::with_clock(dir, Clock::new(1, move || born + start.elapsed()), Duration::from_secs(6), terms)
     }
 
     pub fn with_clock(dir: &Path, clock: Clock, poll: Duration, terms: &Terms) -> Self {
@@ -95,7 +95,7 @@ impl Life {
             tokio::time::sleep(Duration::from_secs(10)).await;
             each();
             quiet = if self.scribe.read(settled).await.unwrap() { quiet + 1 } else { 0 };
-            if quiet > 5 {
+            if quiet > 2 {
                 return;
             }
             self.settler.send(SettleNow).await.unwrap();

@@ -3,11 +3,16 @@
 
 use crate::anvil::{Anvil, RICH};
 use crate::books::{Life, Terms, agree};
+use crate::day::keys;
 use crate::proxy::{Proxy, rpc};
 use crate::refused::in_virtual_time;
-use crate::street::MIDNIGHT;
+use crate::street::{MIDNIGHT, WEI_PER_UNIT};
+use contracts::chain::Chain;
 use contracts::key::{LocalKey, Signer};
 use contracts::rpc::JsonRpc;
+use contracts::tx::Transaction;
+use contracts::{U256, provider};
+use domain::Money;
 use ledger::Ledger;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -23,6 +28,7 @@ const DEEPEST: u32 = 5;
 struct Tally {
     batches: u64,
     lives: u32,
+    deposits: u64,
     reorgs: u32,
     reopened: u64,
     requests: u64,
@@ -41,6 +47,7 @@ fn live(node: SocketAddr, seed: u64) -> Tally {
     let proxy = Proxy::start(node, dice.u64(..));
     let (mut now, mut cash, mut tally) = (MIDNIGHT, 0_i64, Tally::default());
     let key = Arc::new(LocalKey::from_hex(RICH).unwrap());
+    let customers = keys().1;
     let terms = Terms::new(Arc::new(JsonRpc::new(&proxy.url, Duration::from_secs(10)).unwrap()), key);
     for _ in 0..dice.u32(2..5) {
         tally.lives += 1;
@@ -54,10 +61,18 @@ fn live(node: SocketAddr, seed: u64) -> Tally {
                     life.pay(dice.usize(1..=HOMES), cash, dice.i64(1..1_000_000)).await;
                 }
                 tokio::time::sleep(Duration::from_secs(dice.u64(1..40))).await;
+                if dice.u32(..4) == 0 {
+                    tally.deposits += deposit(node, &life, &customers, &mut dice).await;
+                }
                 match dice.u32(..10) {
                     0..5 => drop(rpc(node, "anvil_mine", json!([format!("{:#x}", dice.u32(1..4))]))),
                     5 => drop(rpc(node, "anvil_dropAllTransactions", json!([]))),
-                    6 | 7 => {
+                    n @ (6 | 7) => {
+                        if n == 7 {
+                            // Long enough for what is under way to become final first.
+                            rpc(node, "anvil_mine", json!(["0x2"]));
+                            tokio::time::sleep(Duration::from_secs(15)).await;
+                        }
                         tally.reorgs += 1;
                         rpc(node, "anvil_reorg", json!([dice.u32(1..=DEEPEST), []]));
                     }
@@ -83,6 +98,19 @@ fn live(node: SocketAddr, seed: u64) -> Tally {
     tally
 }
 
+/// A customer pays in, past the proxy, into an account that is open; their wallet does not care whether it is kept.
+async fn deposit(node: SocketAddr, life: &Life, wallet: &LocalKey, dice: &mut fastrand::Rng) -> u64 {
+    let Some(at) = life.scribe.read(|l| l.meta("provider")).await.unwrap() else { return 0 };
+    let (number, amount) = (dice.u32(1..4), Money(dice.i64(1..1_000_000)));
+    let chain = JsonRpc::new(&format!("http://{node}"), Duration::from_secs(30)).unwrap();
+    let call = provider::deposit(at.parse().unwrap(), number, amount, U256::from(WEI_PER_UNIT)).unwrap();
+    // Refused while the account is not open there, or is not any more.
+    let Ok(gas_limit) = chain.estimate_gas(wallet.address(), &call) else { return 0 };
+    let (nonce, fees) = (chain.nonce(wallet.address()).unwrap(), chain.fees().unwrap());
+    let transaction = Transaction { chain_id: 31337, nonce, fees, gas_limit: gas_limit + gas_limit / 2, call };
+    chain.send(&transaction.sign(wallet).unwrap().raw).map_or(0, |_| 1)
+}
+
 fn head(node: SocketAddr) -> u64 {
     let text = rpc(node, "eth_blockNumber", json!([]));
     u64::from_str_radix(&text.as_str().unwrap()[2..], 16).unwrap()
@@ -104,6 +132,7 @@ fn after_every_schedule_of_faults_each_batch_is_on_the_chain_exactly_once() {
             let one = live(node, seed + done);
             all.batches += one.batches;
             all.lives += one.lives;
+            all.deposits += one.deposits;
             all.reorgs += one.reorgs;
             all.reopened += one.reopened;
             all.requests += one.requests;
@@ -115,8 +144,8 @@ fn after_every_schedule_of_faults_each_batch_is_on_the_chain_exactly_once() {
         }
     }
     println!(
-        "{done} schedules: {} batches, each on the chain once; {} lives, {} reorganisations, {} batches settled again, {} of {} \
+        "{done} schedules: {} batches, each on the chain once; {} deposits, {} lives, {} reorganisations, {} batches settled again, {} of {} \
          requests met a fault",
-        all.batches, all.lives, all.reorgs, all.reopened, all.faulty, all.requests
+        all.batches, all.deposits, all.lives, all.reorgs, all.reopened, all.faulty, all.requests
     );
 }

@@ -104,3 +104,30 @@ fn only_the_newest_batches_keep_their_bytes() {
     assert_eq!((open.len(), open[0].purpose.clone()), (64, Purpose::Settle { sequence: 7 }));
     assert!(open.iter().all(|i| !i.attempts[0].raw.is_empty()));
 }
+
+#[test]
+fn a_deposit_that_was_taken_back_leaves_the_account_and_counts_again_if_it_comes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = with_two_accounts(dir.path());
+    let deposits = |upto_block| Write::Deposits {
+        upto_block,
+        deposits: vec![ledger::Deposit {
+            account: "home-0".parse().unwrap(),
+            amount: Money(500),
+            transaction: "0xd1".into(),
+            ordinal: 0,
+        }],
+    };
+    write(&ledger, deposits(7));
+    let paid = ledger.accounts().unwrap();
+    assert_eq!((paid[0].balance, ledger.newest_deposits(9).unwrap()), (Money(500), vec![("0xd1".to_owned(), 0)]));
+    let gone = Write::DepositGone { transaction: "0xd1".into(), ordinal: 0 };
+    write(&ledger, gone.clone());
+    write(&ledger, Write::DepositsAgain { upto_block: 3 });
+    assert_eq!((ledger.accounts().unwrap()[0].balance, ledger.deposits_block().unwrap()), (Money(0), 3));
+    assert!(!ledger.accounts().unwrap()[0].unsettled(), "the chain knows nothing of it, and is told nothing");
+    assert!(matches!(ledger.commit(Timestamp(0), &[gone]).unwrap().remove(0), Err(LedgerError::Refused(_))));
+    write(&ledger, deposits(9));
+    assert_eq!(ledger.accounts().unwrap()[0].balance, Money(500));
+    assert_eq!(ledger.verify(|_| LIMIT).unwrap().findings, []);
+}

@@ -43,3 +43,54 @@ impl Scene<'_> {
         Ok(Some(Step::Write(vec![Write::Reopen { from: from.intent }])))
     }
 }
+
+/// The setting that remembers which block deposits were read up to: its height and its hash.
+const READ_UP_TO: &str = "deposits_read_up_to";
+/// Deposits that are looked for when blocks were taken back.
+const DEPOSITS_DOUBTED: usize = 100;
+/// Blocks that are read again then.
+const READ_AGAIN: u64 = 256;
+
+impl Scene<'_> {
+    /// What is to be remembered of the block up to which deposits are read.
+    pub(super) fn read_up_to(&self, block: u64) -> Result<Option<Write>, Trouble> {
+        let hash = self.plan.chain.block_hash(block)?;
+        Ok(hash.map(|hash| Write::Meta(READ_UP_TO.into(), format!("{block} {hash}"))))
+    }
+
+    /// If the block up to which deposits were read is another now, the step that takes out of the accounts what is on the
+    /// chain no more, and reads the newest blocks again.
+    pub(super) fn deposits_taken_back(
+        &self,
+        seen: u64,
+        turn: Turn,
+        notes: &mut Notes,
+    ) -> Result<Option<Step>, Trouble> {
+        let remembered = self.ledger.meta(READ_UP_TO)?;
+        let Some((block, hash)) = remembered.as_deref().and_then(|text| text.split_once(' ')) else { return Ok(None) };
+        let Ok(block) = block.parse::<u64>() else { return Ok(None) };
+        // A block that is not there yet says nothing: the node may be behind.
+        let Some(there) = self.plan.chain.block_hash(block)? else { return Ok(None) };
+        if there == parse_hash(hash)? {
+            notes.doubted = None;
+            return Ok(None);
+        }
+        // Most come into a block again by themselves.
+        let since = *notes.doubted.get_or_insert(turn.now);
+        if since <= turn.now && turn.now.since(since) < self.plan.fees.patience {
+            let why = "the chain took back blocks; waiting for the deposits that were in them".to_owned();
+            return Ok(Some(Step::Rest { waiting: Some(why), problem: None, nothing_due: false }));
+        }
+        notes.doubted = None;
+        let mut writes = Vec::new();
+        for (transaction, ordinal) in self.ledger.newest_deposits(DEPOSITS_DOUBTED)? {
+            if self.plan.chain.receipt(parse_hash(&transaction)?)?.is_none() {
+                writes.push(Write::DepositGone { transaction, ordinal });
+            }
+        }
+        let upto_block = seen.min(block).saturating_sub(READ_AGAIN).max(1);
+        writes.push(Write::DepositsAgain { upto_block });
+        writes.extend(self.read_up_to(upto_block)?);
+        Ok(Some(Step::Write(writes)))
+    }
+}

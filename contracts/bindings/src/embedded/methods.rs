@@ -8,7 +8,7 @@ use super::{EmbeddedChain, TIP, faults};
 use crate::chain::{Chain, ChainError};
 use crate::json::{big_quantity, data, quantity, read_address, read_data, read_hash, read_u64, read_u256};
 use crate::tx::Call;
-use crate::{Address, B256};
+use crate::{Address, B256, keccak256};
 use serde_json::{Value, json};
 
 /// The most logs in one answer.
@@ -24,6 +24,8 @@ pub(super) fn call(chain: &EmbeddedChain, method: &str, params: &[Value]) -> Ans
         "eth_chainId" => Ok(quantity(chain.chain_id)),
         "net_version" => Ok(chain.chain_id.to_string().into()),
         "net_listening" => Ok(true.into()),
+        "net_peerCount" => Ok("0x0".into()),
+        "web3_sha3" => Ok(data(keccak256(p.read(0, "data", read_data)?).as_slice())),
         "web3_clientVersion" => Ok(concat!("microgrid-gateway/", env!("CARGO_PKG_VERSION"), "/embedded").into()),
         "eth_syncing" => Ok(false.into()),
         "eth_accounts" => Ok(json!([])),
@@ -67,6 +69,25 @@ pub(super) fn call(chain: &EmbeddedChain, method: &str, params: &[Value]) -> Ans
             let store = chain.read();
             let number = p.height(&store, 0)?;
             block(&store, number, p.flag(1)?)
+        }
+        "eth_getBlockReceipts" => {
+            let store = chain.read();
+            let found = p.height(&store, 0).map(|n| store.block(n))??;
+            Ok(found.map_or(Value::Null, |(block, hash)| match block.transaction_hash() {
+                Some(_) => json!([render::receipt(&block, hash)]),
+                None => json!([]),
+            }))
+        }
+        "eth_getBlockTransactionCountByHash" | "eth_getBlockTransactionCountByNumber" => {
+            Ok(named_block(chain, &p)?.map_or(Value::Null, |(block, _)| quantity(u8::from(!block.raw.is_empty()))))
+        }
+        "eth_getUncleCountByBlockHash" | "eth_getUncleCountByBlockNumber" => {
+            Ok(named_block(chain, &p)?.map_or(Value::Null, |_| "0x0".into()))
+        }
+        "eth_getTransactionByBlockHashAndIndex" | "eth_getTransactionByBlockNumberAndIndex" => {
+            let first = p.read(1, "an index", read_u64)? == 0;
+            let found = named_block(chain, &p)?.filter(|(block, _)| first && !block.raw.is_empty());
+            Ok(found.map_or(Value::Null, |(block, hash)| render::transaction(&block, hash)))
         }
         "eth_getLogs" => logs(chain, &p),
         other => faults::call(chain, other, &p).unwrap_or_else(|| {
@@ -149,6 +170,17 @@ fn at_head(chain: &EmbeddedChain, p: &Params<'_>, tag: usize, answer: impl Fn(&S
 
 fn block(store: &Store, number: u64, full: bool) -> Answer {
     Ok(store.block(number)?.map_or(Value::Null, |(block, hash)| render::block(&block, hash, full)))
+}
+
+/// The block that the first parameter names by hash, height or tag.
+fn named_block(chain: &EmbeddedChain, p: &Params<'_>) -> Result<Option<(super::block::Block, B256)>, Failure> {
+    let store = chain.read();
+    let by_hash = p.get(0).as_str().is_some_and(|text| text.len() == 66);
+    let number = match by_hash {
+        true => store.number_of(p.read(0, "a block hash", read_hash)?),
+        false => Some(p.height(&store, 0)?),
+    };
+    Ok(number.map(|n| store.block(n)).transpose()?.flatten())
 }
 
 fn of_transaction(chain: &EmbeddedChain, p: &Params<'_>, show: fn(&super::block::Block, B256) -> Value) -> Answer {

@@ -158,6 +158,25 @@ fn ethers_opens_our_keystore_and_we_open_theirs() {
     assert!(LocalKey::from_keystore(&text, &Password::from("battery staple")).is_err());
 }
 
+#[test]
+fn ethers_gets_from_the_embedded_chain_all_that_a_wallet_asks_for() {
+    if installed("ethers/package.json", "ethers").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Arc::new(open(dir.path()));
+    let served = Arc::clone(&chain);
+    let http = Http::serve(move |body| (200, served.handle(body)));
+    let street = Street::deploy(&*chain, Money(1_000));
+    street.open_accounts(1);
+    let key = dir.path().join("owner.key");
+    owner().save_new(&key).unwrap();
+    let script = contracts_dir().join("test/methods.mjs");
+    let out =
+        Command::new("node").arg(script).args([&http.url, &street.provider.to_string()]).arg(&key).output().unwrap();
+    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+}
+
 fn pay(url: &str, street: &Street<'_>, dir: &std::path::Path) {
     let key = dir.join(format!("{}.key", street.key.address()));
     street.key.save_new(&key).unwrap();
