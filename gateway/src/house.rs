@@ -258,12 +258,18 @@ pub fn nodes(urls: &[String], chain_id: u64) -> Result<Endpoints, Failure> {
     let mut nodes: Vec<(String, Box<dyn Chain>)> = Vec::new();
     for url in urls {
         let node = JsonRpc::new(url, Duration::from_secs(10)).map_err(|e| Failure::new(Code::Config, e))?;
-        let name = node.shown().to_owned();
-        if let Some(id) = node.chain_id().ok().filter(|id| *id != chain_id) {
+        nodes.push((node.shown().to_owned(), Box::new(node)));
+    }
+    // All at once: the start must not wait for one dead node after the other.
+    let ids: Vec<Option<u64>> = std::thread::scope(|scope| {
+        let asked: Vec<_> = nodes.iter().map(|(_, node)| scope.spawn(|| node.chain_id().ok())).collect();
+        asked.into_iter().map(|id| id.join().ok().flatten()).collect()
+    });
+    for ((name, _), id) in nodes.iter().zip(ids) {
+        if let Some(id) = id.filter(|id| *id != chain_id) {
             let what = format!("{name} answers as chain {id}, but [chain] chain_id is {chain_id}");
             return Err(Failure::new(Code::Config, what));
         }
-        nodes.push((name, Box::new(node)));
     }
     Ok(Endpoints::new(nodes, chain_id))
 }

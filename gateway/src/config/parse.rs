@@ -350,9 +350,9 @@ impl Reader<'_> {
                     table.problem("url", "is missing: where does the node answer?");
                 }
                 for (at, url) in urls.iter().flatten().enumerate() {
-                    if let Err(error) = JsonRpc::new(url, Duration::from_secs(1)) {
+                    if JsonRpc::new(url, Duration::from_secs(1)).is_err() {
                         // Not the URL itself, which may hold a provider's secret.
-                        table.problem("url", format!("number {} is none: {error}", at + 1));
+                        table.problem("url", format!("number {} is not http://host:port or https://host", at + 1));
                     }
                 }
                 for key in ["rpc_listen", "fund"] {
