@@ -23,9 +23,10 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (20) each; FUZZ="line plan" picks so
 	@.ci/need build
 	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
-soak: ## power cuts at every write of 20 lives of the ledger, about half an hour
-	@.ci/need build
+soak: contracts/node_modules/.ready ## power cuts at every write of 20 lives of the ledger, a thousand schedules of faults on anvil; an hour or two
+	@.ci/need test
 	LIVES=20 EVERY=1 cargo test --locked -p ledger --test it power -- --nocapture
+	MICROGRID_SCHEDULES=1000 MICROGRID_REQUIRE_FOREIGN=1 cargo test --locked -p actors --test it chaos -- --nocapture
 
 contracts: contracts/node_modules/.ready ## artefacts match sources, vectors match ethers, lint
 	cd contracts && npm test --silent

@@ -57,6 +57,17 @@ pub enum Fact {
         /// Where it came from.
         source: Source,
     },
+    /// The chain took back the block of a deposit, and it is in no other: it never happened.
+    DepositTakenBack {
+        /// Whose account.
+        account: AccountId,
+        /// How much.
+        amount: Money,
+        /// The transaction, as hex.
+        transaction: String,
+        /// Which of that transaction's deposits it was, from 0.
+        ordinal: u32,
+    },
     /// Money was paid back to a customer.
     Refunded {
         /// Whose account.

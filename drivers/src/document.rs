@@ -150,6 +150,14 @@ impl<'a, 't> Section<'a, 't> {
         texts
     }
 
+    /// One text, or a list of them.
+    pub fn text_or_texts(&self, key: &'static str) -> Option<Vec<String>> {
+        match self.get(key)?.get_ref().as_array() {
+            Some(_) => self.texts(key),
+            None => self.text(key).map(|text| vec![text]),
+        }
+    }
+
     fn required<T>(&self, key: &'static str, found: Option<T>) -> Option<T> {
         if found.is_none() && self.table.get(key).is_none() {
             self.problem(key, "is missing");

@@ -225,9 +225,12 @@ pub struct Topup {
     /// Configuration of the running gateway
     #[command(flatten)]
     pub config: ConfigFile,
-    /// Key file of the wallet that pays; the settler's key if left out
+    /// Key file or keystore of the wallet that pays; the settler's key if left out
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
+    /// File with the keystore's password, mode 0600
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub password_file: Option<PathBuf>,
 }
 
 /// A search on a bus.
@@ -346,31 +349,63 @@ pub struct JournalFile {
     pub config: ConfigFile,
 }
 
-/// Keys.
+/// Keys. No key is ever printed, and a password comes from a file or from systemd's credential `settler.password`.
 #[derive(Debug, Subcommand)]
 pub enum Key {
     /// Make a new key and print its address
-    New {
+    New(NewKey),
+    /// Read a key from standard input, as hex or as a keystore, store it, and print its address
+    Import(NewKey),
+    /// Write a key from one file to another, with or without a password, and print its address
+    Export {
+        /// The key file or keystore
+        from: PathBuf,
         /// The file to make
-        file: PathBuf,
-    },
-    /// Read a key as hex from standard input, store it, and print its address
-    Import {
-        /// The file to make
-        file: PathBuf,
+        #[command(flatten)]
+        into: NewKey,
+        /// File with the password of the keystore that is read
+        #[arg(long, value_name = "FILE")]
+        from_password_file: Option<PathBuf>,
     },
     /// Print a key's address
-    Address {
-        /// The key file
-        file: PathBuf,
-    },
+    Address(KeyFile),
+}
+
+/// A key file to make.
+#[derive(Debug, Args)]
+pub struct NewKey {
+    /// The file to make, with mode 0600; never over one that is there
+    pub file: PathBuf,
+    /// Encrypt it under a password, as geth, cast and ethers do (Web3 Secret Storage v3)
+    #[arg(long)]
+    pub keystore: bool,
+    /// File with the password, mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// A key file.
+#[derive(Debug, Args)]
+pub struct KeyFile {
+    /// The key file or keystore
+    pub file: PathBuf,
+    /// File with the keystore's password, mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
 }
 
 /// The chain.
 #[derive(Debug, Subcommand)]
 pub enum Chain {
     /// Serve the embedded chain's JSON-RPC, without a gateway
-    Serve(ConfigFile),
+    Serve {
+        /// Its configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Also serve the methods that make the chain misbehave, to try out what talks to it
+        #[arg(long)]
+        faults: bool,
+    },
     /// Deploy the Provider contract on the configured chain and print its address
     Deploy(ConfigFile),
 }

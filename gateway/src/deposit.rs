@@ -8,12 +8,10 @@ use crate::verbs::print;
 use contracts::chain::{Chain, ChainError};
 use contracts::key::{KeyError, LocalKey, Signer};
 use contracts::provider::{self, BadValue};
-use contracts::rpc::JsonRpc;
 use contracts::tx::Transaction;
 use contracts::{Address, B256, U256};
 use domain::Money;
 use ledger::Ledger;
-use std::time::Duration;
 use thiserror::Error;
 
 /// Why a deposit was not made.
@@ -48,23 +46,23 @@ pub fn pay(
         gas_limit: gas.saturating_add(gas / 5),
         call,
     };
-    Ok(chain.send(&transaction.sign(wallet)?.raw)?)
+    Ok(chain.send(&transaction.sign_for(chain.head()?.base_fee, wallet)?.raw)?)
 }
 
 /// `topup`
 pub fn run(options: &Topup) -> Result<(), Failure> {
     let config = Config::load(&options.config.path)?;
     let amount = config.currency.parse(&options.amount).map_err(|e| Failure::new(Code::Usage, e))?;
-    let url = match &config.chain.kind {
-        ChainKind::Rpc { url } => url.clone(),
-        ChainKind::Embedded { rpc: Some(at), .. } if at.port() != 0 => format!("http://{at}"),
+    let urls = match &config.chain.kind {
+        ChainKind::Rpc { urls } => urls.clone(),
+        ChainKind::Embedded { rpc: Some(at), .. } if at.port() != 0 => vec![format!("http://{at}")],
         ChainKind::Embedded { .. } => {
             let why = "the running gateway's chain cannot be reached: give [chain] rpc_listen a port of its own";
             return Err(Failure::new(Code::Config, why));
         }
     };
     let key = match &options.key {
-        Some(file) => LocalKey::load(file).map_err(|e| Failure::new(Code::Config, e))?,
+        Some(file) => crate::verbs::key::open(file, options.password_file.as_deref())?,
         None => house::settler_key(&config)?,
     };
     let path = config.state.join("ledger.db");
@@ -82,7 +80,7 @@ pub fn run(options: &Topup) -> Result<(), Failure> {
         let why = format!("{} is not open on the chain yet; the running gateway does that", account.name);
         return Err(Failure::new(Code::Unavailable, why));
     };
-    let chain = JsonRpc::new(&url, Duration::from_secs(10)).map_err(|e| Failure::new(Code::Config, e))?;
+    let chain = house::nodes(&urls, config.chain.chain_id)?;
     let hash = pay(&chain, &key, provider, account.number, amount, house::wei_per_unit(&config))
         .map_err(|e| Failure::new(Code::Unavailable, e))?;
     let shown = config.currency.show(amount);

@@ -5,12 +5,13 @@ use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, AuditPlan, Auditor, Board, Enforcer, Herald, HeraldPlan, Keeper, KeeperPlan, MeterPlan, Notifier,
-    NotifierPlan, Poller, Pricer, PricerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan,
-    Warden,
+    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, Herald, HeraldPlan, Keeper, KeeperPlan, MeterPlan,
+    Notifier, NotifierPlan, Poller, Pricer, PricerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger,
+    SwitchPlan, Warden,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
+use contracts::endpoints::Endpoints;
 use contracts::key::{LocalKey, Signer};
 use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
@@ -55,11 +56,12 @@ pub struct House {
 pub fn settler_key(config: &Config) -> Result<LocalKey, Failure> {
     let config_error = |e: contracts::key::KeyError| Failure::new(Code::Config, e);
     let path = &config.chain.key_file;
+    let password = || crate::verbs::key::password(config.chain.password_file.as_deref());
     // systemd's LoadCredential= wins over a file: it is what a packaged unit uses.
     if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") {
         let credential = std::path::Path::new(&folder).join("settler.key");
         if credential.exists() {
-            return LocalKey::load_credential(&credential).map_err(config_error);
+            return LocalKey::open(&credential, true, password).map_err(config_error);
         }
     }
     if !path.exists() && matches!(config.chain.kind, ChainKind::Embedded { .. }) {
@@ -75,7 +77,7 @@ pub fn settler_key(config: &Config) -> Result<LocalKey, Failure> {
         let make = format!("{}: there is no key yet; make one with: microgrid-gateway key new {0}", path.display());
         return Err(Failure::new(Code::Config, make));
     }
-    LocalKey::load(path).map_err(config_error)
+    LocalKey::open(path, false, password).map_err(config_error)
 }
 
 /// The embedded chain of this configuration.
@@ -238,6 +240,7 @@ pub fn runs(config: &Config) -> bool {
 /// Makes sure that the ledger knows everybody, and settles which tariff is in force. Where somebody moved a meter or
 /// announced prices since the configuration was written, that was the last word.
 fn enrol(config: &mut Config, ledger: &Ledger, clock: &Clock) -> Result<(), Failure> {
+    ledger.number_accounts_from(config.chain.first_account)?;
     let ahead = ledger.enrol(&Enrolment {
         accounts: config.accounts.iter().map(|a| Enrolled { id: a.id.clone(), debt_share: a.debt_share }).collect(),
         meters: config.meters.iter().map(|m| (m.id.clone(), m.account.clone())).collect(),
@@ -264,6 +267,27 @@ fn enrol(config: &mut Config, ledger: &Ledger, clock: &Clock) -> Result<(), Fail
     Ok(())
 }
 
+/// The nodes behind these URLs. Those that answer as another chain are refused here; the others may be down.
+pub fn nodes(urls: &[String], chain_id: u64) -> Result<Endpoints, Failure> {
+    let mut nodes: Vec<(String, Box<dyn Chain>)> = Vec::new();
+    for url in urls {
+        let node = JsonRpc::new(url, Duration::from_secs(10)).map_err(|e| Failure::new(Code::Config, e))?;
+        nodes.push((node.shown().to_owned(), Box::new(node)));
+    }
+    // All at once: the start must not wait for one dead node after the other.
+    let ids: Vec<Option<u64>> = std::thread::scope(|scope| {
+        let asked: Vec<_> = nodes.iter().map(|(_, node)| scope.spawn(|| node.chain_id().ok())).collect();
+        asked.into_iter().map(|id| id.join().ok().flatten()).collect()
+    });
+    for ((name, _), id) in nodes.iter().zip(ids) {
+        if let Some(id) = id.filter(|id| *id != chain_id) {
+            let what = format!("{name} answers as chain {id}, but [chain] chain_id is {chain_id}");
+            return Err(Failure::new(Code::Config, what));
+        }
+    }
+    Ok(Endpoints::new(nodes, chain_id))
+}
+
 type RpcServer = Option<(String, actix_web::dev::ServerHandle)>;
 
 fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServer), Failure> {
@@ -277,20 +301,13 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
             }
             ("embedded".into(), chain)
         }
-        ChainKind::Rpc { url } => {
-            let chain = JsonRpc::new(url, Duration::from_secs(10)).map_err(|e| Failure::new(Code::Config, e))?;
-            match chain.chain_id() {
-                Ok(id) if id != config.chain.chain_id => {
-                    return Err(Failure::new(
-                        Code::Config,
-                        format!("{url} answers as chain {id}, but [chain] chain_id is {}", config.chain.chain_id),
-                    ));
-                }
-                Ok(_) => {}
-                // Nobody's light depends on the chain: start, and settle when it is back.
-                Err(error) => tracing::warn!(%error, "settlement waits"),
+        ChainKind::Rpc { urls } => {
+            let nodes = nodes(urls, config.chain.chain_id)?;
+            // Nobody's light depends on the chain: start, and settle when it is back.
+            if let Err(error) = nodes.chain_id() {
+                tracing::warn!(%error, "settlement waits");
             }
-            (url.clone(), Arc::new(chain))
+            (format!("{nodes:?}"), Arc::new(nodes))
         }
     };
     let low_at = config.accounts.iter().map(|a| a.terms.rule.low_at).max().unwrap_or(Money::ZERO);
@@ -310,6 +327,7 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
             ChainKind::Rpc { .. } => Duration::from_secs(3),
         },
         most: 250,
+        fees: FeePolicy { ceiling: config.chain.max_fee_gwei * 1_000_000_000, patience: config.chain.patience },
     };
     Ok((plan, server))
 }

@@ -19,7 +19,7 @@ mod verbs;
 mod web;
 
 use clap::Parser;
-use cli::{Chain, Cli, Journal, Key, Verb};
+use cli::{Chain, Cli, Journal, Verb};
 use failure::{Code, Failure};
 use std::process::ExitCode;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -69,10 +69,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Journal(Journal::Restore { from, file, force, by }) => verbs::restore(&file.config, &from, force, &by),
         Verb::Journal(Journal::Tail { file, n }) => verbs::tail(&file.config, n),
         Verb::Journal(Journal::Export(file)) => verbs::export(&file.config),
-        Verb::Key(Key::New { file }) => verbs::key_new(&file),
-        Verb::Key(Key::Import { file }) => verbs::key_import(&file),
-        Verb::Key(Key::Address { file }) => verbs::key_address(&file),
-        Verb::Chain(Chain::Serve(file)) => verbs::chain_serve(&file),
+        Verb::Key(what) => verbs::key::key(&what),
+        Verb::Chain(Chain::Serve { config, faults }) => verbs::chain_serve(&config, faults),
         Verb::Chain(Chain::Deploy(file)) => verbs::chain_deploy(&file),
         Verb::Bench { r#for, json } => bench::run(r#for, json.as_deref()),
     }

@@ -65,6 +65,10 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::Refunded { account, amount, who, .. } => {
             info(format!("{who} paid {} back to {account}", currency.show(*amount)))
         }
+        Fact::DepositTakenBack { account, amount, transaction, .. } => {
+            let shown = currency.show(*amount);
+            (Level::Warn, format!("the chain took back a deposit of {shown} to {account}: {transaction}"))
+        }
         Fact::Adjusted { account, amount, why, who, .. } if amount.0 < 0 => {
             info(format!("{who} took {} back from {account}: {why}", currency.show(Money(amount.0.saturating_neg()))))
         }

@@ -4,6 +4,7 @@ mod balance;
 mod chain;
 mod inverter;
 mod journal;
+pub mod key;
 mod meter;
 mod office;
 mod receipt;
@@ -11,7 +12,7 @@ mod switch;
 mod tariff;
 
 pub use balance::balance;
-pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
+pub use chain::{chain_deploy, chain_serve};
 pub use journal::{backup, restore, verify};
 pub use meter::run as meter;
 pub use office::{account, token, voucher};

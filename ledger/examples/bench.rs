@@ -101,7 +101,7 @@ impl Site {
         let Outcome::Batch(Some(batch)) = write(&self.ledger, now, vec![batch]).remove(0) else { return };
         // Twenty-seven bytes an item, and what a transaction has around them.
         let (hash, raw) = (format!("{number:#066x}"), vec![7; batch.items.len() * 27 + 300]);
-        let attempt = ledger::Attempt { intent: batch.intent, hash, nonce: number, raw };
+        let attempt = ledger::Attempt { intent: batch.intent, hash, nonce: number, raw, signed_at: Timestamp(now) };
         write(&self.ledger, now, vec![Write::Attempt(attempt)]);
         let facts = vec![Fact::Settled { batch: number, accounts: 1, transaction: format!("{number:#066x}"), gas: 1 }];
         let mined = Some((format!("{number:#066x}"), number));

@@ -107,7 +107,11 @@ pub(crate) fn conclude(
     if changed != 1 {
         return Err(LedgerError::Refused(format!("intent {intent} is concluded already")));
     }
-    db.execute("UPDATE attempts SET raw = x'' WHERE intent = ?", [intent])?;
+    // What is anchored may be wanted again.
+    db.execute(
+        "UPDATE attempts SET raw = x'' WHERE intent = ?1 AND NOT EXISTS (SELECT 1 FROM mined WHERE intent = ?1)",
+        [intent],
+    )?;
     let batch = db.execute("UPDATE batches SET state = ? WHERE intent = ?", params![state, intent])?;
     if batch == 1 && problem.is_some() {
         for number in accounts_of(db, intent)? {

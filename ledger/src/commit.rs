@@ -5,7 +5,7 @@ use crate::meters::{filled_in, moved, replaceable};
 use crate::money::{book_fact, debt_part, refundable};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
-use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, lines};
+use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, lines, reorg};
 use domain::{AccountId, Fact, MeterBook, MeterId, Money, Reading, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -43,6 +43,16 @@ impl Ledger {
         Ok(outcomes)
     }
 
+    /// Accounts that are enrolled from now on have numbers from this one on: gateways that share a contract share its
+    /// numbers. Accounts that are there keep theirs.
+    pub fn number_accounts_from(&self, first: u32) -> Result<(), LedgerError> {
+        self.writer().execute(
+            "INSERT INTO meta VALUES ('first_account', ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            [first.to_string()],
+        )?;
+        Ok(())
+    }
+
     /// Makes sure that these accounts and meters exist. A meter that changes its account is refused: that needs a
     /// final reading. The answer names the meters that somebody moved on from the account that is named here, and to
     /// whom: they stay where they were moved.
@@ -52,7 +62,9 @@ impl Ledger {
         let tx = db.transaction()?;
         for account in &who.accounts {
             tx.execute(
-                "INSERT INTO accounts (name, debt_share) VALUES (?, ?)
+                "INSERT INTO accounts (number, name, debt_share)
+                 SELECT max(coalesce((SELECT max(number) FROM accounts), 0) + 1,
+                   coalesce((SELECT value FROM meta WHERE key = 'first_account'), 1) + 0), ?, ? WHERE true
                  ON CONFLICT (name) DO UPDATE SET debt_share = excluded.debt_share",
                 params![account.id.as_str(), account.debt_share.get()],
             )?;
@@ -135,6 +147,14 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
             set_cursor(db, DEPOSITS, i64::try_from(*upto_block).unwrap_or(i64::MAX))?;
             Ok(Outcome::Recorded(last))
         }
+        Write::DepositGone { transaction, ordinal } => {
+            reorg::deposit_gone(db, now, transaction, *ordinal).map(Outcome::Recorded)
+        }
+        Write::DepositsAgain { upto_block } => {
+            let position = i64::try_from(*upto_block).unwrap_or(i64::MAX);
+            db.execute("UPDATE cursors SET position = ? WHERE reader = ?", params![position, DEPOSITS])?;
+            Ok(Outcome::Recorded(current(db)?))
+        }
         Write::TopUp { account, amount, source } => {
             top_up(db, now, account, *amount, source.clone()).map(Outcome::Recorded)
         }
@@ -156,12 +176,20 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
             let nonce = i64::try_from(a.nonce).map_err(|e| LedgerError::unreadable("a nonce", e))?;
             db.execute(
                 "INSERT INTO attempts (hash, intent, nonce, raw, signed_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                params![a.hash, a.intent, nonce, a.raw, now.0],
+                params![a.hash, a.intent, nonce, a.raw, a.signed_at.0],
             )?;
             Ok(Outcome::Recorded(current(db)?))
         }
         Write::Conclude { intent, mined, problem, facts } => {
             batch::conclude(db, now, *intent, mined.as_ref(), problem.as_deref(), facts).map(Outcome::Recorded)
+        }
+        Write::Anchor(anchor) => {
+            reorg::anchor(db, anchor)?;
+            Ok(Outcome::Recorded(current(db)?))
+        }
+        Write::Reopen { from } => {
+            reorg::reopen(db, *from)?;
+            Ok(Outcome::Recorded(current(db)?))
         }
         Write::CatchUp { upto, accounts } => {
             catch_up::adopt(db, *upto, accounts)?;

@@ -58,6 +58,7 @@ pub(crate) fn debt_part(db: &Connection, account: &AccountId, amount: Money) -> 
 pub(crate) fn entry_of(fact: &Fact) -> Option<Result<(&AccountId, Entry), LedgerError>> {
     let (account, entry) = match fact {
         Fact::ToppedUp { account, amount, debt, source } => (account, Entry::paid_in(source.book(), *amount, *debt)),
+        Fact::DepositTakenBack { account, amount, .. } => (account, Entry::of(Book::Balance, Book::Deposits, *amount)),
         Fact::Refunded { account, amount, .. } => (account, Entry::of(Book::Balance, Book::Refunds, *amount)),
         Fact::Adjusted { account, amount, .. } => (account, Entry::of(Book::Adjustments, Book::Balance, *amount)),
         Fact::TokenUsed { account, amount, .. } => (account, Entry::of(Book::Adjustments, Book::Balance, *amount)),

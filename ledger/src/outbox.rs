@@ -54,6 +54,8 @@ pub struct Attempt {
     pub nonce: u64,
     /// The bytes to send.
     pub raw: Vec<u8>,
+    /// When it was signed.
+    pub signed_at: Timestamp,
 }
 
 /// A snapshot of registers on its way to the chain.
@@ -207,10 +209,17 @@ pub(crate) fn parse_purpose(id: i64, text: &str) -> Result<Purpose, LedgerError>
 }
 
 fn attempts(db: &Connection, intent: i64) -> Result<Vec<Attempt>, LedgerError> {
-    let mut rows = db.prepare_cached("SELECT hash, nonce, raw FROM attempts WHERE intent = ? ORDER BY id")?;
+    let mut rows =
+        db.prepare_cached("SELECT hash, nonce, raw, signed_at FROM attempts WHERE intent = ? ORDER BY id")?;
     let attempt = |r: &Row<'_>| {
         let nonce: i64 = r.get(1)?;
-        Ok(Attempt { intent, hash: r.get(0)?, nonce: u64::try_from(nonce).unwrap_or(0), raw: r.get(2)? })
+        Ok(Attempt {
+            intent,
+            hash: r.get(0)?,
+            nonce: u64::try_from(nonce).unwrap_or(0),
+            raw: r.get(2)?,
+            signed_at: Timestamp(r.get(3)?),
+        })
     };
     Ok(rows.query_map([intent], attempt)?.collect::<rusqlite::Result<_>>()?)
 }

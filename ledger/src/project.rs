@@ -88,6 +88,7 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         Fact::MeterMoved { meter, from, to, .. } => reassign(db, meter, from.as_ref(), to)?,
         // Their money is booked with the record, and what they change has tables that are written with it.
         Fact::ToppedUp { .. }
+        | Fact::DepositTakenBack { .. }
         | Fact::Refunded { .. }
         | Fact::Adjusted { .. }
         | Fact::Lent { .. }

@@ -164,6 +164,7 @@ fn prepare(path: &Path, db: &Connection) -> Result<(), LedgerError> {
         db.execute_batch("COMMIT")?;
     }
     db.execute_batch(crate::supply::TABLES)?;
+    db.execute_batch(crate::reorg::TABLES)?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::catch_up::Adopted;
 use crate::codes::TokenUse;
 use crate::outbox::{Attempt, Batch, Deposit, Purpose};
+use crate::reorg::Anchor;
 use domain::{
     AccountId, Biller, Fact, Line, MeterBook, MeterId, Money, NotReplaced, Part, Permille, Reading, RegisterPrices,
     Replacement, Seq, Source, Step, Timestamp, Usage,
@@ -23,6 +24,18 @@ pub enum Write {
         upto_block: u64,
         /// What was found.
         deposits: Vec<Deposit>,
+    },
+    /// The chain took back a deposit for good. Should it come again, it counts again.
+    DepositGone {
+        /// The transaction, as hex with 0x.
+        transaction: String,
+        /// Which of that transaction's deposits it was.
+        ordinal: u32,
+    },
+    /// Deposits are read again from the block after this one on.
+    DepositsAgain {
+        /// The last block that counts as read.
+        upto_block: u64,
     },
     /// A customer paid in otherwise than by a deposit. The number of the cash, voucher or token counts once.
     TopUp {
@@ -80,6 +93,14 @@ pub enum Write {
         problem: Option<String>,
         /// Facts that follow from it, recorded with it.
         facts: Vec<Fact>,
+    },
+    /// The block of an intent that is concluded next in the same group: if the chain takes it back, the intent can be
+    /// opened again.
+    Anchor(Anchor),
+    /// The chain took back the block of this intent: it is open again, and with it all that were concluded after it.
+    Reopen {
+        /// The oldest of them.
+        from: i64,
     },
     /// The chain has settled batches up to and including `upto` that this ledger, put back from a copy, never saw: what it
     /// says of the accounts counts from here on.

@@ -1,5 +1,7 @@
 //! Sends transactions. What is to happen next is decided by [`step`] from what is durable; this shell only runs it.
 
+mod fees;
+mod pending;
 mod step;
 
 use crate::{Board, RecordFailed, Scribe};
@@ -8,11 +10,12 @@ use contracts::chain::Chain;
 use contracts::key::Signer;
 use contracts::{Address, U256};
 use domain::{Clock, Money, Timestamp};
+pub use fees::FeePolicy;
 use ledger::{Outcome, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 pub use step::LINE_SALT;
-use step::Step;
+use step::{Notes, Step};
 
 /// Everything the Settler needs to know.
 #[derive(Clone)]
@@ -39,6 +42,8 @@ pub struct SettlerPlan {
     pub poll: Duration,
     /// At most this many accounts in a batch.
     pub most: u32,
+    /// What gas may cost.
+    pub fees: FeePolicy,
 }
 
 /// Settles.
@@ -89,11 +94,12 @@ async fn work(plan: Arc<SettlerPlan>, clock: Clock, scribe: Scribe, board: Board
     let last = scribe.read(|ledger| ledger.last_batch_at()).await.unwrap_or_default();
     let mut due = last.unwrap_or_else(|| clock.now()) + plan.every;
     let mut asked = false;
+    let notes = Arc::default();
     loop {
         // A clock that was once ahead must not keep settlement waiting until then.
         due = due.min(clock.now() + plan.every);
         let settle = asked || clock.now() >= due;
-        match run(&plan, &clock, &scribe, &board, settle).await {
+        match run(&plan, &clock, &scribe, &board, settle, &notes).await {
             Ok(true) => {
                 due = clock.now() + plan.every;
                 asked = false;
@@ -115,12 +121,15 @@ async fn run(
     scribe: &Scribe,
     board: &Board,
     settle: bool,
+    notes: &Arc<Mutex<Notes>>,
 ) -> Result<bool, RecordFailed> {
     let mut turn = Turn { settle, now: clock.now(), ..Turn::default() };
     loop {
         board.pulse("settler");
-        let (p, ledger) = (Arc::clone(plan), scribe.ledger());
-        let taken = tokio::task::spawn_blocking(move || step::next(&p, &ledger, turn));
+        let (p, ledger, notes) = (Arc::clone(plan), scribe.ledger(), Arc::clone(notes));
+        let taken = tokio::task::spawn_blocking(move || {
+            step::next(&p, &ledger, turn, &mut notes.lock().unwrap_or_else(PoisonError::into_inner))
+        });
         let taken = taken.await.map_err(|_| RecordFailed::Stopped)?;
         match taken.step {
             Step::Write(writes) => {

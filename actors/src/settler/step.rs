@@ -3,20 +3,24 @@
 //!
 //! A transaction is recorded before it is sent, with its bytes; sending again sends the same bytes. A nonce is what the
 //! chain says is next, one transaction is under way at a time, and a batch carries a sequence number that the contract
-//! takes once. So a crash can resend, and never pay twice.
+//! takes once. So a crash can resend, and never pay twice. What was final and is taken back is open again, with the same
+//! bytes.
 
 mod catch_up;
 mod contract;
+mod outgoing;
+mod taken_back;
 
+use super::pending::Memory;
 use super::{SettlerPlan, Turn};
-use contracts::chain::{ChainError, Head, Receipt, Refusal};
+use contracts::chain::{ChainError, Head, Receipt};
 use contracts::key::KeyError;
 use contracts::lines::SaltSecret;
 use contracts::provider::{self, BadValue, Prices};
-use contracts::tx::{self, Call, Fees, Transaction};
+use contracts::tx::Call;
 use contracts::{Address, B256};
-use domain::Fact;
-use ledger::{Attempt, Intent, Ledger, LedgerError, Purpose, Write};
+use domain::{Fact, Timestamp};
+use ledger::{Anchor, Intent, Ledger, LedgerError, Purpose, Write};
 use thiserror::Error;
 
 /// The settings that remember which contract on which chain this ledger belongs to.
@@ -24,8 +28,21 @@ const PROVIDER: &str = "provider";
 const CHAIN_ID: &str = "chain_id";
 /// The setting that keeps what the salts of bill lines come from.
 pub const LINE_SALT: &str = "line_salt";
-/// A fee is never raised beyond this many times what the chain suggests.
-const MOST_FEE: u128 = 10;
+
+/// What this process remembers between two turns. Nothing of it has to last: without it the settler only waits longer.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Of the intent that is under way.
+    pub pending: Memory,
+    /// The head at which it was last looked whether blocks were taken back.
+    looked: Option<B256>,
+    /// Since when the block up to which deposits were read is another.
+    doubted: Option<Timestamp>,
+    /// Since when the chain has fewer blocks than it had.
+    behind: Option<Timestamp>,
+    /// The settler's account has little left.
+    low_on_coin: Option<String>,
+}
 
 pub(super) struct Taken {
     pub step: Step,
@@ -65,7 +82,7 @@ struct Scene<'a> {
     prices: Prices,
 }
 
-pub(super) fn next(plan: &SettlerPlan, ledger: &Ledger, turn: Turn) -> Taken {
+pub(super) fn next(plan: &SettlerPlan, ledger: &Ledger, turn: Turn, notes: &mut Notes) -> Taken {
     let rest = |problem: String| Step::Rest { waiting: None, problem: Some(problem), nothing_due: false };
     let scene = match look(plan, ledger, turn) {
         Ok(scene) => scene,
@@ -73,7 +90,7 @@ pub(super) fn next(plan: &SettlerPlan, ledger: &Ledger, turn: Turn) -> Taken {
             return Taken { step: rest(trouble.to_string()), block: None, chain_id: None, provider: None };
         }
     };
-    let step = scene.decide(turn).unwrap_or_else(|trouble| rest(trouble.to_string()));
+    let step = scene.decide(turn, notes).unwrap_or_else(|trouble| rest(trouble.to_string()));
     Taken { step, block: Some(scene.head.number), chain_id: Some(scene.chain_id), provider: scene.provider }
 }
 
@@ -105,7 +122,7 @@ fn look<'a>(plan: &'a SettlerPlan, ledger: &'a Ledger, turn: Turn) -> Result<Sce
 }
 
 impl Scene<'_> {
-    fn decide(&self, turn: Turn) -> Result<Step, Trouble> {
+    fn decide(&self, turn: Turn, notes: &mut Notes) -> Result<Step, Trouble> {
         if self.ledger.meta(CHAIN_ID)?.is_none() {
             let mut writes = vec![Write::Meta(CHAIN_ID.into(), self.chain_id.to_string())];
             writes.extend(self.provider.map(|p| Write::Meta(PROVIDER.into(), p.to_string())));
@@ -115,22 +132,27 @@ impl Scene<'_> {
         if self.ledger.meta(LINE_SALT)?.is_none() {
             return Ok(Step::Write(vec![Write::Meta(LINE_SALT.into(), SaltSecret::generate()?.to_hex())]));
         }
+        if let Some(step) = self.taken_back(turn, notes)? {
+            return Ok(step);
+        }
         // Deposits first: somebody may be sitting in the dark. But a ledger that never read this contract's deposits
         // makes sure first that both mean the same accounts.
         let acquainted = self.ledger.deposits_block()? > 0;
         if let Some(provider) = self.provider.filter(|_| acquainted)
-            && let Some(step) = self.deposits(provider)?
+            && let Some(step) = self.deposits(provider, turn, notes)?
         {
             return Ok(step);
         }
         if let Some(intent) = self.ledger.open_intents()?.first() {
-            return self.advance(intent, turn);
+            return self.advance(intent, turn, notes);
         }
         // What the chain refused is tried again when the next settlement is due, not at once and for ever.
         let refusal = self.ledger.last_refusal()?;
         let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| !matches!(what, Purpose::Settle { .. }));
         let may_queue = !set_up_refused || (turn.settle && !turn.queued);
         let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
+        let problem = problem.or_else(|| notes.low_on_coin.clone());
+        let problem = problem.or_else(|| self.plan.chain.problems().into_iter().next());
         let Some(provider) = self.provider else {
             return Ok(match may_queue {
                 true => Step::Write(vec![Write::Queue(Purpose::Deploy)]),
@@ -141,7 +163,7 @@ impl Scene<'_> {
         if let Some(step) = self.accounts(provider, may_queue)? {
             return Ok(step);
         }
-        if let (false, Some(step)) = (acquainted, self.deposits(provider)?) {
+        if let (false, Some(step)) = (acquainted, self.deposits(provider, turn, notes)?) {
             return Ok(step);
         }
         let accounts = self.ledger.accounts()?;
@@ -182,39 +204,6 @@ impl Scene<'_> {
     /// The newest block that is deep enough to be relied on.
     fn safe_block(&self) -> u64 {
         self.head.number.saturating_add(1).saturating_sub(self.plan.confirmations.max(1))
-    }
-
-    fn advance(&self, intent: &Intent, turn: Turn) -> Result<Step, Trouble> {
-        if let Some(receipt) = self.receipt_of(intent)? {
-            return self.mined(intent, &receipt);
-        }
-        let Some(last) = intent.attempts.last() else { return self.sign(intent, None) };
-        if self.plan.chain.nonce(self.me())? > last.nonce {
-            // Used by one of ours whose block came in between, or by something else altogether.
-            return match self.receipt_of(intent)? {
-                Some(receipt) => self.mined(intent, &receipt),
-                None if turn.signed => Ok(waiting(intent, "its nonce was used by another transaction")),
-                None => self.sign(intent, None),
-            };
-        }
-        match self.plan.chain.send(&last.raw) {
-            // A chain that mines at once has the receipt already.
-            Ok(hash) => match self.plan.chain.receipt(hash)? {
-                Some(receipt) => self.mined(intent, &receipt),
-                None => Ok(waiting(intent, "sent, not in a block yet")),
-            },
-            Err(ChainError::Refused { kind: Refusal::AlreadyKnown, .. }) => {
-                Ok(waiting(intent, "known to the node, not in a block yet"))
-            }
-            Err(ChainError::Refused { kind: Refusal::NonceTooLow, .. }) => {
-                Ok(waiting(intent, "its nonce was just used; looking for the receipt"))
-            }
-            Err(ChainError::Refused { kind: Refusal::Underpriced, .. }) if turn.signed => {
-                Ok(waiting(intent, "underpriced; it will offer more"))
-            }
-            Err(ChainError::Refused { kind: Refusal::Underpriced, .. }) => self.sign(intent, Some(last)),
-            Err(error) => Err(error.into()),
-        }
     }
 
     fn receipt_of(&self, intent: &Intent) -> Result<Option<Receipt>, Trouble> {
@@ -266,37 +255,10 @@ impl Scene<'_> {
                 vec![Fact::Settled { batch: *sequence, accounts, transaction: hash.clone(), gas: receipt.gas_used }]
             }
         };
+        let (block, block_hash) = (receipt.block, receipt.block_hash.to_string());
+        writes.push(Write::Anchor(Anchor { intent: intent.id, block, hash: block_hash }));
         writes.push(Write::Conclude { intent: intent.id, mined: Some((hash, receipt.block)), problem: None, facts });
         Ok(writes)
-    }
-
-    /// Simulates, signs and records; `instead` is a transaction whose nonce is used again with a better fee.
-    fn sign(&self, intent: &Intent, instead: Option<&Attempt>) -> Result<Step, Trouble> {
-        let call = self.call(&intent.purpose)?;
-        // A tenth more than estimated: balances move between the estimate and the block.
-        let gas_limit = match (self.plan.chain.estimate_gas(self.me(), &call), instead) {
-            (Ok(gas), _) => gas.saturating_add(gas / 10),
-            (Err(ChainError::Reverted { reason, .. }), instead) => match (self.settled_before(intent)?, instead) {
-                (Some(step), _) => return Ok(step),
-                (None, None) => return Ok(refuse(intent, None, reason)),
-                // The node still holds what was signed before, and may put it into a block when it works again. Charges
-                // count every time, so only a block says that they did not: this goes there as it is, and fails there.
-                (None, Some(old)) => decoded(&old.raw)?.gas_limit,
-            },
-            (Err(error), _) => return Err(error.into()),
-        };
-        let mut fees = self.plan.chain.fees()?;
-        let nonce = match instead {
-            Some(old) => {
-                fees = raised(fees, &old.raw)?;
-                old.nonce
-            }
-            None => self.plan.chain.nonce(self.me())?,
-        };
-        let transaction = Transaction { chain_id: self.chain_id, nonce, fees, gas_limit, call };
-        let signed = transaction.sign(&*self.plan.signer)?;
-        let attempt = Attempt { intent: intent.id, hash: signed.hash.to_string(), nonce, raw: signed.raw };
-        Ok(Step::Write(vec![Write::Attempt(attempt)]))
     }
 
     fn call(&self, purpose: &Purpose) -> Result<Call, Trouble> {
@@ -321,28 +283,6 @@ impl Scene<'_> {
             }
         }
     }
-}
-
-fn decoded(raw: &[u8]) -> Result<Transaction, Trouble> {
-    let (transaction, _) = tx::decode(raw).map_err(|e| Trouble::Other(format!("a recorded transaction: {e}")))?;
-    Ok(transaction)
-}
-
-/// At least an eighth more than before on both fees: nodes ask for a tenth and round. Not without bound: a node that
-/// calls everything underpriced is not to empty the account.
-fn raised(suggested: Fees, raw: &[u8]) -> Result<Fees, Trouble> {
-    let old = decoded(raw)?;
-    let up = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
-    if up(old.fees.max_fee) > suggested.max_fee.saturating_mul(MOST_FEE) {
-        return Err(Trouble::Other(format!(
-            "the node wants more than {MOST_FEE} times the fee that it suggests ({} wei per gas)",
-            suggested.max_fee
-        )));
-    }
-    Ok(Fees {
-        max_fee: suggested.max_fee.max(up(old.fees.max_fee)),
-        max_priority: suggested.max_priority.max(up(old.fees.max_priority)),
-    })
 }
 
 fn name(purpose: &Purpose) -> String {

@@ -3,13 +3,18 @@
 
 mod anvil;
 mod balance;
+mod books;
+mod chaos;
 mod day;
+mod faults;
 mod held;
 mod hook;
 mod keeper;
 mod prices;
+mod proxy;
 mod refused;
 mod restored;
 mod silent;
 mod street;
 mod supply;
+mod together;

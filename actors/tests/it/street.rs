@@ -130,6 +130,7 @@ impl House {
             every: Duration::from_secs(3600),
             poll: Duration::from_secs(300),
             most: 100,
+            fees: FeePolicy { ceiling: 500_000_000_000, patience: Duration::from_secs(60) },
         };
         let settler = Settler::new(settler, clock.clone(), scribe.clone(), board.clone()).start();
         let mut plans: Vec<_> = (1..=HOMES)

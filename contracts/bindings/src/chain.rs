@@ -14,7 +14,8 @@ pub trait Chain: Send + Sync {
     fn nonce(&self, of: Address) -> Result<u64, ChainError>;
     /// Balance in wei at the head.
     fn balance(&self, of: Address) -> Result<U256, ChainError>;
-    /// Fees that should carry a transaction into the next blocks: twice the base fee plus the tip.
+    /// Fees that should carry a transaction into the next blocks: twice the base fee plus the tip. On a chain without
+    /// EIP-1559 both are the gas price.
     fn fees(&self) -> Result<Fees, ChainError>;
     /// Runs a call at the head without a transaction, and returns what it returns.
     ///
@@ -39,6 +40,12 @@ pub trait Chain: Send + Sync {
     fn code(&self, at: Address) -> Result<Vec<u8>, ChainError>;
     /// Logs in chain order.
     fn logs(&self, filter: &LogFilter) -> Result<Vec<Log>, ChainError>;
+    /// The caller takes this block for final. Of several nodes, one that has another in its place is asked no more.
+    fn rely_on(&self, _block: u64, _hash: B256) {}
+    /// What is wrong with some of several nodes while others answer: for people.
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The newest block of a chain.
@@ -50,8 +57,9 @@ pub struct Head {
     pub hash: B256,
     /// Seconds since 1970.
     pub timestamp: u64,
-    /// Wei per gas that every transaction of this block paid at least.
-    pub base_fee: u128,
+    /// Wei per gas that every transaction of this block paid at least; `None` on a chain without EIP-1559, which takes
+    /// legacy transactions only.
+    pub base_fee: Option<u128>,
 }
 
 /// What became of a transaction.
@@ -116,6 +124,8 @@ pub enum Refusal {
     Underpriced,
     /// The sender cannot pay value plus gas limit times fee.
     InsufficientFunds,
+    /// It does not know the method: a question that it never answers.
+    Unsupported,
     /// Something else, stated in the message.
     Other,
 }

@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+mod keystore;
+
+pub use keystore::{Cost, Password};
+
 /// Why there is no key, or no signature. Never holds key material.
 #[derive(Debug, Error)]
 pub enum KeyError {
@@ -44,6 +48,17 @@ pub enum KeyError {
     /// The system gave no random bytes.
     #[error("no random bytes from the system: {0}")]
     NoRandomness(String),
+    /// A keystore that does not open.
+    #[error("the password is not that of the keystore, or the keystore is damaged")]
+    WrongPassword,
+    /// A keystore, and nobody said where its password is.
+    #[error(
+        "this is a keystore, which needs a password: put it into a file with mode 0600 and name that with --password-file or [chain] password_file, or hand it over with systemd's LoadCredential=settler.password:FILE"
+    )]
+    NoPassword,
+    /// A keystore that cannot be read here.
+    #[error("the keystore cannot be read: {0}")]
+    Keystore(String),
     /// The signer could not sign.
     #[error("signing failed: {0}")]
     Signing(String),
@@ -61,6 +76,9 @@ pub struct Signature {
 }
 
 /// Signs 32-byte digests for one address.
+///
+/// It blocks, as everything here does: a secure element on a slow bus takes its fraction of a second on the blocking
+/// thread that the settler decides on, and holds up nobody else.
 pub trait Signer: Send + Sync {
     /// Whose signatures these are.
     fn address(&self) -> Address;
@@ -80,8 +98,10 @@ pub struct LocalKey {
 
 const NOT_HEX: &str = "a key is 64 hex digits, with or without 0x";
 const ZERO: &str = "this number is no key: zero, or beyond the order of secp256k1";
-/// More than any spelling of a key needs; a larger file is something else and is not read into memory.
-const MAX_FILE: u64 = 256;
+const IS_KEYSTORE: &str = "this is a keystore, which needs a password";
+/// More than any keystore needs; of a larger file, which is something else, no more is read into memory.
+const MAX_FILE_SIZE: usize = 4096;
+const MAX_FILE: u64 = MAX_FILE_SIZE as u64;
 
 impl LocalKey {
     /// A new key from the system's randomness.
@@ -129,28 +149,15 @@ impl LocalKey {
     }
 
     fn read(path: &Path, check_mode: bool) -> Result<Self, KeyError> {
-        let io = |source| KeyError::File { path: path.to_owned(), source };
-        let bad = |problem| KeyError::BadFile { path: path.to_owned(), problem };
-        let file = File::open(path).map_err(io)?;
-        let meta = file.metadata().map_err(io)?;
-        if !meta.is_file() {
-            return Err(bad("this is no regular file"));
+        Self::from_file_text(path, &file_text(path, check_mode)?)
+    }
+
+    fn from_file_text(path: &Path, text: &str) -> Result<Self, KeyError> {
+        if keystore::is_keystore(text) {
+            return Err(KeyError::BadFile { path: path.to_owned(), problem: IS_KEYSTORE });
         }
-        let mode = meta.permissions().mode() & 0o7777;
-        if check_mode && mode & 0o077 != 0 {
-            return Err(KeyError::Exposed { path: path.to_owned(), mode });
-        }
-        // Reserved once: a buffer that grows would leave copies of the key behind.
-        let mut text = Zeroizing::new(String::with_capacity(512));
-        match file.take(MAX_FILE).read_to_string(&mut text) {
-            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => return Err(bad(NOT_HEX)),
-            other => other.map_err(io)?,
-        };
-        if text.trim().is_empty() {
-            return Err(bad("the file is empty"));
-        }
-        Self::from_hex(&text).map_err(|e| match e {
-            KeyError::BadKey(problem) => bad(problem),
+        Self::from_hex(text).map_err(|e| match e {
+            KeyError::BadKey(problem) => KeyError::BadFile { path: path.to_owned(), problem },
             other => other,
         })
     }
@@ -160,32 +167,61 @@ impl LocalKey {
     /// # Errors
     /// [`KeyError::File`]; a file that exists is never overwritten.
     pub fn save_new(&self, path: &Path) -> Result<(), KeyError> {
-        let io = |source| KeyError::File { path: path.to_owned(), source };
         let scalar = Zeroizing::new(<[u8; 32]>::from(self.key.to_bytes()));
         let mut text = Zeroizing::new([0_u8; 65]);
         text[64] = b'\n';
         hex::encode_to_slice(scalar.as_ref(), &mut text[..64]).map_err(|_| KeyError::BadKey(NOT_HEX))?;
-        // Written beside and linked into place: whatever happens, there is a whole key there or none. Linking fails
-        // where a file stands already, so no key is ever overwritten.
-        let beside = path.with_extension(format!("new-{}", std::process::id()));
-        let _ = std::fs::remove_file(&beside);
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)
-            .and_then(|mut file| file.write_all(text.as_ref()).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::hard_link(&beside, path));
-        let _ = std::fs::remove_file(&beside);
-        written.map_err(io)?;
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|f| f.sync_all()).map_err(io)
+        write_new(path, text.as_ref())
     }
 
     fn new(key: SigningKey) -> Self {
         let address = address_of(key.verifying_key());
         Self { key, address }
     }
+}
+
+/// The text of a file that holds a secret.
+fn file_text(path: &Path, check_mode: bool) -> Result<Zeroizing<String>, KeyError> {
+    let io = |source| KeyError::File { path: path.to_owned(), source };
+    let bad = |problem| KeyError::BadFile { path: path.to_owned(), problem };
+    let file = File::open(path).map_err(io)?;
+    let meta = file.metadata().map_err(io)?;
+    if !meta.is_file() {
+        return Err(bad("this is no regular file"));
+    }
+    let mode = meta.permissions().mode() & 0o7777;
+    if check_mode && mode & 0o077 != 0 {
+        return Err(KeyError::Exposed { path: path.to_owned(), mode });
+    }
+    // Reserved once: a buffer that grows would leave copies of the key behind.
+    let mut text = Zeroizing::new(String::with_capacity(2 * MAX_FILE_SIZE));
+    match file.take(MAX_FILE).read_to_string(&mut text) {
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => return Err(bad("this is no text")),
+        other => other.map_err(io)?,
+    };
+    if text.trim().is_empty() {
+        return Err(bad("the file is empty"));
+    }
+    Ok(text)
+}
+
+/// Writes a secret to a new file. Written beside and linked into place: whatever happens, there is a whole key there or
+/// none. Linking fails where a file stands already, so no key is ever overwritten.
+fn write_new(path: &Path, text: &[u8]) -> Result<(), KeyError> {
+    let io = |source| KeyError::File { path: path.to_owned(), source };
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let _ = std::fs::remove_file(&beside);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)
+        .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::hard_link(&beside, path));
+    let _ = std::fs::remove_file(&beside);
+    written.map_err(io)?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|f| f.sync_all()).map_err(io)
 }
 
 impl Signer for LocalKey {

@@ -1,6 +1,6 @@
-//! The chain side of the gateway: keys, transactions, the `Provider` contract, and two chains behind one trait.
+//! The chain side of the gateway: keys, transactions, the `Provider` contract, and chains behind one trait.
 //!
-//! [`rpc::JsonRpc`] talks to any Ethereum node; [`embedded::EmbeddedChain`] is a small chain in this process, for
+//! [`rpc::JsonRpc`] talks to any Ethereum node, [`endpoints::Endpoints`] to several of one chain; [`embedded::EmbeddedChain`] is a small chain in this process, for
 //! development and for single sites, and never a consensus network. Everything here blocks: callers on an async
 //! runtime go through its blocking threads.
 
@@ -9,6 +9,7 @@ pub use revm::primitives::{Address, B256, U256, keccak256};
 mod abi;
 pub mod chain;
 pub mod embedded;
+pub mod endpoints;
 #[doc(hidden)]
 pub mod fuzzing;
 mod json;

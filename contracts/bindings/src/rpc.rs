@@ -70,6 +70,12 @@ impl JsonRpc {
         Self { post: Box::new(post), shown, next_id: AtomicU64::new(1) }
     }
 
+    /// Whom it asks, without credentials.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
     fn unreachable(&self, what: String) -> ChainError {
         ChainError::Unreachable { url: self.shown.clone(), what }
     }
@@ -123,8 +129,10 @@ impl Chain for JsonRpc {
                 number: read_u64(&b["number"])?,
                 hash: read_hash(&b["hash"])?,
                 timestamp: read_u64(&b["timestamp"])?,
-                // Chains without EIP-1559 state none.
-                base_fee: b.get("baseFeePerGas").map_or(Some(0), read_u128)?,
+                base_fee: match b.get("baseFeePerGas").filter(|fee| !fee.is_null()) {
+                    Some(fee) => Some(read_u128(fee)?),
+                    None => None,
+                },
             })
         })
     }
@@ -138,9 +146,16 @@ impl Chain for JsonRpc {
     }
 
     fn fees(&self) -> Result<Fees, ChainError> {
-        let max_priority = self.get("eth_maxPriorityFeePerGas", json!([]), read_u128)?;
-        let max_fee = self.head()?.base_fee.saturating_mul(2).saturating_add(max_priority);
-        Ok(Fees { max_fee, max_priority })
+        let price = || self.get("eth_gasPrice", json!([]), read_u128);
+        let Some(base_fee) = self.head()?.base_fee else {
+            let price = price()?;
+            return Ok(Fees { max_fee: price, max_priority: price });
+        };
+        let max_priority = match self.get("eth_maxPriorityFeePerGas", json!([]), read_u128) {
+            Err(ChainError::Refused { kind: Refusal::Unsupported, .. }) => price()?.saturating_sub(base_fee),
+            answered => answered?,
+        };
+        Ok(Fees { max_fee: base_fee.saturating_mul(2).saturating_add(max_priority), max_priority })
     }
 
     fn call(&self, from: Address, call: &Call) -> Result<Vec<u8>, ChainError> {
@@ -240,7 +255,9 @@ fn classify(error: &Value, url: &str) -> ChainError {
     if code == -32005 || says(&["too many requests", "rate limit", "try again", "timed out", "timeout"]) {
         return ChainError::Unreachable { url: url.to_owned(), what: message };
     }
-    let kind = if says(&["already known", "already imported", "known transaction", "already in pool"]) {
+    let kind = if code == -32601 {
+        Refusal::Unsupported
+    } else if says(&["already known", "already imported", "known transaction", "already in pool"]) {
         Refusal::AlreadyKnown
     } else if says(&["nonce too low", "nonce is too low", "invalid nonce: too low"]) {
         Refusal::NonceTooLow

@@ -99,6 +99,20 @@ impl Transaction {
         Ok(Signed { hash: keccak256(&raw), raw })
     }
 
+    /// Signs it for a chain whose head has this base fee; where there is none, as a legacy transaction (EIP-155) whose gas
+    /// price is `fees.max_fee`.
+    ///
+    /// # Errors
+    /// Those of the signer.
+    pub fn sign_for(&self, base_fee: Option<u128>, signer: &dyn Signer) -> Result<Signed, KeyError> {
+        if base_fee.is_some() {
+            return self.sign(signer);
+        }
+        let signature = signer.sign(keccak256(self.encode(Kind::Legacy, None)))?;
+        let raw = self.encode(Kind::Legacy, Some(&signature));
+        Ok(Signed { hash: keccak256(&raw), raw })
+    }
+
     fn encode(&self, kind: Kind, signature: Option<&Signature>) -> Vec<u8> {
         let mut s = RlpStream::new();
         s.begin_unbounded_list();

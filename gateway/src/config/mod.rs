@@ -208,12 +208,20 @@ pub struct Chain {
     pub chain_id: u64,
     /// The settler's key.
     pub key_file: PathBuf,
+    /// The password of that key, if it is a keystore.
+    pub password_file: Option<PathBuf>,
     /// The provider contract, if it exists already.
     pub provider: Option<Address>,
     /// How often registers are settled.
     pub settle_every: Duration,
     /// Blocks on top of a transaction.
     pub confirmations: u64,
+    /// The lowest number of an account that is enrolled from now on.
+    pub first_account: u32,
+    /// The most that is ever offered for a unit of gas, in gwei.
+    pub max_fee_gwei: u128,
+    /// How long a transaction may be left out of blocks before more is offered for it.
+    pub patience: Duration,
 }
 
 /// Which chain.
@@ -226,10 +234,10 @@ pub enum ChainKind {
         /// Addresses that have coin from the start, besides the settler's.
         fund: Vec<Address>,
     },
-    /// A node.
+    /// A node, or several of one chain.
     Rpc {
-        /// Its URL.
-        url: String,
+        /// Their URLs, the preferred one first.
+        urls: Vec<String>,
     },
 }
 

@@ -17,6 +17,7 @@ pub(crate) use operators::LONGEST_NAME;
 
 use super::{Broker, Bus, Chain, ChainKind, Config, Problems, Simulator};
 use contracts::Address;
+use contracts::rpc::JsonRpc;
 use devices::{accounts, meters, rare_meters, shared_units, switches};
 use domain::{BusId, Currency, TimeZone, Timestamp};
 use drivers::document::{Notes, Section};
@@ -319,14 +320,18 @@ impl Reader<'_> {
             Some(path) => Some(self.base.join(path)),
             None => state.map(|s| s.join("keys/settler.key")),
         };
+        let password_file = table.text("password_file").map(|path| self.base.join(path));
         let provider = parsed::<Address>(table, "provider", false);
         let settle_every = duration(table, "settle_every", "15m", Duration::from_secs(1)..=DAY * 7);
         let usual = if embedded == Some(true) { 1 } else { REMOTE_CONFIRMATIONS };
         let confirmations = table.number("confirmations", 1..1001).unwrap_or(usual);
-        let (rpc, url, fund) = (address(table, "rpc_listen", false), table.text("url"), table.texts("fund"));
+        let first_account = table.number("first_account", 1..i128::from(u32::MAX) - 65_535).unwrap_or(1);
+        let max_fee_gwei: u128 = table.number("max_fee_gwei", 1..1_000_001).unwrap_or(MAX_FEE_GWEI);
+        let patience = duration(table, "patience", "1m", Duration::from_secs(1)..=DAY);
+        let (rpc, urls, fund) = (address(table, "rpc_listen", false), table.text_or_texts("url"), table.texts("fund"));
         let kind = match embedded? {
             true => {
-                if url.is_some() {
+                if urls.is_some() {
                     table.problem("url", "does not belong to an embedded chain; set kind = \"rpc\" to use a node");
                 }
                 loopback_only(table, "rpc_listen", rpc, "JSON-RPC has no log-in");
@@ -340,28 +345,41 @@ impl Reader<'_> {
                 ChainKind::Embedded { rpc, fund: funded }
             }
             false => {
-                let url = url.filter(|u| !u.is_empty());
-                if url.is_none() {
+                let urls = urls.filter(|urls| !urls.is_empty() && urls.iter().all(|u| !u.is_empty()));
+                if urls.is_none() {
                     table.problem("url", "is missing: where does the node answer?");
+                }
+                for (at, url) in urls.iter().flatten().enumerate() {
+                    if JsonRpc::new(url, Duration::from_secs(1)).is_err() {
+                        // Not the URL itself, which may hold a provider's secret.
+                        table.problem("url", format!("number {} is not http://host:port or https://host", at + 1));
+                    }
                 }
                 for key in ["rpc_listen", "fund"] {
                     if table.get(key).is_some() {
                         table.problem(key, "belongs to an embedded chain only");
                     }
                 }
-                ChainKind::Rpc { url: url? }
+                ChainKind::Rpc { urls: urls? }
             }
         };
         Some(Chain {
             kind,
             chain_id: chain_id?,
             key_file: key_file?,
+            password_file,
             provider,
             settle_every: settle_every?,
             confirmations,
+            first_account,
+            max_fee_gwei,
+            patience: patience?,
         })
     }
 }
+
+/// What gas may cost at most. Far above what a settlement is worth on most days, and no ruin.
+const MAX_FEE_GWEI: u128 = 500;
 
 /// Blocks on top of a transaction before it counts, on a chain that may reorganise.
 const REMOTE_CONFIRMATIONS: u64 = 6;

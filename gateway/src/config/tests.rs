@@ -73,7 +73,11 @@ chain_id = 31337
 rpc_listen = "127.0.0.1:8545"
 settle_every = "5m"
 confirmations = 3
+first_account = 1001
+max_fee_gwei = 40
+patience = "90s"
 key_file = "keys/mine.key"
+password_file = "keys/mine.password"
 provider = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
 fund = ["0x70997970c51812dc3a010c7d01b50e0d17dc79c8"]
 
@@ -215,6 +219,8 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((config.chain.chain_id, config.chain.confirmations), (31337, 3));
     assert_eq!(config.chain.settle_every, Duration::from_secs(300));
     assert!(config.chain.provider.is_some());
+    assert_eq!(config.chain.first_account, 1001);
+    assert_eq!((config.chain.max_fee_gwei, config.chain.patience), (40, Duration::from_secs(90)));
 
     let BusKind::ModbusRtu { port, baud, parity, stop_bits, timeout } = &config.buses[0].spec.kind else {
         panic!("{:?}", config.buses[0])
@@ -251,6 +257,7 @@ fn relative_paths_are_meant_from_where_the_file_is() {
     let config = sound(FULL);
     assert_eq!(config.state, Path::new("/etc/lane/state"));
     assert_eq!(config.chain.key_file, Path::new("/etc/lane/keys/mine.key"));
+    assert_eq!(config.chain.password_file.as_deref(), Some(Path::new("/etc/lane/keys/mine.password")));
     let config = sound(&FULL.replace("key_file = \"keys/mine.key\"\n", "").replace("\"state\"", "\"/var/lib/lane\""));
     assert_eq!(config.chain.key_file, Path::new("/var/lib/lane/keys/settler.key"));
 }
@@ -332,6 +339,10 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("chain_id = 31337\n", "", "chain.chain_id", "is missing"),
     ("chain_id = 31337", "chain_id = 0", "chain.chain_id", "from 1"),
     ("chain_id = 31337", "chain_id = 31337\nurl = \"http://node:8545\"", "chain.url", "embedded"),
+    ("\"keys/mine.password\"", "7", "chain.password_file", "must be a text"),
+    ("first_account = 1001", "first_account = 0", "chain.first_account", "from 1 to"),
+    ("max_fee_gwei = 40", "max_fee_gwei = 0", "chain.max_fee_gwei", "from 1 to 1000000"),
+    ("patience = \"90s\"", "patience = \"soon\"", "chain.patience", "duration"),
     ("confirmations = 3", "confirmations = 0", "chain.confirmations", "from 1 to 1000"),
     ("\"0x5fbdb2315678afecb367f032d93f642f64180aa3\"", "\"0x5fbd\"", "chain.provider", "0x5fbd"),
     ("\"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\"", "\"nobody\"", "chain.fund", "nobody"),
@@ -482,6 +493,25 @@ fn a_node_needs_a_url_and_takes_nothing_that_belongs_to_the_embedded_chain() {
     let mut fields: Vec<&str> = found.iter().map(|p| p.field.as_str()).collect();
     fields.sort_unstable();
     assert_eq!(fields, ["chain.fund", "chain.rpc_listen", "chain.url"]);
+}
+
+#[test]
+fn nodes_are_one_or_a_list_and_each_must_be_a_url() {
+    let (own, fund) =
+        ("rpc_listen = \"127.0.0.1:8545\"\n", "fund = [\"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\"]\n");
+    let node = |url: &str| {
+        let text = FULL.replace(own, "").replace(fund, "");
+        text.replace("kind = \"embedded\"\nchain_id", &format!("kind = \"rpc\"\nurl = {url}\nchain_id"))
+    };
+    for (url, count) in [("\"http://a:1\"", 1), ("[\"http://a:1\", \"https://b/v3/key\"]", 2)] {
+        let ChainKind::Rpc { urls } = sound(&node(url)).chain.kind else { panic!("{url}") };
+        assert_eq!(urls.len(), count);
+    }
+    for url in ["[]", "\"\"", "[\"http://a:1\", \"a:1/s3cret\"]", "[7]"] {
+        let Err(Problems(found)) = parse(&node(url)) else { panic!("{url} was taken") };
+        assert!(found.iter().all(|p| p.field == "chain.url"), "{found:#?}");
+        assert!(!format!("{found:?}").contains("s3cret"));
+    }
 }
 
 #[test]

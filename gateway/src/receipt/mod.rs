@@ -258,6 +258,9 @@ fn movements(ledger: &Ledger, asked: &Asked<'_>) -> Result<Vec<Movement>, Ledger
                 };
                 (format!("paid in: {source}"), Money(amount.0 - debt.0), Money(-debt.0), transaction)
             }
+            Fact::DepositTakenBack { amount, transaction, .. } => {
+                ("a deposit that the chain took back".to_owned(), Money(-amount.0), Money::ZERO, Some(transaction))
+            }
             Fact::Refunded { amount, reference, who, .. } => {
                 (format!("paid back by {who}, {reference}"), Money(-amount.0), Money::ZERO, None)
             }

@@ -1,4 +1,4 @@
-//! `key` and `chain`.
+//! `chain`.
 
 use super::{asked_to_stop, block_on, print};
 use crate::cli::ConfigFile;
@@ -6,13 +6,10 @@ use crate::config::{ChainKind, Config};
 use crate::failure::{Code, Failure};
 use crate::{clock, house, web};
 use contracts::chain::Chain;
-use contracts::key::{LocalKey, Signer};
+use contracts::key::Signer;
 use contracts::provider::{self, Prices};
-use contracts::rpc::JsonRpc;
 use contracts::tx::Transaction;
 use domain::Money;
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,32 +17,8 @@ fn key_failure(e: contracts::key::KeyError) -> Failure {
     Failure::new(Code::Config, e)
 }
 
-fn store_key(key: &LocalKey, file: &Path) -> Result<(), Failure> {
-    key.save_new(file).map_err(key_failure)?;
-    print(&format!("{}\n", key.address()))
-}
-
-/// `key new`
-pub fn key_new(file: &Path) -> Result<(), Failure> {
-    store_key(&LocalKey::generate().map_err(key_failure)?, file)
-}
-
-/// `key import`
-pub fn key_import(file: &Path) -> Result<(), Failure> {
-    let mut text = String::new();
-    std::io::stdin().take(1_000).read_to_string(&mut text).map_err(|e| Failure::new(Code::Usage, e))?;
-    let key = LocalKey::from_hex(text.trim()).map_err(key_failure);
-    zeroize::Zeroize::zeroize(&mut text);
-    store_key(&key?, file)
-}
-
-/// `key address`
-pub fn key_address(file: &Path) -> Result<(), Failure> {
-    print(&format!("{}\n", LocalKey::load(file).map_err(key_failure)?.address()))
-}
-
 /// `chain serve`
-pub fn chain_serve(file: &ConfigFile) -> Result<(), Failure> {
+pub fn chain_serve(file: &ConfigFile, faults: bool) -> Result<(), Failure> {
     let config = Config::load(&file.path)?;
     let ChainKind::Embedded { rpc, fund } = &config.chain.kind else {
         return Err(Failure::new(Code::Config, "[chain] kind is \"rpc\": that chain is served by its own node"));
@@ -56,7 +29,8 @@ pub fn chain_serve(file: &ConfigFile) -> Result<(), Failure> {
     std::fs::create_dir_all(&config.state).map_err(|e| Failure::new(Code::Unavailable, e))?;
     let clock = clock::open(&config)?;
     let key = house::settler_key(&config)?;
-    let chain = Arc::new(house::embedded_chain(&config, fund, key.address(), &clock)?);
+    let chain = house::embedded_chain(&config, fund, key.address(), &clock)?;
+    let chain = Arc::new(if faults { chain.with_faults() } else { chain });
     block_on(async move {
         let asked = asked_to_stop()?;
         let (at, server) = web::serve_rpc(*listen, Arc::clone(&chain))?;
@@ -81,15 +55,9 @@ pub fn chain_deploy(file: &ConfigFile) -> Result<(), Failure> {
     let clock = clock::open(&config)?;
     let chain: Arc<dyn Chain> = match &config.chain.kind {
         ChainKind::Embedded { fund, .. } => Arc::new(house::embedded_chain(&config, fund, key.address(), &clock)?),
-        ChainKind::Rpc { url } => {
-            Arc::new(JsonRpc::new(url, Duration::from_secs(10)).map_err(|e| Failure::new(Code::Config, e))?)
-        }
+        ChainKind::Rpc { urls } => Arc::new(house::nodes(urls, config.chain.chain_id)?),
     };
-    let found = chain.chain_id()?;
-    if found != config.chain.chain_id {
-        let wanted = config.chain.chain_id;
-        return Err(Failure::new(Code::Config, format!("the chain has id {found}, [chain] chain_id says {wanted}")));
-    }
+    let chain_id = chain.chain_id()?;
     let t = &config.tariff.rates;
     let prices = Prices { off_peak: t.off_peak, peak: t.peak, feed_in: t.feed_in };
     let low_at = config.accounts.iter().map(|a| a.terms.rule.low_at).max().unwrap_or(Money::ZERO);
@@ -97,8 +65,8 @@ pub fn chain_deploy(file: &ConfigFile) -> Result<(), Failure> {
     let call = call.map_err(|e| Failure::new(Code::Config, e))?;
     let gas = chain.estimate_gas(key.address(), &call)?;
     let (nonce, fees) = (chain.nonce(key.address())?, chain.fees()?);
-    let transaction = Transaction { chain_id: found, nonce, fees, gas_limit: gas + gas / 10, call };
-    let signed = transaction.sign(&key).map_err(key_failure)?;
+    let transaction = Transaction { chain_id, nonce, fees, gas_limit: gas + gas / 10, call };
+    let signed = transaction.sign_for(chain.head()?.base_fee, &key).map_err(key_failure)?;
     chain.send(&signed.raw)?;
     // A minute of patience: blocks of public chains take seconds.
     for _ in 0..240 {

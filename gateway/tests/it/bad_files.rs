@@ -198,6 +198,46 @@ fn a_key_is_stored_for_its_owner_only_and_never_overwritten() {
 }
 
 #[test]
+fn a_keystore_opens_with_its_password_file_or_its_credential_and_with_nothing_else() {
+    let room = Room::new();
+    let secret_file = |name: &str, text: &str| {
+        room.write(name, text);
+        std::fs::set_permissions(room.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+        room.path(name)
+    };
+    let (word, wrong) = (secret_file("word", "tiger\n"), secret_file("wrong", "lion\n"));
+    let (stored, bare) = (room.path("stored"), room.path("bare"));
+    let key = |args: &[&str]| {
+        let mut command = house::gateway(["key"]);
+        command.args(args).env_remove("CREDENTIALS_DIRECTORY");
+        command
+    };
+    let path = |p: &std::path::Path| p.display().to_string();
+    let (word, wrong, stored, bare) = (path(&word), path(&wrong), path(&stored), path(&bare));
+    let imported =
+        house::run_with_input(&mut key(&["import", &stored, "--keystore", "--password-file", &word]), SECRET);
+    let address = imported.well().out.clone();
+    keeps_the_secret(&imported);
+    assert!(!std::fs::read_to_string(&stored).unwrap().contains(&SECRET[..16]));
+    assert_eq!(house::run(&mut key(&["address", &stored, "--password-file", &word])).well().out, address);
+
+    let without = house::run(&mut key(&["address", &stored]));
+    without.complains(CONFIG, &["--password-file", "settler.password"]);
+    let other = house::run(&mut key(&["address", &stored, "--password-file", &wrong]));
+    other.complains(CONFIG, &["password is not that of the keystore"]);
+    let credentials = room.path("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::copy(&word, credentials.join("settler.password")).unwrap();
+    let handed = house::run(key(&["address", &stored]).env("CREDENTIALS_DIRECTORY", &credentials));
+    assert_eq!(handed.well().out, address);
+
+    let exported = house::run(&mut key(&["export", &stored, &bare, "--from-password-file", &word]));
+    keeps_the_secret(&exported);
+    assert_eq!(exported.well().out, address);
+    assert_eq!(house::run(&mut key(&["address", &bare])).well().out, address);
+}
+
+#[test]
 fn a_users_file_that_others_can_read_is_refused_and_its_passwords_are_never_printed() {
     let room = Room::new();
     let file = room.config(&format!("{SOUND}\n[broker]\nlisten = \"127.0.0.1:1883\"\nusers_file = \"users\"\n"));

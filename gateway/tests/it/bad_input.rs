@@ -363,6 +363,7 @@ fn every_verb_explains_itself() {
         &["key"],
         &["key", "new"],
         &["key", "import"],
+        &["key", "export"],
         &["key", "address"],
         &["chain"],
         &["chain", "serve"],

@@ -12,6 +12,8 @@ const STOREYS: &[&[&str]] = &[&["domain"], &["ledger", "drivers", "contracts", "
 const HOMES: &[(&str, &[&str])] = &[
     ("actix", &["actors", "gateway"]),
     ("actix-web", &["gateway"]),
+    ("aes", &["contracts"]),
+    ("ctr", &["contracts"]),
     ("gpiocdev", &["drivers"]),
     ("gpiocdev-uapi", &["drivers"]),
     ("k256", &["contracts"]),
@@ -21,6 +23,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rumqttc", &["drivers"]),
     ("rumqttd", &["gateway"]),
     ("rusqlite", &["ledger"]),
+    ("scrypt", &["contracts"]),
     ("serial2", &["drivers"]),
     ("siphasher", &["domain"]),
     ("tokio-modbus", &["drivers"]),

@@ -18,6 +18,7 @@ mod meters;
 mod money;
 mod power;
 mod promises;
+mod reorg;
 mod retention;
 mod rows;
 mod story;

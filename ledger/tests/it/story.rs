@@ -1,7 +1,7 @@
 //! A street's life at random, written into a ledger: everything that a gateway ever writes, in any order.
 
 use super::*;
-use domain::{AccountId, Credit, Money, Source};
+use domain::{AccountId, Credit, Money, Source, Timestamp};
 use ledger::{Attempt, Deposit, Keep, Purpose, SettledBatch};
 use rusqlite::{Connection, OpenFlags};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -138,7 +138,13 @@ impl Story {
         if intent.attempts.is_empty() {
             let n = self.number();
             let raw = vec![7; self.dice.usize(100..3_000)];
-            self.write(Write::Attempt(Attempt { intent: intent.id, hash: format!("0xa{n}"), nonce: n, raw }));
+            self.write(Write::Attempt(Attempt {
+                intent: intent.id,
+                hash: format!("0xa{n}"),
+                nonce: n,
+                raw,
+                signed_at: Timestamp(self.now),
+            }));
         } else if self.dice.u8(..4) == 0 {
             let facts = vec![Fact::SettlementRefused { batch: sequence, problem: "no".into() }];
             self.write(Write::Conclude { intent: intent.id, mined: None, problem: Some("no".into()), facts });

@@ -1,6 +1,7 @@
 //! What the next step has to ask the contract: deposits, accounts, prices, and what became of a batch.
 
-use super::{LINE_SALT, Scene, Step, Trouble, name_word, refuse, waiting};
+use super::{LINE_SALT, Notes, Scene, Step, Trouble, name_word, refuse, waiting};
+use crate::settler::Turn;
 use contracts::chain::LogFilter;
 use contracts::lines::{self, SaltSecret};
 use contracts::provider::{self, Item, TariffOnChain};
@@ -38,14 +39,17 @@ impl Scene<'_> {
         Ok(Some(there))
     }
 
-    pub(super) fn deposits(&self, provider: Address) -> Result<Option<Step>, Trouble> {
+    pub(super) fn deposits(&self, provider: Address, turn: Turn, notes: &mut Notes) -> Result<Option<Step>, Trouble> {
         let seen = self.ledger.deposits_block()?;
+        if let Some(step) = self.deposits_taken_back(seen, turn, notes)? {
+            return Ok(Some(step));
+        }
         let safe = self.safe_block();
         if safe <= seen {
             return Ok(None);
         }
         let from_block = seen.saturating_sub(LOG_TAIL).max(1);
-        let upto_block = safe.min(seen.saturating_add(LOG_RANGE));
+        let mut upto_block = safe.min(seen.saturating_add(LOG_RANGE));
         let topic0 = Some(provider::topic::deposited());
         let logs = self.plan.chain.logs(&LogFilter { address: provider, topic0, from_block, to_block: upto_block })?;
         let accounts = self.ledger.accounts()?;
@@ -62,10 +66,10 @@ impl Scene<'_> {
                 continue;
             };
             if !account.opened {
-                return Err(Trouble::Other(format!(
-                    "somebody paid into account {}, and it is not sure yet that it is {}'s",
-                    d.number, account.name
-                )));
+                // It is not sure yet whose account that is: the block is read again when it is. Nothing else waits for it,
+                // least of all the transaction that makes it sure.
+                upto_block = d.block.saturating_sub(1).max(1);
+                break;
             }
             let transaction = d.transaction.to_string();
             if !self.ledger.has_deposit(&transaction, ordinal)? {
@@ -73,7 +77,12 @@ impl Scene<'_> {
             }
         }
         let write = !deposits.is_empty() || seen == 0 || upto_block >= seen.saturating_add(CURSOR_STEP);
-        Ok(write.then(|| Step::Write(vec![Write::Deposits { upto_block, deposits }])))
+        if !write {
+            return Ok(None);
+        }
+        let mut writes = vec![Write::Deposits { upto_block, deposits }];
+        writes.extend(self.read_up_to(upto_block)?);
+        Ok(Some(Step::Write(writes)))
     }
 
     /// Opens on the chain what is enrolled here.

@@ -22,7 +22,8 @@ pub(super) struct Header {
     pub transactions_root: B256,
     pub receipts_root: B256,
     pub bloom: Vec<u8>,
-    /// In the first block the hash of chain id and allocation, so that its own hash stands for both; empty elsewhere.
+    /// In the first block the hash of chain id and allocation, so that its own hash stands for both; elsewhere empty, or
+    /// how often blocks before this one were taken back on purpose.
     pub extra: Vec<u8>,
 }
 
@@ -115,17 +116,37 @@ pub(super) struct Outcome {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Block {
     pub header: Header,
-    /// The transaction; absent in the first block only.
+    /// The transaction; empty in the first block, and in one that was mined on purpose with nothing in it.
     pub raw: Vec<u8>,
     pub sender: Address,
     pub outcome: Outcome,
     pub diff: Diff,
 }
 
+/// What blocks say of themselves after others were taken back.
+pub(super) fn branch_mark(branch: u64) -> Vec<u8> {
+    if branch == 0 { Vec::new() } else { branch.to_be_bytes().to_vec() }
+}
+
 impl Block {
     pub(super) fn genesis(header: Header) -> Self {
         let outcome = Outcome { ok: true, gas_used: 0, logs: Vec::new() };
         Self { header, raw: Vec::new(), sender: Address::ZERO, outcome, diff: Diff::default() }
+    }
+
+    /// A block on top of `parent` in which nothing happens.
+    pub(super) fn empty(parent: &Header, timestamp: u64, base_fee: u64, branch: u64) -> Self {
+        Self::genesis(Header {
+            parent: parent.hash(),
+            number: parent.number.saturating_add(1),
+            timestamp,
+            gas_used: 0,
+            base_fee,
+            transactions_root: *EMPTY_ROOT,
+            receipts_root: *EMPTY_ROOT,
+            bloom: vec![0; 256],
+            extra: branch_mark(branch),
+        })
     }
 
     /// The block that this transaction makes on top of `parent`.

@@ -123,6 +123,15 @@ impl Journal {
         Ok(place)
     }
 
+    /// Cuts off everything behind this record; behind the preamble if it is `None`.
+    pub(super) fn cut_after(&mut self, last: Option<Place>) -> io::Result<()> {
+        let end = last.map_or(PREAMBLE as u64, |p| p.offset + u64::from(p.length));
+        self.file.set_len(end)?;
+        self.file.sync_all()?;
+        self.end = end;
+        Ok(())
+    }
+
     /// Reads a record again, and checks it again.
     pub(super) fn read(&self, place: Place) -> io::Result<Vec<u8>> {
         let found = self.record(place.offset - FRAME, self.end)?.map(|(_, payload)| payload);

@@ -4,11 +4,11 @@ use super::execute::TX_GAS_CAP;
 use super::render;
 use super::server::Failure;
 use super::store::{LogQuery, Store};
-use super::{EmbeddedChain, TIP};
+use super::{EmbeddedChain, TIP, faults};
 use crate::chain::{Chain, ChainError};
 use crate::json::{big_quantity, data, quantity, read_address, read_data, read_hash, read_u64, read_u256};
 use crate::tx::Call;
-use crate::{Address, B256};
+use crate::{Address, B256, keccak256};
 use serde_json::{Value, json};
 
 /// The most logs in one answer.
@@ -24,11 +24,13 @@ pub(super) fn call(chain: &EmbeddedChain, method: &str, params: &[Value]) -> Ans
         "eth_chainId" => Ok(quantity(chain.chain_id)),
         "net_version" => Ok(chain.chain_id.to_string().into()),
         "net_listening" => Ok(true.into()),
+        "net_peerCount" => Ok("0x0".into()),
+        "web3_sha3" => Ok(data(keccak256(p.read(0, "data", read_data)?).as_slice())),
         "web3_clientVersion" => Ok(concat!("microgrid-gateway/", env!("CARGO_PKG_VERSION"), "/embedded").into()),
         "eth_syncing" => Ok(false.into()),
         "eth_accounts" => Ok(json!([])),
-        "eth_blockNumber" => Ok(quantity(chain.read().head().number)),
-        "eth_gasPrice" => Ok(quantity(u128::from(chain.read().head().next_base_fee()) + TIP)),
+        "eth_blockNumber" => Ok(quantity(chain.shown_head(chain.read().head().number))),
+        "eth_gasPrice" => Ok(quantity(u128::from(chain.read().next_base_fee()) + TIP)),
         "eth_maxPriorityFeePerGas" => Ok(quantity(TIP)),
         "eth_feeHistory" => fee_history(chain, &p),
         "eth_getBalance" => at_head(chain, &p, 1, |store| Ok(big_quantity(store.state().balance(p.address(0)?)))),
@@ -50,7 +52,14 @@ pub(super) fn call(chain: &EmbeddedChain, method: &str, params: &[Value]) -> Ans
         }
         "eth_sendRawTransaction" => Ok(data(chain.send(&p.read(0, "a transaction", read_data)?)?.as_slice())),
         "eth_getTransactionByHash" => of_transaction(chain, &p, render::transaction),
-        "eth_getTransactionReceipt" => of_transaction(chain, &p, render::receipt),
+        "eth_getTransactionReceipt" => {
+            let hash = p.read(0, "a transaction hash", read_hash)?;
+            let hidden = {
+                let store = chain.read();
+                store.block_of(hash).is_some_and(|n| chain.hides(n, store.head().number))
+            };
+            if hidden { Ok(Value::Null) } else { of_transaction(chain, &p, render::receipt) }
+        }
         "eth_getBlockByHash" => {
             let store = chain.read();
             let number = store.number_of(p.read(0, "a block hash", read_hash)?);
@@ -61,20 +70,46 @@ pub(super) fn call(chain: &EmbeddedChain, method: &str, params: &[Value]) -> Ans
             let number = p.height(&store, 0)?;
             block(&store, number, p.flag(1)?)
         }
+        "eth_getBlockReceipts" => {
+            let store = chain.read();
+            let found = p.height(&store, 0).map(|n| store.block(n))??;
+            Ok(found.map_or(Value::Null, |(block, hash)| match block.transaction_hash() {
+                Some(_) => json!([render::receipt(&block, hash)]),
+                None => json!([]),
+            }))
+        }
+        "eth_getBlockTransactionCountByHash" | "eth_getBlockTransactionCountByNumber" => {
+            Ok(named_block(chain, &p)?.map_or(Value::Null, |(block, _)| quantity(u8::from(!block.raw.is_empty()))))
+        }
+        "eth_getUncleCountByBlockHash" | "eth_getUncleCountByBlockNumber" => {
+            Ok(named_block(chain, &p)?.map_or(Value::Null, |_| "0x0".into()))
+        }
+        "eth_getTransactionByBlockHashAndIndex" | "eth_getTransactionByBlockNumberAndIndex" => {
+            let first = p.read(1, "an index", read_u64)? == 0;
+            let found = named_block(chain, &p)?.filter(|(block, _)| first && !block.raw.is_empty());
+            Ok(found.map_or(Value::Null, |(block, hash)| render::transaction(&block, hash)))
+        }
         "eth_getLogs" => logs(chain, &p),
-        other => Err(Failure::new(-32601, format!("the method {other:.60} does not exist or is not available"))),
+        other => faults::call(chain, other, &p).unwrap_or_else(|| {
+            Err(Failure::new(-32601, format!("the method {other:.60} does not exist or is not available")))
+        }),
     }
 }
 
 /// Positional parameters.
-struct Params<'a>(&'a [Value]);
+pub(super) struct Params<'a>(&'a [Value]);
 
 impl<'a> Params<'a> {
     fn get(&self, index: usize) -> &'a Value {
         self.0.get(index).unwrap_or(&Value::Null)
     }
 
-    fn read<T>(&self, index: usize, what: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<T, Failure> {
+    pub(super) fn read<T>(
+        &self,
+        index: usize,
+        what: &str,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<T, Failure> {
         read(self.get(index)).ok_or_else(|| Failure::params(format!("parameter {index} is not {what}")))
     }
 
@@ -82,7 +117,7 @@ impl<'a> Params<'a> {
         self.read(index, "an address", read_address)
     }
 
-    fn flag(&self, index: usize) -> Result<bool, Failure> {
+    pub(super) fn flag(&self, index: usize) -> Result<bool, Failure> {
         self.read(index, "true or false", |v| if v.is_null() { Some(false) } else { v.as_bool() })
     }
 
@@ -135,6 +170,17 @@ fn at_head(chain: &EmbeddedChain, p: &Params<'_>, tag: usize, answer: impl Fn(&S
 
 fn block(store: &Store, number: u64, full: bool) -> Answer {
     Ok(store.block(number)?.map_or(Value::Null, |(block, hash)| render::block(&block, hash, full)))
+}
+
+/// The block that the first parameter names by hash, height or tag.
+fn named_block(chain: &EmbeddedChain, p: &Params<'_>) -> Result<Option<(super::block::Block, B256)>, Failure> {
+    let store = chain.read();
+    let by_hash = p.get(0).as_str().is_some_and(|text| text.len() == 66);
+    let number = match by_hash {
+        true => store.number_of(p.read(0, "a block hash", read_hash)?),
+        false => Some(p.height(&store, 0)?),
+    };
+    Ok(number.map(|n| store.block(n)).transpose()?.flatten())
 }
 
 fn of_transaction(chain: &EmbeddedChain, p: &Params<'_>, show: fn(&super::block::Block, B256) -> Value) -> Answer {

@@ -9,6 +9,7 @@
 mod block;
 mod copy;
 mod execute;
+mod faults;
 mod journal;
 mod methods;
 mod render;
@@ -121,6 +122,8 @@ pub struct EmbeddedChain {
     store: RwLock<Store>,
     chain_id: u64,
     clock: Clock,
+    /// What goes wrong on purpose, if that is switched on.
+    faults: Option<faults::Faults>,
     /// Held for as long as the chain is open.
     _lock: File,
 }
@@ -142,7 +145,7 @@ impl EmbeddedChain {
         let lock = lock(dir)?;
         let alloc: Vec<_> = alloc.into_iter().collect();
         let store = Store::open(dir, genesis.chain_id, &alloc)?;
-        Ok(Self { store: RwLock::new(store), chain_id: genesis.chain_id, clock, _lock: lock })
+        Ok(Self { store: RwLock::new(store), chain_id: genesis.chain_id, clock, faults: None, _lock: lock })
     }
 
     /// Answers one JSON-RPC 2.0 body, a request or a batch. The answer is empty, and HTTP status 204 is in place, if
@@ -165,8 +168,16 @@ impl EmbeddedChain {
             number: head.number.saturating_add(1),
             // A clock that steps back must not make time run backwards on the chain.
             timestamp: self.clock.now().unix_seconds().max(head.timestamp),
-            base_fee: head.next_base_fee(),
+            base_fee: store.next_base_fee(),
         }
+    }
+
+    /// Takes a transaction into a block of its own.
+    fn accept(&self, raw: &[u8]) -> Result<B256, ChainError> {
+        let checked = decode(raw).map_err(|e| ChainError::refused(crate::chain::Refusal::Other, e))?;
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let env = self.next_env(&store);
+        store.mine(env, raw, checked)
     }
 
     fn run(&self, from: Address, call: &Call, gas: u64) -> Result<execute::Called, ChainError> {
@@ -198,8 +209,9 @@ impl Chain for EmbeddedChain {
     fn head(&self) -> Result<Head, ChainError> {
         let store = self.read();
         let head = store.head();
-        let base_fee = u128::from(head.base_fee);
-        Ok(Head { number: head.number, hash: store.head_hash(), timestamp: head.timestamp, base_fee })
+        let (number, base_fee) = (self.shown_head(head.number), Some(u128::from(head.base_fee)));
+        let hash = store.hash_at(number).unwrap_or_default();
+        Ok(Head { number, hash, timestamp: head.timestamp, base_fee })
     }
 
     fn nonce(&self, of: Address) -> Result<u64, ChainError> {
@@ -224,21 +236,23 @@ impl Chain for EmbeddedChain {
     }
 
     fn send(&self, raw: &[u8]) -> Result<B256, ChainError> {
-        let checked = decode(raw).map_err(|e| ChainError::refused(crate::chain::Refusal::Other, e))?;
-        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        let env = self.next_env(&store);
-        store.mine(env, raw, checked)
+        self.mishandled(raw).unwrap_or_else(|| self.accept(raw))
     }
 
     fn receipt(&self, transaction: B256) -> Result<Option<Receipt>, ChainError> {
         let store = self.read();
         let Some(number) = store.block_of(transaction) else { return Ok(None) };
+        if self.hides(number, store.head().number) {
+            return Ok(None);
+        }
         let Some((block, hash)) = store.block(number)? else { return Ok(None) };
         Ok(Some(store::receipt(&block, hash)))
     }
 
     fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
-        Ok(self.read().hash_at(number))
+        let store = self.read();
+        let shown = number <= self.shown_head(store.head().number);
+        Ok(store.hash_at(number).filter(|_| shown))
     }
 
     fn code(&self, at: Address) -> Result<Vec<u8>, ChainError> {

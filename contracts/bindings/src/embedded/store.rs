@@ -1,7 +1,7 @@
 //! Head, index and state in memory over blocks on the disk.
 
 use super::EmbeddedError;
-use super::block::{Block, Header};
+use super::block::{Block, Header, branch_mark};
 use super::execute::{Env, TX_GAS_CAP, execute};
 use super::journal::{Journal, Place};
 use super::state::{State, View};
@@ -36,6 +36,11 @@ impl LogQuery {
 pub(super) struct Store {
     journal: Journal,
     memory: Memory,
+    alloc: Vec<(Address, U256)>,
+    /// The base fee of the next block, if somebody has set it.
+    base_fee: Option<u64>,
+    /// How often blocks were taken back: what is mined afterwards says so, and is never the same block again.
+    branch: u64,
 }
 
 /// What is known without reading the disk: all of it follows from the genesis and the records.
@@ -101,15 +106,58 @@ impl Store {
             memory.add(&block, place);
             Ok(())
         })?;
-        Ok(Self { journal, memory })
+        Ok(Self { journal, memory, alloc: alloc.to_vec(), base_fee: None, branch: 0 })
+    }
+
+    pub(super) fn next_base_fee(&self) -> u64 {
+        self.base_fee.unwrap_or_else(|| self.memory.head.next_base_fee())
+    }
+
+    pub(super) fn set_base_fee(&mut self, wei: u64) {
+        self.base_fee = Some(wei);
+    }
+
+    /// Cuts the newest blocks off, and answers the transactions that were in them, oldest first; an empty block's is
+    /// empty.
+    pub(super) fn take_back(&mut self, depth: u64) -> Result<Vec<Vec<u8>>, ChainError> {
+        let keep = self.memory.head.number.saturating_sub(depth);
+        let mut gone = Vec::new();
+        for number in keep.saturating_add(1)..=self.memory.head.number {
+            gone.extend(self.block(number)?.map(|(block, _)| block.raw));
+        }
+        let mut memory = Memory::new(self.memory.genesis.clone(), &self.alloc);
+        let mut last = None;
+        for number in 1..=keep {
+            let place = usize::try_from(number).ok().and_then(|n| self.memory.blocks.get(n)).and_then(|(_, p)| *p);
+            if let (Some((block, _)), Some(place)) = (self.block(number)?, place) {
+                memory.add(&block, place);
+                last = Some(place);
+            }
+        }
+        self.journal.cut_after(last).map_err(|e| self.failed(&e))?;
+        (self.memory, self.branch) = (memory, self.branch + 1);
+        Ok(gone)
+    }
+
+    /// Mines a block without a transaction.
+    pub(super) fn mine_empty(&mut self, env: Env) -> Result<B256, ChainError> {
+        let block = Block::empty(&self.memory.head, env.timestamp, env.base_fee, self.branch);
+        self.append(&block)?;
+        Ok(self.memory.head_hash())
+    }
+
+    fn append(&mut self, block: &Block) -> Result<(), ChainError> {
+        let place = self.journal.append(&block.encode()).map_err(|e| {
+            tracing::error!(file = %self.journal.path().display(), error = %e, "the chain takes no more transactions");
+            self.failed(&e)
+        })?;
+        self.memory.add(block, place);
+        self.base_fee = None;
+        Ok(())
     }
 
     pub(super) fn head(&self) -> &Header {
         &self.memory.head
-    }
-
-    pub(super) fn head_hash(&self) -> B256 {
-        self.memory.head_hash()
     }
 
     pub(super) fn state(&self) -> &State {
@@ -155,12 +203,10 @@ impl Store {
         }
         self.validate(env, raw, &tx, sender)?;
         let ran = execute(env, self.view(), &tx, sender)?;
-        let block = Block::mine(&self.memory.head, env.timestamp, raw, sender, ran);
-        let place = self.journal.append(&block.encode()).map_err(|e| {
-            tracing::error!(file = %self.journal.path().display(), error = %e, "the chain takes no more transactions");
-            self.failed(&e)
-        })?;
-        self.memory.add(&block, place);
+        let mut block = Block::mine(&self.memory.head, env.timestamp, raw, sender, ran);
+        block.header.base_fee = env.base_fee;
+        block.header.extra = branch_mark(self.branch);
+        self.append(&block)?;
         Ok(hash)
     }
 

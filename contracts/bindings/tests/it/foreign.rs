@@ -4,7 +4,7 @@
 use crate::server::Http;
 use crate::street::{CHAIN_ID, Street, charged, item, open, owner, why};
 use contracts::chain::{Chain, LogFilter, Receipt};
-use contracts::key::{LocalKey, Signer};
+use contracts::key::{Cost, LocalKey, Password, Signer};
 use contracts::provider::{self, AccountOnChain, Prices};
 use contracts::rpc::JsonRpc;
 use contracts::tx::Call;
@@ -136,6 +136,45 @@ fn anvil_and_the_embedded_chain_agree_on_gas_status_logs_and_balances() {
     let theirs = scenario(&JsonRpc::new(&anvil.url, Duration::from_secs(30)).unwrap());
     let ours = scenario(&open(dir.path()));
     assert_eq!(ours, theirs);
+}
+
+#[test]
+fn ethers_opens_our_keystore_and_we_open_theirs() {
+    if installed("ethers/package.json", "ethers").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (ours, theirs, word) = (dir.path().join("ours"), dir.path().join("theirs"), dir.path().join("word"));
+    std::fs::write(&word, "correct horse\n").unwrap();
+    let key = LocalKey::generate().unwrap();
+    let password = Password::from("correct horse");
+    key.save_keystore(&ours, &password, Cost { log_n: 12 }).unwrap();
+    let script = contracts_dir().join("test/keystore.mjs");
+    let out = Command::new("node").arg(script).args([&ours, &word, &theirs]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), key.address().to_string());
+    let text = std::fs::read_to_string(&theirs).unwrap();
+    assert_eq!(LocalKey::from_keystore(&text, &password).unwrap().address(), key.address());
+    assert!(LocalKey::from_keystore(&text, &Password::from("battery staple")).is_err());
+}
+
+#[test]
+fn ethers_gets_from_the_embedded_chain_all_that_a_wallet_asks_for() {
+    if installed("ethers/package.json", "ethers").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Arc::new(open(dir.path()));
+    let served = Arc::clone(&chain);
+    let http = Http::serve(move |body| (200, served.handle(body)));
+    let street = Street::deploy(&*chain, Money(1_000));
+    street.open_accounts(1);
+    let key = dir.path().join("owner.key");
+    owner().save_new(&key).unwrap();
+    let script = contracts_dir().join("test/methods.mjs");
+    let out =
+        Command::new("node").arg(script).args([&http.url, &street.provider.to_string()]).arg(&key).output().unwrap();
+    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
 }
 
 fn pay(url: &str, street: &Street<'_>, dir: &std::path::Path) {
