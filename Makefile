@@ -19,7 +19,7 @@ demo: build ## a simulated street, end to end; for five minutes; DEMO="" runs it
 test: contracts .venv/ready ## everything
 	MICROGRID_REQUIRE_FOREIGN=1 cargo test --workspace --locked
 
-fuzz: ## every fuzz target for FUZZ_SECONDS (20) each; FUZZ="line plan" picks some
+fuzz: ## every fuzz target for FUZZ_SECONDS (20) of processor time each; FUZZ="line plan" picks some
 	@.ci/need build
 	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ)
 

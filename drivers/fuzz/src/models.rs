@@ -67,19 +67,25 @@ fn number(u: &mut Unstructured<'_>, next: &mut u32, units: &[&str], line: &mut i
     *next = if u.ratio(1, 16)? { next.saturating_sub(step) } else { *next + step };
     line(format!("address = {next}\ntype = \"{name}\"\nunit = \"{}\"", u.choose(units)?));
     line(format!("order = \"{}\"\nscale = {}", u.choose(&["abcd", "cdab", "badc", "dcba"])?, u.choose(&SCALES)?));
+    let place = *next;
     *next += u32::from(kind.registers());
     let (mask, shift) = (u.arbitrary::<u64>()?, u.int_in_range(0..=15_u32)?);
     if u.ratio(1, 8)? && !kind.is_signed() {
         let ones = mask % (1 << 16);
         line(format!("mask = {}\nshift = {shift}", ((ones + 1).next_power_of_two() - 1) << shift));
     }
-    match u.int_in_range(0..=5)? {
+    match u.int_in_range(0..=6)? {
         0 => line("absent = \"sunspec\"".to_owned()),
         1 => line(format!("absent = [0, {}]", u.arbitrary::<u8>()?)),
         2 => {
             line(format!("scale_register = {{ address = {next} }}"));
             *next += 1;
         }
+        // In the byte that a number of three bytes leaves of its two registers, or where it may be in the way.
+        3 => line(format!(
+            "scale_register = {{ address = {place}, type = \"i8\", half = \"{}\" }}",
+            u.choose(&["high", "low"])?
+        )),
         _ => {}
     }
     Ok(())

@@ -73,7 +73,7 @@ fn number(field: &RegisterField, part: &Part, words: &[u16]) -> Result<Option<Ra
     }
     let exponent = match part.exponent {
         None => 0,
-        Some(at) => match words.get(usize::from(at)).ok_or_else(short)?.cast_signed() {
+        Some(at) => match at.read(words).ok_or_else(short)? {
             exponent if EXPONENTS.contains(&exponent) => i32::from(exponent),
             _ => return Ok(None),
         },
@@ -140,7 +140,7 @@ pub(crate) fn encode(field: &RegisterField, reading: &Reading) -> Vec<Written> {
         let masks = scatter(part.kind, part.order, part.mask);
         let words = masks.into_iter().zip(scatter(part.kind, part.order, bits));
         written.extend(places.zip(words).map(|(at, (mask, word))| (at, mask, word)));
-        written.extend(part.exponent.map(|at| (at, u16::MAX, exponent.cast_unsigned())));
+        written.extend(part.exponent.map(|place| (place.at, place.mask, place.written(exponent))));
     }
     written
 }

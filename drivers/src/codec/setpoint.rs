@@ -19,7 +19,7 @@ pub(crate) fn said(field: &RegisterField, amount: i64, words: &[u16]) -> Option<
     let [part] = field.kind.parts.as_slice() else { return None };
     let exponent = match part.exponent {
         None => 0,
-        Some(at) => i32::from(Some(words.get(usize::from(at))?.cast_signed()).filter(|e| EXPONENTS.contains(e))?),
+        Some(at) => i32::from(Some(at.read(words)?).filter(|e| EXPONENTS.contains(e))?),
     };
     let own = Raw::Exact(Ratio::whole(amount.into())).unscaled(field.scaling.factor)?;
     let bits = bits(part, own.unscaled(part.factor)?.shifted(-exponent)?)?;

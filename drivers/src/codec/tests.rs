@@ -1,6 +1,6 @@
 use super::registers::gather;
 use super::*;
-use crate::template::{Kind, Layout, Order, Part, RegisterField, Table};
+use crate::template::{Exponent, Kind, Layout, Order, Part, RegisterField, Table};
 use domain::{MeterId, Timestamp};
 use proptest::prelude::*;
 
@@ -140,7 +140,7 @@ fn the_six_orders_of_64_bits_are_those_that_vendors_mean() {
 
 #[test]
 fn a_scale_register_moves_the_point_and_its_sentinel_takes_the_value_away() {
-    let scaled = Part { exponent: Some(1), ..part(Kind::I16, Order::Abcd) };
+    let scaled = Part { exponent: Some(Exponent { at: 1, mask: u16::MAX }), ..part(Kind::I16, Order::Abcd) };
     let power = of(Quantity::Power, vec![scaled.clone()], scaling(1, 1));
     let watts = |raw: i16, exponent: i16| {
         read(&power, &[raw.cast_unsigned(), exponent.cast_unsigned()]).unwrap().power.map(|p| p.0)
@@ -153,6 +153,23 @@ fn a_scale_register_moves_the_point_and_its_sentinel_takes_the_value_away() {
     let import = of(Quantity::Import, vec![scaled], scaling(1, 1));
     // Ten thousand times 10^10 Wh cannot be, and is not cut down to what can.
     assert!(matches!(read(&import, &[10_000, 10]), Err(DeviceError::Nonsense { .. })));
+}
+
+/// As Iskra's meters have it.
+#[test]
+fn a_power_of_ten_may_stand_in_the_byte_that_the_number_leaves() {
+    let exponent = Some(Exponent { at: 0, mask: 0xFF00 });
+    let watts = of(Quantity::Power, vec![Part { exponent, ..part(Kind::I24, Order::Abcd) }], scaling(1, 1));
+    let power = |words: [u16; 2]| read(&watts, &words).unwrap().power.map(|p| p.0);
+    assert_eq!(power([0x0000, 1500]), Some(1500));
+    assert_eq!(power([0x0200, 15]), Some(1500));
+    assert_eq!(power([0xFE01, 0x0000]), Some(655));
+    assert_eq!(power([0xFFFF, 0xFFF6]), Some(-1));
+    assert_eq!((power([0x0BFF, 0xFFFF]), power([0x80FF, 0xFFFF])), (None, None));
+    for sample in [0, 1, -1, 70_000, -8_388_608, 8_388_607] {
+        let reading = Reading { power: Some(Watts(sample)), ..blank() };
+        assert_eq!(read(&watts, &written(&watts, &reading)), Ok(reading));
+    }
 }
 
 #[test]
@@ -259,10 +276,11 @@ proptest! {
     #[test]
     fn energy_reads_back_exactly_in_every_type_that_can_hold_it(
         k in 0..18_usize, o in 0..6_usize, wh in 0..=WattHours::REGISTER_MAX.0, scale in 0..5_usize, sf in any::<bool>(),
+        half in 0..3_usize,
     ) {
         let kind = kind(k);
         let (num, den) = [(1, 1), (1000, 1), (1, 10), (10, 1), (1, 3)][scale];
-        let exponent = (sf && !kind.is_float()).then_some(kind.registers());
+        let exponent = (sf && !kind.is_float()).then_some(Exponent { at: kind.registers(), mask: [u16::MAX, 0xFF00, 0x00FF][half] });
         let field = of(Quantity::Import, vec![Part { exponent, ..part(kind, order(o, kind)) }], scaling(num, den));
         // What the device can count: whole steps of its unit, as many as its type holds.
         let most: i128 = match kind {
@@ -287,12 +305,13 @@ proptest! {
     #[test]
     fn arbitrary_registers_never_panic_and_never_give_a_value_out_of_range(
         k in (0..18_usize, 0..18_usize), o in 0..6_usize, q in 0..6_usize, scale in (1..=u32::MAX, 1..=u32::MAX),
-        words in proptest::collection::vec(any::<u16>(), 0..10), exponent in proptest::option::of(0..9_u16),
+        words in proptest::collection::vec(any::<u16>(), 0..10), exponent in proptest::option::of((0..9_u16, 0..3_usize)),
         min in -1e12..1e12, width in 0.001..1e12, (invert, subtract) in any::<(bool, bool)>(),
     ) {
         let quantity = Quantity::ALL[q];
         let (num, den) = scale;
         let limits = Scaling { factor: Factor { num, den }, invert, min: Some(min), max: Some(min + width), rollover: None };
+        let exponent = exponent.map(|(at, half)| Exponent { at, mask: [u16::MAX, 0xFF00, 0x00FF][half] });
         let first = Part { exponent, ..part(kind(k.0), order(o, kind(k.0))) };
         let offset = first.kind.registers();
         let second = Part { offset, subtract, factor: Factor { num: den, den: num }, ..part(kind(k.1), Order::Cdab) };

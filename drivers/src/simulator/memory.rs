@@ -45,7 +45,7 @@ impl Memory {
         let limit = map.limit.clone().map(|map| {
             let value = &map.value;
             for part in &value.kind.parts {
-                let scale = part.exponent.map(|at| (value.table, value.address.saturating_add(at)));
+                let scale = part.exponent.map(|exponent| (value.table, value.address.saturating_add(exponent.at)));
                 fixed.extend(scale.map(|place| (place, exponent(&map.share))));
             }
             if let Share::Watts(Rated::Said(field)) = &map.share {

@@ -54,6 +54,7 @@ embedded![
     "iec62056-21",
     "inepro-pro380",
     "iskra-mt174",
+    "iskra-wm3m4",
     "janitza-umg",
     "modbus-relay-coil",
     "orno-we-504",

@@ -13,7 +13,7 @@ pub use gpio::{GpioMap, PulseModel, SwitchModel};
 pub use library::Library;
 pub use limit::{Enable, ModbusLimit, Rated, Reversion, Share};
 pub use plan::Request;
-pub use registers::{Kind, Layout, Order, Part, RegisterField};
+pub use registers::{Exponent, Kind, Layout, Order, Part, RegisterField};
 pub use telegram::{Language, Obis, ObisField, ObisPart, TelegramMap};
 
 use domain::{Guard, Position, WattHours, Watts};

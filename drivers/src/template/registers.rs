@@ -177,9 +177,31 @@ pub struct Part {
     pub subtract: bool,
     /// Raw values (bit patterns after mask and shift) by which the device says "not available".
     pub absent: Vec<u64>,
-    /// Where the power of ten stands by which it is to be multiplied (SunSpec `sunssf`, an i16), counted from the first
-    /// register of the quantity.
-    pub exponent: Option<u16>,
+    /// Where the power of ten stands by which it is to be multiplied (SunSpec `sunssf`).
+    pub exponent: Option<Exponent>,
+}
+
+/// A power of ten in a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exponent {
+    /// Which register, counted from the first one of the quantity.
+    pub at: u16,
+    /// Its bits there: all of them for an i16, one half for an i8.
+    pub mask: u16,
+}
+
+impl Exponent {
+    /// What it says in the registers of the quantity; `None` if they end before it.
+    pub(crate) fn read(self, words: &[u16]) -> Option<i16> {
+        let word = words.get(usize::from(self.at))? & self.mask;
+        // Its sign is its highest bit, wherever that stands.
+        Some((word << self.mask.leading_zeros()).cast_signed() >> (16 - self.mask.count_ones()))
+    }
+
+    /// The inverse of [`Exponent::read`]: the bits of the register that say so.
+    pub(crate) fn written(self, exponent: i16) -> u16 {
+        (exponent.cast_unsigned() << self.mask.trailing_zeros()) & self.mask
+    }
 }
 
 /// Where the parts of one quantity lie. All of them are read with one request, so that they belong together.
@@ -197,7 +219,7 @@ impl Layout {
         let mut registers = 0;
         for part in &parts {
             let end = part.offset.checked_add(part.kind.registers())?;
-            registers = end.max(registers).max(part.exponent.map_or(Some(0), |at| at.checked_add(1))?);
+            registers = end.max(registers).max(part.exponent.map_or(Some(0), |exponent| exponent.at.checked_add(1))?);
         }
         Some(Self { registers, parts })
     }

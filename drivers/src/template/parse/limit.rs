@@ -27,6 +27,9 @@ pub(super) fn limit(section: &Section<'_, '_>, max_quantity: u16) -> Option<Modb
     {
         section.problem("type", "is less than a register, but a whole register is written");
     }
+    if found.as_ref().and_then(|(_, _, exponent)| *exponent).is_some_and(|exponent| exponent.mask != u16::MAX) {
+        section.problem("scale_register", "must be a whole register here");
+    }
     let unit = section.required_choice("unit", &UNITS);
     let factor = scaled(unit.map_or(Factor::ONE, |(_, size)| size), section);
     let share = match unit.map(|(share, _)| share) {

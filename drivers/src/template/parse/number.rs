@@ -2,7 +2,7 @@
 
 use super::{WORD, factor, limits};
 use crate::document::{Section, integer};
-use crate::template::{Factor, Kind, Layout, Order, Part, Quantity, RegisterField, Table};
+use crate::template::{Exponent, Factor, Kind, Layout, Order, Part, Quantity, RegisterField, Table};
 use toml::de::DeValue;
 
 const TABLES: [(&str, Table); 2] = [("input", Table::Input), ("holding", Table::Holding)];
@@ -35,13 +35,14 @@ pub(super) fn register_field(
     Some(RegisterField { quantity, table, address, kind, scaling: scaling? })
 }
 
-/// A number with its own address and that of its scale register.
-pub(super) type Placed = (u16, Part, Option<u16>);
+/// A number with its own address, and where its power of ten stands, by address too.
+pub(super) type Placed = (u16, Part, Option<Exponent>);
 
 pub(super) fn layout(section: &Section<'_, '_>, placed: Vec<Placed>, max_quantity: u16) -> Option<(u16, Layout)> {
-    let first = placed.iter().flat_map(|(address, _, exponent)| [Some(*address), *exponent]).flatten().min()?;
+    let places = |(address, _, exponent): &Placed| [Some(*address), exponent.map(|exponent| exponent.at)];
+    let first = placed.iter().flat_map(places).flatten().min()?;
     let relative = |(address, part, exponent): Placed| {
-        let exponent = exponent.map(|at| at.saturating_sub(first));
+        let exponent = exponent.map(|exponent| Exponent { at: exponent.at.saturating_sub(first), ..exponent });
         Part { offset: address.saturating_sub(first), exponent, ..part }
     };
     let layout = Layout::new(placed.into_iter().map(relative).collect());
@@ -67,10 +68,9 @@ pub(super) fn part(section: &Section<'_, '_>) -> Option<Placed> {
     let absent = absent(section, kind, bits);
     let before = section.notes.count();
     let exponent = section.section("scale_register").map(|inner| {
-        let at = inner.required_number("address", WORD);
-        let _ = inner.choice("type", &[("i16", ())]);
+        let exponent = exponent(&inner);
         inner.close();
-        at
+        exponent
     });
     if section.notes.count() > before {
         return None;
@@ -88,6 +88,18 @@ pub(super) fn part(section: &Section<'_, '_>) -> Option<Placed> {
         exponent: None,
     };
     Some((address, plain, exponent.flatten()))
+}
+
+/// `scale_register`: an i16, or an i8 in one half of its register.
+fn exponent(section: &Section<'_, '_>) -> Option<Exponent> {
+    let at = section.required_number("address", WORD);
+    let byte = section.choice("type", &[("i16", false), ("i8", true)]).unwrap_or(false);
+    let half = section.choice("half", &[("high", 0xFF00), ("low", 0x00FF)]);
+    if half.is_some() && !byte {
+        section.problem("half", "is for i8 only");
+    }
+    let mask = if byte { half.unwrap_or(0x00FF) } else { u16::MAX };
+    Some(Exponent { at: at?, mask })
 }
 
 pub(super) fn order(section: &Section<'_, '_>, kind: Option<Kind>) -> Option<Order> {

@@ -34,7 +34,7 @@ pub(super) fn no_overlap(root: &Section<'_, '_>, fields: &[RegisterField], switc
             };
             let words = scatter(part.kind, part.order, part.mask);
             places.extend((u32::from(part.offset)..).zip(words).map(|(at, bits)| place(at, bits, false)));
-            places.extend(part.exponent.map(|at| place(u32::from(at), u16::MAX, true)));
+            places.extend(part.exponent.map(|exponent| place(u32::from(exponent.at), exponent.mask, true)));
         }
     }
     if let Some(switch) = switch {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::template::Exponent;
 use proptest::prelude::*;
 
 const HEAD: &str = "model = \"x\"\nvendor = \"v\"\nname = \"n\"\nsource = \"s\"\nprotocol = \"modbus\"\n";
@@ -83,6 +84,22 @@ fn a_value_and_its_scale_register_are_read_in_one_request() {
     let apart = problems(&format!("max_quantity = 8\n{}", scaled("import", 46, 54)));
     assert!(apart[0].contains("takes 9 registers in one request"), "{apart:?}");
     assert!(problems(&scaled("import", 46, 47))[0].contains("overlaps"));
+}
+
+#[test]
+fn a_power_of_ten_may_share_a_register_with_its_number_and_with_nobody_else() {
+    let scaled = |at: u16, half: &str| {
+        format!(
+            "[power]\ntable = \"input\"\naddress = 4\ntype = \"i24\"\n\
+             scale_register = {{ address = {at}, type = \"i8\"{half} }}\n"
+        )
+    };
+    let field = map(&scaled(4, ", half = \"high\"")).fields.remove(0);
+    assert_eq!(field.kind.parts[0].exponent, Some(Exponent { at: 0, mask: 0xFF00 }));
+    assert_eq!(field.kind.registers(), 2);
+    assert!(problems(&scaled(4, ""))[0].contains("overlaps"));
+    let whole = scaled(9, ", half = \"low\"").replace("i8", "i16");
+    assert!(problems(&whole)[0].contains("half is for i8 only"), "{:?}", problems(&whole));
 }
 
 #[test]
