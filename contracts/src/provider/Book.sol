@@ -84,6 +84,8 @@ abstract contract Book is Owned {
     /// @dev The three registers, where they stand in the word. Spelt out, as assembly wants it.
     uint256 internal constant REGISTERS = 0xffffffffffffffffffffffffffffff0000000000000000000000;
     uint256 internal constant BALANCE = 0xffffffffffffffffffffff;
+    /// @dev The word of an account on which nothing was paid or billed, or that is as if it were so.
+    uint256 internal constant FRESH = uint256(OPEN | LOW | EXHAUSTED) << FLAGS;
     /// @dev Where balances end after a settlement, on both sides; see the overflow argument above.
     int256 internal constant LIMIT = 1 << 62;
     /// @dev All that was ever paid in stays below it.
@@ -385,7 +387,7 @@ abstract contract Book is Owned {
         if (name == 0) revert BadName();
         if (_accounts[number] != 0) revert NumberTaken(number);
         if (numberOf[name] != 0) revert NameTaken(name);
-        _accounts[number] = _pack(0, 0, OPEN | LOW | EXHAUSTED);
+        _accounts[number] = FRESH;
         nameOf[number] = name;
         numberOf[name] = number;
         emit Opened(number, name);

@@ -5,8 +5,9 @@ import { Coin } from "../Coin.sol";
 import { Pool } from "./Pool.sol";
 
 /// @title Leaving: a customer's way to its money without the provider's help
-/// @notice An account can have a holder: the address that refunds go to. The provider names it once; from then on only
-/// the holder can hand it on. Whoever pays in should look first whether `holderOf` is who it should be. The holder closes
+/// @notice An account can have a holder: the address that refunds go to. The provider names it before anything is paid in
+/// or billed; after that only the holder can hand it on, so that nobody can make money its own that is there already.
+/// Whoever pays in should look first whether `holderOf` is who it should be. The holder closes
 /// the account, waits `exitDelay`, in which the last energy is billed, and what is left can be paid out, by anybody's
 /// transaction, to the holder. Nobody can pause or lengthen that, and a customer who leaves cannot stop a batch: a closed
 /// account is billed as before, and owes what it still draws.
@@ -38,19 +39,21 @@ abstract contract Exit is Pool {
     event Refunded(uint32 indexed number, address indexed to, uint256 units);
 
     error BadHolder();
+    error TooLate(uint32 number);
     error NotHolder();
     error NotClosed(uint32 number);
     error NotDue(uint64 dueAt);
     error NothingLeft(uint32 number);
 
-    /// @notice Names who gets the refund of an account: the staff if there is nobody yet, then only the holder.
+    /// @notice Names who gets the refund of an account: the staff while nothing has happened on it, then only the holder.
     /// @param number the account.
     /// @param holder who.
     function setHolder(uint32 number, address holder) external {
-        _wordOf(number);
+        uint256 word = _wordOf(number);
         if (holder == address(0)) revert BadHolder();
         address now_ = _holders[number].who;
         if (now_ == address(0) ? !_isStaff() : msg.sender != now_) revert NotHolder();
+        if (now_ == address(0) && word != FRESH) revert TooLate(number);
         _holders[number].who = holder;
         emit HolderSet(number, holder);
     }

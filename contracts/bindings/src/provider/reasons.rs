@@ -54,6 +54,7 @@ pub(super) const ERRORS: &[&str] = &[
     "ReadingTooEarly(uint64)",
     "Reentered()",
     "RegisterStepsBack(uint256)",
+    "TooLate(uint32)",
     "TooManyMembers()",
     "TooMuchPaidIn(uint256)",
     "WrongPhase(uint8)",

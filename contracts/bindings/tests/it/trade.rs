@@ -362,6 +362,22 @@ fn a_meter_stands_where_it_was_put_until_another_takes_its_place() {
     assert!(said.to_string().contains("BadSignature()"), "{said}");
 }
 
+#[test]
+fn nobody_becomes_the_holder_of_money_that_is_there_already() {
+    let w = World::new(|_| ());
+    w.ok(OWNER, provider::set_settler(w.at, GATEWAY, true));
+    w.ok(BEN, w.deposit(1, 1_000_000));
+    w.settle(&[item(2, 1, 0, 0)]).unwrap();
+    for staff in [OWNER, GATEWAY] {
+        for number in [1, 2] {
+            assert_eq!(w.why(staff, provider::set_holder(w.at, number, staff)), format!("TooLate({number})"));
+        }
+        let _ = w.m.send(staff, provider::close(w.at, 1));
+        assert_eq!(w.why(staff, provider::refund(w.at, 1)), "BadHolder()");
+    }
+    assert_eq!(w.account(1).balance, Money(1_000_000));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Deposit(u32, i64),
