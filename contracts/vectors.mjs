@@ -2,11 +2,11 @@
 // the same values has to be the same to the byte. Without arguments the files are written, with `--check` compared.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { AbiCoder, Interface, Transaction, Wallet, ZeroHash, concat, encodeBytes32String, keccak256, solidityPacked, toBeHex, toUtf8Bytes } from 'ethers';
+import { AbiCoder, Interface, Transaction, TypedDataEncoder, Wallet, ZeroHash, concat, encodeBytes32String, keccak256, solidityPacked, toBeHex, toUtf8Bytes } from 'ethers';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const artifact = JSON.parse(readFileSync(here('artifacts/Provider.json'), 'utf8'));
-const abi = new Interface(artifact.abi);
+const artifact = (name) => JSON.parse(readFileSync(here(`artifacts/${name}.json`), 'utf8'));
+const ABIS = Object.fromEntries(['Provider', 'Operator'].map((name) => [name, artifact(name).abi]));
 
 /** Values that look random and are the same on every run. */
 const draw = (label) => keccak256(toUtf8Bytes(label));
@@ -59,11 +59,26 @@ const text = (value) => {
   return typeof value === 'bigint' || typeof value === 'number' ? String(value) : value;
 };
 
+/** What ethers makes of calls, views, events and errors of a contract. */
+function encode(abi, { calls, views, events, errors }) {
+  return {
+    calls: calls.map(([name, args]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args) })),
+    views: views.map(([name, args, values]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args), result: abi.encodeFunctionResult(name, values), values: text(values) })),
+    events: events.map(([name, args]) => ({ name, args: text(args), ...abi.encodeEventLog(name, args) })),
+    errors: errors.map(([name, args, reason]) => ({ reason, data: abi.encodeErrorResult(name, args) })),
+  };
+}
+
+const READING = [1_800_000_000n, 2n ** 40n, 2n ** 63n - 1n];
+const SIGNATURE = concat([draw('r'), draw('s'), '0x1b']);
+
 function provider() {
+  const abi = new Interface(ABIS.Provider);
   const who = address('somebody');
   const name = encodeBytes32String('flat-7');
   const packed = concat(ITEMS.map(packItem));
   const deployArgs = [10n ** 9n, 300000n, 400000n, 4294967295n, 5000000000n];
+  const terms = [address('token'), address('registry'), 604800, 86400, 60, 4294967295, 3600, 17];
   const calls = [
     ['open', [7, name]],
     ['openMany', [[1, 2, 4294967295], [name, draw('name 2'), draw('name 3')]]],
@@ -77,6 +92,20 @@ function provider() {
     ['withdraw', [who, 2n ** 63n - 1n]],
     ['transferOwnership', [who]],
     ['acceptOwnership', []],
+    ['depositToken', [7, 2n ** 63n - 1n]],
+    ['pauseDeposits', [true]],
+    ['record', [2n ** 64n - 1n, 3, draw('root'), '0x00010280010381808080808080808001ffffffffffffffffff010005']],
+    ['setMember', [who, 2n ** 64n - 1n, 4294967295]],
+    ['setMember', [who, 0n, 0]],
+    ['offerSupply', [2n ** 64n - 1n]],
+    ['shareOut', []],
+    ['claim', [who]],
+    ['setHolder', [7, who]],
+    ['close', [7]],
+    ['reopen', [7]],
+    ['refund', [4294967295]],
+    ['contest', [7]],
+    ['overturn', [7, READING, SIGNATURE]],
   ];
   const account = [-5n, 1n, 2n, MAX40, 7];
   const views = [
@@ -87,7 +116,7 @@ function provider() {
     ['nextSequence', [who], [42n]],
     ['isSettler', [who], [true]],
     ['tariff', [], [1, 2, 3, 9]],
-    ['totals', [], [100n, 10n, -30n, 130n]],
+    ['totals', [], [100n, 10n, -30n, 130n, 1n, 2n, 3n]],
     ['available', [], [77n]],
     ['lowAt', [], [5000000000n]],
     ['weiPerUnit', [], [2n ** 128n - 1n]],
@@ -98,6 +127,19 @@ function provider() {
     ['OPEN', [], [1]],
     ['LOW', [], [2]],
     ['EXHAUSTED', [], [4]],
+    ['CLOSED', [], [8]],
+    ['MAX_EXIT_DELAY', [], [7776000]],
+    ['MAX_MEMBERS', [], [64n]],
+    ['CLOCK_TOLERANCE', [], [900n]],
+    ['depositsPaused', [], [true]],
+    ['nextRecord', [who], [43n]],
+    ['terms', [], [terms]],
+    ['phaseNow', [], [7, 2, 1_800_000_000n]],
+    ['members', [], [[who, address('to')]]],
+    ['memberOf', [who], [5n, 7, MAX40, 1]],
+    ['claimable', [who], [2n ** 63n - 1n]],
+    ['holderOf', [7], [who, 1_800_000_000n]],
+    ['contestOf', [7], [2n ** 40n, 1_800_000_000n]],
   ];
   const events = [
     ['OwnershipOffered', [who, address('to')]],
@@ -113,6 +155,18 @@ function provider() {
     ['CreditExhausted', [7, -1n]],
     ['CreditRestored', [7, 1n]],
     ['Withdrawn', [who, 12n]],
+    ['DepositsPaused', [true]],
+    ['Recorded', [who, 2n ** 64n - 1n, 2000, draw('steps'), draw('root')]],
+    ['MemberSet', [who, 5n, 7]],
+    ['SupplyOffered', [3, who, 12n]],
+    ['Allotted', [who, 5n]],
+    ['Claimed', [who, address('to'), 2n ** 63n - 1n]],
+    ['HolderSet', [7, who]],
+    ['AccountClosing', [7, 1_800_000_000n]],
+    ['Reopened', [7]],
+    ['Refunded', [7, who, 2n ** 63n - 1n]],
+    ['Contested', [7, 2n ** 40n]],
+    ['Overturned', [7, 2n ** 40n, 5n]],
   ];
   const errors = [
     ['WrongSequence', [3n, 2n], 'WrongSequence(3, 2)'],
@@ -122,20 +176,82 @@ function provider() {
     ['NameTaken', [name], `NameTaken(${name})`],
   ];
   const plain = new Interface(['error Error(string)', 'error Panic(uint256)']);
+  const values = [...deployArgs, ...terms];
+  const types = ['uint256', 'uint32', 'uint32', 'uint32', 'uint64', 'address', 'address', ...Array(6).fill('uint32')];
+  const made = encode(abi, { calls, views, events, errors });
   return {
-    deploy: { args: text(deployArgs), data: concat([artifact.bytecode, AbiCoder.defaultAbiCoder().encode(['uint256', 'uint32', 'uint32', 'uint32', 'uint64'], deployArgs)]) },
+    deploy: { args: text(values), data: concat([artifact('Provider').bytecode, AbiCoder.defaultAbiCoder().encode(types, values)]) },
     items: ITEMS.map((i) => ({ number: i.number, offPeak: String(i.offPeak), peak: String(i.peak), feedIn: String(i.feedIn), charge: String(i.charge), packed: packItem(i) })),
     packed,
-    calls: calls.map(([name, args]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args) })),
-    views: views.map(([name, args, values]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args), result: abi.encodeFunctionResult(name, values), values: text(values) })),
-    events: events.map(([name, args]) => ({ name, args: text(args), ...abi.encodeEventLog(name, args) })),
+    ...made,
     errors: [
-      ...errors.map(([name, args, reason]) => ({ reason, data: abi.encodeErrorResult(name, args) })),
+      ...made.errors,
       { reason: 'out of luck', data: plain.encodeErrorResult('Error', ['out of luck']) },
       { reason: 'Panic(0x11): arithmetic overflow', data: plain.encodeErrorResult('Panic', [0x11]) },
       { reason: 'no reason given', data: '0x' },
       { reason: '0xdeadbeef', data: '0xdeadbeef' },
     ],
+  };
+}
+
+function operator() {
+  const abi = new Interface(ABIS.Operator);
+  const [who, provider, point, fee] = [address('somebody'), address('provider'), draw('point'), 4294967295];
+  const calls = [
+    ['setRoles', [who, 3]],
+    ['setRoles', [who, 2]],
+    ['route', [point, provider, 4294967295, who]],
+    ['putMeter', [point, who, -1, 2147483647, -2147483648, -(2n ** 63n)]],
+    ['setNetworkFee', [fee, who]],
+    ['order', [point, true]],
+    ['attest', [point, false]],
+    ['attestMany', [[point, draw('point 2'), draw('point 3')], 5n]],
+    ['transferOwnership', [who]],
+    ['acceptOwnership', []],
+  ];
+  const views = [
+    ['rolesOf', [who], [1]],
+    ['isGateway', [who], [true]],
+    ['isProver', [who], [false]],
+    ['pointOf', [point], [who, 7, 1_800_000_000, true, false]],
+    ['providerOf', [point], [provider]],
+    ['meterKeyOf', [point], [who]],
+    ['meterOf', [provider, 7], [who]],
+    ['meterAt', [who], [true, point, -1, 2147483647, -2147483648]],
+    ['importedBy', [provider, 7, READING, SIGNATURE], [2n ** 40n]],
+    ['networkFee', [], [fee, who]],
+    ['mayOrder', [who, point], [true]],
+    ['readingHash', [READING], [draw('hash')]],
+    ['owner', [], [who]],
+    ['pendingOwner', [], [who]],
+    ['GATEWAY', [], [1]],
+    ['PROVER', [], [2]],
+  ];
+  const events = [
+    ['OwnershipOffered', [who, provider]],
+    ['OwnershipTaken', [who, provider]],
+    ['RolesSet', [who, 3]],
+    ['Routed', [point, provider, 7, who]],
+    ['MeterPut', [point, who, -5n]],
+    ['MeterTaken', [point, who]],
+    ['Ordered', [point, who, provider, true]],
+    ['Attested', [point, who, false]],
+    ['NetworkFeeSet', [fee, who]],
+  ];
+  const errors = [
+    ['MayNotOrder', [point], `MayNotOrder(${point})`],
+    ['BadSignature', [], 'BadSignature()'],
+    ['ReadingInFuture', [1_800_000_000n], 'ReadingInFuture(1800000000)'],
+  ];
+  const key = new Wallet(draw('meter'));
+  const registry = address('registry');
+  const types = { Reading: [{ name: 'time', type: 'uint64' }, { name: 'imported', type: 'uint64' }, { name: 'exported', type: 'uint64' }] };
+  const reading = { time: READING[0], imported: READING[1], exported: READING[2] };
+  const domain = { name: 'Microgrid meter', version: '1', chainId: 31337, verifyingContract: registry };
+  const digest = TypedDataEncoder.hash(domain, types, reading);
+  return {
+    reading: { key: key.privateKey, chainId: '31337', registry, args: text(READING), digest, signature: key.signingKey.sign(digest).serialized },
+    ...encode(abi, { calls, views, events, errors }),
   };
 }
 
@@ -166,13 +282,15 @@ function merkle() {
 
 export function files() {
   const write = (value) => JSON.stringify(value, null, 1) + '\n';
-  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/merkle.json': write(merkle()) };
+  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/operator.json': write(operator()), 'vectors/merkle.json': write(merkle()) };
 }
 
 /** Names of ABI entries that no vector covers. */
 export function uncovered() {
-  const covered = new Set([...provider().calls, ...provider().views, ...provider().events].map((v) => v.name));
-  return artifact.abi.filter((e) => (e.type === 'function' || e.type === 'event') && !covered.has(e.name)).map((e) => e.name);
+  return Object.entries({ Provider: provider(), Operator: operator() }).flatMap(([name, made]) => {
+    const covered = new Set([...made.calls, ...made.views, ...made.events].map((v) => v.name));
+    return ABIS[name].filter((e) => (e.type === 'function' || e.type === 'event') && !covered.has(e.name)).map((e) => `${name}.${e.name}`);
+  });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

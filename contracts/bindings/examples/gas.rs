@@ -1,38 +1,56 @@
-//! Prints what a settlement costs, without charges and with one for every account: `cargo run -p contracts --example gas`.
+//! Prints what every call costs, and a household a month: `cargo run -p contracts --example gas`. With `--write` it also
+//! writes the snapshot that the tests compare with.
 #![allow(
     missing_docs,
     dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "shares the tests' street, and a measurement that cannot go on should stop"
+    clippy::print_stdout,
+    reason = "shares the tests' scenes, and a measurement that cannot go on should stop"
 )]
 
-#[path = "../tests/it/street.rs"]
-mod street;
+#[path = "../tests/it/costs.rs"]
+mod costs;
+#[path = "../tests/it/machine.rs"]
+mod machine;
 
-use contracts::provider::Item;
-use domain::Money;
-use street::{Street, charged, item, open};
+use std::collections::BTreeMap;
+
+/// Gas prices in gwei: a quiet layer 2, a quiet day on the main chain, and the main chain in 2022.
+const GWEI: [f64; 4] = [0.01, 0.5, 2.0, 28.0];
 
 fn main() {
-    println!("| accounts | gas | gas per account | gas with charges | gas per account |");
-    println!("| --- | --- | --- | --- | --- |");
-    for count in [1, 10, 100, 500] {
-        let dir = tempfile::tempdir().unwrap();
-        let chain = open(dir.path());
-        let street = Street::deploy(&chain, Money(0));
-        street.open_accounts(count);
-        (1..=count).for_each(|n| drop(street.deposit(n, 1_000_000_000).unwrap()));
-        let settle = |round: i64, charge: i64| {
-            let wh = |n: u32, step: i64| 100_000 + step * round + i64::from(n * 37 % 500);
-            let item = |n| charged(item(n, wh(n, 1_200), wh(n, 2_300), wh(n, 700)), charge * i64::from(n));
-            let items: Vec<Item> = (1..=count).map(item).collect();
-            street.settle(u64::try_from(round).unwrap(), 1, &items).unwrap().gas_used
-        };
-        // The second settlement is the one that recurs: all registers are non-zero before and after.
-        settle(1, 0);
-        let (plain, with) = (settle(2, 0), settle(3, 12_345));
-        let each = |gas: u64| gas / u64::from(count);
-        println!("| {count} | {plain} | {} | {with} | {} |", each(plain), each(with));
+    let rows = costs::measure();
+    println!("| call | gas | for each |\n| --- | --- | --- |");
+    for (name, gas) in &rows {
+        let count: u64 = name.split([' ', ',']).find_map(|w| w.parse().ok()).unwrap_or(1);
+        println!("| {name} | {gas} | {} |", gas / count);
+    }
+    let gas: BTreeMap<String, u64> = rows.into_iter().collect();
+    if std::env::args().any(|a| a == "--write") {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/gas.json");
+        std::fs::write(path, serde_json::to_string_pretty(&gas).unwrap() + "\n").unwrap();
+    }
+    // A month has 30 days of 96 quarters of an hour.
+    let (quarters, days) = (30 * 96, 30);
+    let ways = [
+        ("a transaction for each reading", quarters * gas["settle 1"]),
+        ("100 settle each quarter of an hour", quarters * gas["settle 100"] / 100),
+        ("100 settle each hour", quarters / 4 * gas["settle 100"] / 100),
+        ("500 settle each day", days * gas["settle 500"] / 500),
+        (
+            "2,000 record each quarter of an hour, 500 settle each day",
+            quarters * gas["record 2000"] / 2_000 + days * gas["settle 500"] / 500,
+        ),
+    ];
+    println!("\nMillionths of the coin for a household and month:\n");
+    print!("| | gas |");
+    GWEI.iter().for_each(|gwei| print!(" {gwei} gwei |"));
+    println!("\n| --- | --- |{}", " --- |".repeat(GWEI.len()));
+    for (name, gas) in ways {
+        let gas = u32::try_from(gas).unwrap();
+        print!("| {name} | {gas} |");
+        GWEI.iter().for_each(|gwei| print!(" {:.1} |", f64::from(gas) * gwei / 1e3));
+        println!();
     }
 }

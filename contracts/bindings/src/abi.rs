@@ -1,5 +1,7 @@
-//! The little of the contract ABI that `Provider` needs: words, and one level of dynamic arguments.
+//! The little of the contract ABI that our contracts need: words, and one level of dynamic arguments.
 
+use crate::chain::{Chain, ChainError, Log};
+use crate::tx::Call;
 use crate::{Address, B256, U256, keccak256};
 use domain::{Money, WattHours};
 
@@ -7,6 +9,59 @@ use domain::{Money, WattHours};
 pub(crate) fn selector(signature: &str) -> [u8; 4] {
     let hash = keccak256(signature);
     [hash[0], hash[1], hash[2], hash[3]]
+}
+
+/// The deploying code in an artefact as `contracts/build.mjs` writes it.
+pub(crate) fn init_code(artifact: &str) -> Vec<u8> {
+    let artifact: serde_json::Value = serde_json::from_str(artifact).unwrap_or_default();
+    let text = artifact["bytecode"].as_str().unwrap_or_default();
+    hex::decode(text.trim_start_matches("0x")).unwrap_or_default()
+}
+
+/// A call of a function under construction.
+pub(crate) fn function(signature: &str, words: usize) -> Writer {
+    Writer::new(&selector(signature), words)
+}
+
+/// A call that brings no coin.
+pub(crate) fn to(contract: Address, data: Writer) -> Call {
+    Call { to: Some(contract), value: U256::ZERO, data: data.done() }
+}
+
+/// Asks a contract at the head of the chain.
+pub(crate) fn ask<T>(
+    chain: &dyn Chain,
+    contract: Address,
+    data: Writer,
+    read: impl FnOnce(&Reader<'_>) -> Option<T>,
+) -> Result<T, ChainError> {
+    let answer = chain.call(Address::ZERO, &to(contract, data))?;
+    let what = || {
+        // No code answers with no bytes: the commonest mistake, a wrong address, gets its own words.
+        if answer.is_empty() {
+            format!("nothing at {contract} answers: is this the contract's address?")
+        } else {
+            format!("{} bytes from {contract} that are no such answer", answer.len())
+        }
+    };
+    read(&Reader(&answer)).ok_or_else(|| ChainError::nonsense("eth_call", what()))
+}
+
+/// The indexed words behind the event's name and the data, if the log is this event and whole.
+pub(crate) fn parts<'a>(
+    log: &'a Log,
+    signature: &str,
+    indexed: usize,
+    words: usize,
+) -> Option<(&'a [B256], Reader<'a>)> {
+    let (first, rest) = log.topics.split_first()?;
+    (*first == keccak256(signature) && rest.len() == indexed && log.data.len() == words * 32)
+        .then_some((rest, Reader(&log.data)))
+}
+
+/// A word as a small number, if it is one.
+pub(crate) fn small<T: TryFrom<u64>>(word: B256) -> Option<T> {
+    T::try_from(u64::try_from(U256::from_be_bytes(word.0)).ok()?).ok()
 }
 
 /// Calldata under construction: the head words, and behind them what the dynamic ones point to.
@@ -37,6 +92,16 @@ impl Writer {
 
     pub(crate) fn address(self, value: Address) -> Self {
         self.word(value.into_word())
+    }
+
+    /// A signed number.
+    pub(crate) fn int(self, value: i64) -> Self {
+        let low = U256::from(value.unsigned_abs());
+        self.uint(if value < 0 { U256::ZERO.wrapping_sub(low) } else { low })
+    }
+
+    pub(crate) fn flag(self, value: bool) -> Self {
+        self.uint(U256::from(u8::from(value)))
     }
 
     pub(crate) fn bytes(mut self, value: &[u8]) -> Self {

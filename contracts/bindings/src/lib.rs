@@ -1,4 +1,4 @@
-//! The chain side of the gateway: keys, transactions, the `Provider` contract, and chains behind one trait.
+//! The chain side of the gateway: keys, transactions, the `Provider` and `Operator` contracts, and chains behind one trait.
 //!
 //! [`rpc::JsonRpc`] talks to any Ethereum node, [`endpoints::Endpoints`] to several of one chain; [`embedded::EmbeddedChain`] is a small chain in this process, for
 //! development and for single sites, and never a consensus network. Everything here blocks: callers on an async
@@ -16,6 +16,7 @@ mod json;
 pub mod key;
 pub mod lines;
 pub mod merkle;
+pub mod operator;
 pub mod provider;
 pub mod rpc;
 pub mod tx;

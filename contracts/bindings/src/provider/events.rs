@@ -1,16 +1,16 @@
 //! What the contract says happened.
 
 use super::Prices;
-use crate::abi::{Reader, as_address};
+use crate::abi::{as_address, parts, small};
 use crate::chain::Log;
 use crate::{Address, B256, U256, keccak256};
 use domain::{Money, Price, WattHours};
 
-/// The signatures of all events: their hashes are the logs' first topics.
+/// The hashes of the events' signatures: the logs' first topics.
 pub mod topic {
     use super::{B256, keccak256};
     macro_rules! topics {
-        ($($(#[$m:meta])* $name:ident $signature:literal),* $(,)?) => {$(
+        ($($(#[$m:meta])* $name:ident $signature:expr),* $(,)?) => {$(
             $(#[$m])*
             #[must_use]
             pub fn $name() -> B256 { keccak256($signature) }
@@ -18,23 +18,34 @@ pub mod topic {
     }
     topics! {
         /// An account was opened.
-        opened "Opened(uint32,bytes32)",
+        opened super::OPENED,
         /// A deposit.
-        deposited "Deposited(uint32,address,uint256)",
+        deposited super::DEPOSITED,
         /// A settled batch.
-        settled "Settled(address,uint64,uint32,uint256,uint256,uint256,uint256,uint256,int256,bytes32,bytes32)",
+        settled super::SETTLED,
         /// Credit became low.
-        credit_low "CreditLow(uint32,int256)",
+        credit_low super::CREDIT[0].0,
         /// Credit ran out.
-        credit_exhausted "CreditExhausted(uint32,int256)",
+        credit_exhausted super::CREDIT[1].0,
         /// There is credit again.
-        credit_restored "CreditRestored(uint32,int256)",
+        credit_restored super::CREDIT[2].0,
         /// New prices.
-        tariff_set "TariffSet(uint32,uint32,uint32,uint32)",
+        tariff_set super::TARIFF_SET,
         /// Earnings paid out.
-        withdrawn "Withdrawn(address,uint256)",
+        withdrawn super::WITHDRAWN,
     }
 }
+
+const OPENED: &str = "Opened(uint32,bytes32)";
+const DEPOSITED: &str = "Deposited(uint32,address,uint256)";
+const SETTLED: &str = "Settled(address,uint64,uint32,uint256,uint256,uint256,uint256,uint256,int256,bytes32,bytes32)";
+const TARIFF_SET: &str = "TariffSet(uint32,uint32,uint32,uint32)";
+const WITHDRAWN: &str = "Withdrawn(address,uint256)";
+const CREDIT: [(&str, Credit); 3] = [
+    ("CreditLow(uint32,int256)", Credit::Low),
+    ("CreditExhausted(uint32,int256)", Credit::Exhausted),
+    ("CreditRestored(uint32,int256)", Credit::Restored),
+];
 
 /// An account was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,27 +144,17 @@ pub struct Withdrawn {
     pub units: Money,
 }
 
-/// The indexed words behind the event's name and the data, if the log is this event and whole.
-fn parts(log: &Log, name: B256, indexed: usize, words: usize) -> Option<(&[B256], Reader<'_>)> {
-    let (first, rest) = log.topics.split_first()?;
-    (*first == name && rest.len() == indexed && log.data.len() == words * 32).then_some((rest, Reader(&log.data)))
-}
-
-fn small<T: TryFrom<u64>>(word: B256) -> Option<T> {
-    T::try_from(u64::try_from(U256::from_be_bytes(word.0)).ok()?).ok()
-}
-
 /// Reads an `Opened` event; `None` if the log is another.
 #[must_use]
 pub fn opened(log: &Log) -> Option<Opened> {
-    let (topics, _) = parts(log, topic::opened(), 2, 0)?;
+    let (topics, _) = parts(log, OPENED, 2, 0)?;
     Some(Opened { number: small(topics[0])?, name: topics[1] })
 }
 
 /// Reads a `Deposited` event; `None` if the log is another, or states more than 9.2e18 minor units.
 #[must_use]
 pub fn deposited(log: &Log) -> Option<Deposited> {
-    let (topics, data) = parts(log, topic::deposited(), 2, 1)?;
+    let (topics, data) = parts(log, DEPOSITED, 2, 1)?;
     Some(Deposited {
         number: small(topics[0])?,
         from: as_address(topics[1])?,
@@ -167,7 +168,7 @@ pub fn deposited(log: &Log) -> Option<Deposited> {
 /// Reads a `Settled` event; `None` if the log is another, or its charges add up to more than ±9.2e18 minor units.
 #[must_use]
 pub fn settled(log: &Log) -> Option<Settled> {
-    let (topics, data) = parts(log, topic::settled(), 2, 9)?;
+    let (topics, data) = parts(log, SETTLED, 2, 9)?;
     let energy = |at| data.number(at).map(WattHours);
     Some(Settled {
         settler: as_address(topics[0])?,
@@ -189,20 +190,16 @@ pub fn settled(log: &Log) -> Option<Settled> {
 /// Reads a `CreditLow`, `CreditExhausted` or `CreditRestored` event; `None` if the log is another.
 #[must_use]
 pub fn credit_changed(log: &Log) -> Option<CreditChanged> {
-    let kinds = [
-        (topic::credit_low(), Credit::Low),
-        (topic::credit_exhausted(), Credit::Exhausted),
-        (topic::credit_restored(), Credit::Restored),
-    ];
-    let (name, credit) = kinds.into_iter().find(|(name, _)| log.topics.first() == Some(name))?;
-    let (topics, data) = parts(log, name, 1, 1)?;
-    Some(CreditChanged { number: small(topics[0])?, credit, balance: data.money(0)? })
+    CREDIT.into_iter().find_map(|(name, credit)| {
+        let (topics, data) = parts(log, name, 1, 1)?;
+        Some(CreditChanged { number: small(topics[0])?, credit, balance: data.money(0)? })
+    })
 }
 
 /// Reads a `TariffSet` event; `None` if the log is another.
 #[must_use]
 pub fn tariff_set(log: &Log) -> Option<TariffSet> {
-    let (topics, data) = parts(log, topic::tariff_set(), 1, 3)?;
+    let (topics, data) = parts(log, TARIFF_SET, 1, 3)?;
     let price = |at| data.number(at).map(Price);
     let prices = Prices { off_peak: price(0)?, peak: price(1)?, feed_in: price(2)? };
     Some(TariffSet { version: small(topics[0])?, prices })
@@ -211,6 +208,6 @@ pub fn tariff_set(log: &Log) -> Option<TariffSet> {
 /// Reads a `Withdrawn` event; `None` if the log is another.
 #[must_use]
 pub fn withdrawn(log: &Log) -> Option<Withdrawn> {
-    let (topics, data) = parts(log, topic::withdrawn(), 1, 1)?;
+    let (topics, data) = parts(log, WITHDRAWN, 1, 1)?;
     Some(Withdrawn { to: as_address(topics[0])?, units: data.amount(0)? })
 }

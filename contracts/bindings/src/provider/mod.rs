@@ -1,24 +1,37 @@
 //! `Provider.sol` from the outside: calldata in, answers and events out. Byte for byte what ethers makes of the same
 //! ABI; the vectors in `contracts/vectors` hold both to it.
 
+mod customers;
 mod events;
+mod pool;
 mod reasons;
+mod steps;
 mod views;
 
+pub use customers::{
+    Contest, Overturned, Refunded, close, contest, contest_of, contested, holder_of, overturn, overturned, refund,
+    refunded, reopen, set_holder,
+};
 pub use events::{
     Credit, CreditChanged, Deposited, Opened, Settled, TariffSet, Withdrawn, credit_changed, deposited, opened,
     settled, tariff_set, topic, withdrawn,
 };
+pub use pool::{
+    Claimed, Member, Phase, PhaseNow, claim, claimable, claimed, member_of, members, offer_supply, phase_now,
+    set_member, share_out,
+};
 pub use reasons::{StandardPanic, reason};
+pub use steps::{Recorded, Steps, next_record, record, recorded};
 pub use views::{
     AccountOnChain, TariffOnChain, Totals, account, accounts, available, is_settler, low_at, name_of, next_sequence,
-    number_of, owner, tariff, totals, wei_per_unit,
+    number_of, owner, tariff, terms, totals, wei_per_unit,
 };
 
-use crate::abi::{Writer, selector};
+use crate::abi::{Writer, function, to};
+use crate::chain::ChainError;
 use crate::tx::Call;
 use crate::{Address, B256, U256};
-use domain::{Money, WattHours};
+use domain::{Money, Price, WattHours};
 use std::sync::LazyLock;
 use thiserror::Error;
 
@@ -32,13 +45,7 @@ pub static ABI_JSON: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The code that deploys the contract, without the constructor's arguments.
-pub static INIT_CODE: LazyLock<Vec<u8>> = LazyLock::new(|| code("bytecode"));
-
-fn code(field: &str) -> Vec<u8> {
-    let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).unwrap_or_default();
-    let text = artifact[field].as_str().unwrap_or_default();
-    hex::decode(text.trim_start_matches("0x")).unwrap_or_default()
-}
+pub static INIT_CODE: LazyLock<Vec<u8>> = LazyLock::new(|| crate::abi::init_code(ARTIFACT));
 
 pub use domain::RegisterPrices as Prices;
 
@@ -62,6 +69,27 @@ pub enum BadValue {
     /// A batch of nothing.
     #[error("a settlement needs at least one item")]
     NoItems,
+}
+
+/// What is agreed when a contract is deployed, and never changes after. The default is all zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The ERC-20 token in which money is kept; zero for the native coin.
+    pub token: Address,
+    /// The grid operator's [registry](crate::operator); zero if there is none: then no challenges and no network fee.
+    pub registry: Address,
+    /// Seconds for which earnings can be challenged before they can be taken; zero for none.
+    pub window: u32,
+    /// Seconds from a customer's wish to leave to the refund; 90 days at most.
+    pub exit_delay: u32,
+    /// Seconds of a round in which prices may change and supply is offered. All three zero: no rounds.
+    pub offer_time: u32,
+    /// Seconds of a round in which energy is supplied.
+    pub supply_time: u32,
+    /// Seconds of a round in which the rest is billed and earnings are shared.
+    pub settlement_time: u32,
+    /// The most that the grid's fee can be, per Wh.
+    pub max_network_fee: Price,
 }
 
 /// One account in a settlement: its registers, cumulative since the account was opened, and the charge, which is not.
@@ -153,22 +181,26 @@ fn threshold(amount: Money) -> Result<u64, BadValue> {
     u64::try_from(amount.0).map_err(|_| BadValue::Amount(amount))
 }
 
-fn function(signature: &str, words: usize) -> Writer {
-    Writer::new(&selector(signature), words)
-}
-
-fn to(provider: Address, data: Writer) -> Call {
-    Call { to: Some(provider), value: U256::ZERO, data: data.done() }
-}
-
-/// Deploys the contract. The sender becomes owner and first settler; the tariff starts at version 1.
+/// Deploys the contract under the plainest terms: native coin, no registry, no window for challenges, no rounds. The
+/// sender becomes owner and first settler; the tariff starts at version 1.
 ///
 /// # Errors
 /// [`BadValue::Amount`] if `low_at` is negative.
 pub fn deploy_call(wei_per_unit: U256, prices: Prices, low_at: Money) -> Result<Call, BadValue> {
-    let data = Writer::new(&INIT_CODE, 5).uint(wei_per_unit);
-    let data = price_words(data, prices).uint(U256::from(threshold(low_at)?));
-    Ok(Call { to: None, value: U256::ZERO, data: data.done() })
+    deploy_under(wei_per_unit, prices, low_at, &Terms::default())
+}
+
+/// Deploys the contract under these terms.
+///
+/// # Errors
+/// [`BadValue::Amount`] if `low_at` is negative.
+pub fn deploy_under(wei_per_unit: U256, prices: Prices, low_at: Money, terms: &Terms) -> Result<Call, BadValue> {
+    let data = Writer::new(&INIT_CODE, 13).uint(wei_per_unit);
+    let data =
+        price_words(data, prices).uint(U256::from(threshold(low_at)?)).address(terms.token).address(terms.registry);
+    let seconds = [terms.window, terms.exit_delay, terms.offer_time, terms.supply_time, terms.settlement_time];
+    let data = seconds.into_iter().fold(data, |d, s| d.uint(U256::from(s)));
+    Ok(Call { to: None, value: U256::ZERO, data: data.uint(U256::from(terms.max_network_fee.0)).done() })
 }
 
 fn price_words(data: Writer, prices: Prices) -> Writer {
@@ -217,6 +249,21 @@ pub fn settle(
         .word(lines_root)
         .bytes(&pack(items)?);
     Ok(to(provider, data))
+}
+
+/// Pays tokens into an account of a contract that is kept in them. The payer has to have allowed the transfer before.
+///
+/// # Errors
+/// [`BadValue::Amount`] for zero and less.
+pub fn deposit_token(provider: Address, number: u32, amount: Money) -> Result<Call, BadValue> {
+    let data = function("depositToken(uint32,uint256)", 2).uint(U256::from(number)).uint(positive(amount)?);
+    Ok(to(provider, data))
+}
+
+/// Stops deposits, or lets them in again.
+#[must_use]
+pub fn pause_deposits(provider: Address, paused: bool) -> Call {
+    to(provider, function("pauseDeposits(bool)", 1).uint(U256::from(u8::from(paused))))
 }
 
 /// Sets the prices from now on and bumps the tariff's version.

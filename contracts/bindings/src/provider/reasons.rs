@@ -1,30 +1,63 @@
-//! Why a call reverted, in words: the custom errors of `Provider`, and the two that the language itself has.
+//! Why a call reverted, in words: the custom errors of `Provider` and `Operator`, and the two that the language itself has.
 
 use crate::abi::{Reader, selector};
 use crate::chain::quoted;
 
-/// All custom errors of the contract. A test compares the list with the ABI.
+/// All custom errors of both contracts; what they call through comes back as it is. A test compares the list with the
+/// ABIs.
 pub(super) const ERRORS: &[&str] = &[
+    "AccountClosed(uint32)",
+    "AccountFed(address,uint32)",
+    "BadHolder()",
     "BadLength(uint256)",
     "BadName()",
     "BadNumber()",
     "BadPayee()",
+    "BadPoint()",
+    "BadRoles()",
+    "BadSignature()",
+    "BadTerms()",
     "BadWeiPerUnit()",
     "BalanceOutOfRange(uint256)",
+    "ContestOver(uint64)",
+    "KeyTaken(address)",
     "LengthsDiffer()",
+    "MayNotOrder(bytes32)",
     "NameTaken(bytes32)",
+    "NoChallenges()",
+    "NoContradiction(uint256,uint256)",
+    "NoMeter()",
     "NoSuchAccount(uint32)",
+    "NotAllReceived(uint256,uint256)",
     "NotAvailable(uint256,uint256)",
+    "NotClosed(uint32)",
+    "NotContested(uint32)",
+    "NotDue(uint64)",
+    "NotGateway()",
+    "NotHolder()",
+    "NotItsGateway(bytes32)",
+    "NotMember()",
     "NotOpen(uint256)",
     "NotOwner()",
     "NotPendingOwner()",
     "NotSettler()",
+    "NotTheCoin()",
     "NotWholeUnits(uint256,uint256)",
+    "NothingLeft(uint32)",
+    "NothingToShare()",
     "NumberTaken(uint32)",
+    "Paused()",
     "PaymentFailed()",
+    "PoolShares()",
+    "ReadingBeforeMeter(uint64)",
+    "ReadingInFuture(uint64)",
+    "ReadingTooEarly(uint64)",
     "Reentered()",
     "RegisterStepsBack(uint256)",
+    "TooLate(uint32)",
+    "TooManyMembers()",
     "TooMuchPaidIn(uint256)",
+    "WrongPhase(uint8)",
     "WrongSequence(uint64,uint64)",
     "WrongTariff(uint32,uint32)",
 ];
@@ -50,7 +83,7 @@ impl std::fmt::Display for StandardPanic {
 
 const NOTHING: &str = "no reason given";
 
-/// The reason in revert data: `Name(arguments)` for the errors of `Provider`, the text of `Error(string)`, the meaning
+/// The reason in revert data: `Name(arguments)` for the errors of our contracts, the text of `Error(string)`, the meaning
 /// of `Panic(uint256)`, and plain hex for anything else.
 #[must_use]
 pub fn reason(data: &[u8]) -> String {

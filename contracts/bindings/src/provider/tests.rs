@@ -1,14 +1,17 @@
 use super::*;
+use crate::abi::selector;
 use std::collections::BTreeSet;
 
 #[test]
-fn every_custom_error_of_the_contract_has_words() {
-    let abi: Vec<serde_json::Value> = serde_json::from_str(&ABI_JSON).unwrap();
+fn every_custom_error_of_the_contracts_has_words() {
+    let artifacts =
+        [ARTIFACT, crate::operator::ARTIFACT].map(|a| serde_json::from_str::<serde_json::Value>(a).unwrap());
+    let abi = artifacts.iter().flat_map(|a| a["abi"].as_array().unwrap());
     let spelled = |e: &serde_json::Value| {
         let types: Vec<_> = e["inputs"].as_array().unwrap().iter().map(|i| i["type"].as_str().unwrap()).collect();
         format!("{}({})", e["name"].as_str().unwrap(), types.join(","))
     };
-    let named: BTreeSet<String> = abi.iter().filter(|e| e["type"] == "error").map(spelled).collect();
+    let named: BTreeSet<String> = abi.filter(|e| e["type"] == "error").map(spelled).collect();
     let known: BTreeSet<String> = reasons::ERRORS.iter().map(|e| (*e).to_owned()).collect();
     assert_eq!(named, known);
 }

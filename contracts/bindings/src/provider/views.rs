@@ -1,7 +1,7 @@
 //! What the contract answers.
 
-use super::{Prices, function, to};
-use crate::abi::{Reader, Writer};
+use super::{Prices, Terms};
+use crate::abi::{Reader, ask, function};
 use crate::chain::{Chain, ChainError};
 use crate::{Address, B256, U256};
 use domain::{Money, Price, WattHours};
@@ -17,7 +17,7 @@ pub struct AccountOnChain {
     pub peak: WattHours,
     /// Billed so far: energy fed in.
     pub feed_in: WattHours,
-    /// [`Self::OPEN`], [`Self::LOW`], [`Self::EXHAUSTED`]; zero if there is no such account.
+    /// [`Self::OPEN`], [`Self::LOW`], [`Self::EXHAUSTED`], [`Self::CLOSED`]; zero if there is no such account.
     pub flags: u8,
 }
 
@@ -28,6 +28,8 @@ impl AccountOnChain {
     pub const LOW: u8 = 2;
     /// The balance is zero or negative.
     pub const EXHAUSTED: u8 = 4;
+    /// The customer leaves or has left: nothing more is paid in.
+    pub const CLOSED: u8 = 8;
 
     /// Whether the account exists.
     #[must_use]
@@ -55,35 +57,23 @@ pub struct TariffOnChain {
     pub version: u32,
 }
 
-/// All sums of the book, in minor units: `paid_in` = sum of balances + `earned` + `withdrawn`.
+/// All sums of the book, in minor units: `paid_in` = sum of balances + `earned` + `withdrawn` + `refunded`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// All that was ever paid in.
     pub paid_in: Money,
-    /// All that the owner ever took out.
+    /// All earnings that were ever taken out.
     pub withdrawn: Money,
     /// Debits less feed-in credits less withdrawals.
     pub earned: Money,
     /// The sum of all positive balances.
     pub owed: Money,
-}
-
-fn ask<T>(
-    chain: &dyn Chain,
-    provider: Address,
-    data: Writer,
-    read: impl FnOnce(&Reader<'_>) -> Option<T>,
-) -> Result<T, ChainError> {
-    let answer = chain.call(Address::ZERO, &to(provider, data))?;
-    let what = || {
-        // No code answers with no bytes: the commonest mistake, a wrong address, gets its own words.
-        if answer.is_empty() {
-            format!("nothing at {provider} answers: is this the contract's address?")
-        } else {
-            format!("{} bytes from {provider} that are no such answer", answer.len())
-        }
-    };
-    read(&Reader(&answer)).ok_or_else(|| ChainError::nonsense("eth_call", what()))
+    /// All that was ever paid back to customers.
+    pub refunded: Money,
+    /// What may be claimed and was not yet: a part of `earned`.
+    pub allotted: Money,
+    /// What was earned and can still be challenged.
+    pub waiting: Money,
 }
 
 /// One account at the head of the chain. An account that was never opened is all zero.
@@ -141,11 +131,38 @@ pub fn tariff(chain: &dyn Chain, provider: Address) -> Result<TariffOnChain, Cha
 /// Those of the chain; [`ChainError::Nonsense`] also beyond ±9.2e18 minor units.
 pub fn totals(chain: &dyn Chain, provider: Address) -> Result<Totals, ChainError> {
     ask(chain, provider, function("totals()", 0), |w| {
-        Some(Totals { paid_in: w.amount(0)?, withdrawn: w.amount(1)?, earned: w.money(2)?, owed: w.amount(3)? })
+        Some(Totals {
+            paid_in: w.amount(0)?,
+            withdrawn: w.amount(1)?,
+            earned: w.money(2)?,
+            owed: w.amount(3)?,
+            refunded: w.amount(4)?,
+            allotted: w.amount(5)?,
+            waiting: w.amount(6)?,
+        })
     })
 }
 
-/// What the owner can withdraw now.
+/// What was agreed when the contract was deployed.
+///
+/// # Errors
+/// Those of the chain.
+pub fn terms(chain: &dyn Chain, provider: Address) -> Result<Terms, ChainError> {
+    ask(chain, provider, function("terms()", 0), |w| {
+        Some(Terms {
+            token: w.address(0)?,
+            registry: w.address(1)?,
+            window: w.number(2)?,
+            exit_delay: w.number(3)?,
+            offer_time: w.number(4)?,
+            supply_time: w.number(5)?,
+            settlement_time: w.number(6)?,
+            max_network_fee: w.number(7).map(Price)?,
+        })
+    })
+}
+
+/// What the owner can withdraw now, or the pool share.
 ///
 /// # Errors
 /// Those of the chain.

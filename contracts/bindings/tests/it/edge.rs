@@ -14,8 +14,8 @@ use revm::state::AccountInfo;
 use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext};
 
 const ME: Address = Address::repeat_byte(1);
-/// Balances stay in -2^86 and above, and below 2^86, wherever a settlement leaves them.
-const EDGE: i128 = 1 << 86;
+/// Balances stay in -2^62 and above, and below 2^62, wherever a settlement leaves them.
+const EDGE: i128 = 1 << 62;
 const BALANCE_BITS: usize = 88;
 
 /// A machine with nothing but the contract, and account 1 open.
@@ -91,7 +91,8 @@ fn a_balance_that_a_settlement_would_bring_out_of_its_range_reverts_with_the_ite
         (1 - EDGE, 1, Some(-EDGE)),
         (-EDGE, 1, None),
         (-EDGE, i64::MAX, None),
-        (-EDGE, i64::MIN, Some(-EDGE - i128::from(i64::MIN))),
+        (-EDGE, i64::MIN, None),
+        (-EDGE, i64::MIN + 1, Some(EDGE - 1)),
     ];
     for (from, charge, wanted) in cases {
         bare.put(from);
@@ -119,7 +120,7 @@ fn a_deposit_finds_room_above_every_balance_that_a_settlement_leaves() {
     let mut bare = Bare::new();
     bare.put(EDGE - 1);
     // All that can ever be paid in.
-    let most = (1_i128 << 80) - 1;
+    let most = (1_i128 << 62) - 1;
     let deposit = provider::deposit(bare.provider, 1, Money(1), U256::from(1)).unwrap();
     let deposit = Call { value: U256::try_from(most).unwrap(), ..deposit };
     bare.run(&deposit).unwrap();
@@ -132,13 +133,18 @@ fn a_deposit_finds_room_above_every_balance_that_a_settlement_leaves() {
 #[test]
 fn the_largest_charges_add_up_exactly() {
     let mut bare = Bare::new();
-    let (least, most) = (i128::from(i64::MIN), i128::from(i64::MAX));
-    let items: Vec<Item> =
-        (0..900).map(|i| charged(item(1, 0, 0, 0), if i < 600 { i64::MAX } else { i64::MIN })).collect();
+    let others: Vec<(u32, B256)> = (2..=300).map(|n| (n, B256::from(U256::from(n)))).collect();
+    for some in others.chunks(100) {
+        bare.run(&provider::open_many(bare.provider, some)).unwrap();
+    }
+    // Everybody to the lower edge, and one of them from edge to edge and back, again and again.
+    let down = (1..=300).map(|n| charged(item(n, 0, 0, 0), 1 << 62));
+    let swings = (0..600).map(|i| charged(item(1, 0, 0, 0), if i % 2 == 0 { -i64::MAX } else { i64::MAX }));
+    let items: Vec<Item> = down.chain(swings).collect();
     let call = provider::settle(bare.provider, 1, 1, B256::ZERO, &items).unwrap();
     bare.run(&call).unwrap();
-    let earned = 600 * most + 300 * least;
-    assert_eq!(bare.balance(), -earned);
+    let earned = 300 * EDGE;
+    assert_eq!(bare.balance(), -EDGE);
     let question = Call { data: contracts::keccak256("totals()")[..4].to_vec(), ..call };
     let Ok(Output::Call(totals)) = bare.run(&question) else { panic!("no totals") };
     let word = |i: usize| U256::from_be_slice(&totals[32 * i..32 * (i + 1)]);
@@ -146,5 +152,5 @@ fn the_largest_charges_add_up_exactly() {
     let answer =
         bare.run(&Call { data: [&contracts::keccak256("account(uint32)")[..4], &[0; 31], &[1]].concat(), ..question });
     let Ok(Output::Call(account)) = answer else { panic!("no account") };
-    assert_eq!(U256::from_be_slice(&account[..32]), U256::ZERO.wrapping_sub(word(2)));
+    assert_eq!(U256::from_be_slice(&account[..32]), U256::ZERO.wrapping_sub(U256::from(1_u64 << 62)));
 }

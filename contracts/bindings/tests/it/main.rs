@@ -2,10 +2,14 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod billing;
+mod costs;
 mod edge;
 mod foreign;
 mod fuzz;
+mod gas;
+mod machine;
 mod persistence;
 mod server;
 mod street;
+mod trade;
 mod vectors;

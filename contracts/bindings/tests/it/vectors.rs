@@ -3,7 +3,8 @@
 use contracts::chain::{Chain, ChainError, Head, Log, LogFilter, Receipt};
 use contracts::key::{LocalKey, Signer};
 use contracts::merkle;
-use contracts::provider::{self, Credit, Item, Prices};
+use contracts::operator::{self, Position, Reading, Roles};
+use contracts::provider::{self, Credit, Item, Prices, Steps, Terms};
 use contracts::tx::{Call, Fees, Transaction, decode};
 use contracts::{Address, B256, U256};
 use domain::{Money, Price, WattHours};
@@ -13,6 +14,7 @@ use std::sync::Mutex;
 
 const TRANSACTIONS: &str = include_str!("../../../vectors/transactions.json");
 const PROVIDER: &str = include_str!("../../../vectors/provider.json");
+const OPERATOR: &str = include_str!("../../../vectors/operator.json");
 const MERKLE: &str = include_str!("../../../vectors/merkle.json");
 
 fn text(v: &Value) -> &str {
@@ -68,6 +70,15 @@ fn every_transaction_is_signed_byte_for_byte_as_ethers_signs_it() {
     assert_eq!(parities.len(), 2, "both parities have to occur");
 }
 
+fn reading(v: &Value) -> Reading {
+    let a = list(v);
+    Reading { time: parse(&a[0]), imported: parse(&a[1]), exported: parse(&a[2]) }
+}
+
+fn seal(v: &Value) -> [u8; 65] {
+    bytes(v).try_into().expect("65 bytes")
+}
+
 const PROVIDER_AT: Address = Address::repeat_byte(0x42);
 
 /// What this crate makes of a call in the vectors.
@@ -87,6 +98,26 @@ fn call(name: &str, a: &[Value], items: &[Item]) -> Call {
         "withdraw" => provider::withdraw(at, parse(&a[0]), Money(parse(&a[1]))).unwrap(),
         "transferOwnership" => provider::transfer_ownership(at, parse(&a[0])),
         "acceptOwnership" => provider::accept_ownership(at),
+        "depositToken" => provider::deposit_token(at, parse(&a[0]), Money(parse(&a[1]))).unwrap(),
+        "pauseDeposits" => provider::pause_deposits(at, a[0].as_bool().unwrap()),
+        "record" => {
+            let steps = Steps::unpack(&bytes(&a[3])).expect("steps");
+            assert_eq!(steps.0.len().to_string(), text(&a[1]));
+            provider::record(at, parse(&a[0]), parse(&a[2]), &steps)
+        }
+        "setMember" => {
+            let account = Some(parse(&a[2])).filter(|n| *n != 0);
+            provider::set_member(at, parse(&a[0]), parse(&a[1]), account)
+        }
+        "offerSupply" => provider::offer_supply(at, parse(&a[0])),
+        "shareOut" => provider::share_out(at),
+        "claim" => provider::claim(at, parse(&a[0])),
+        "setHolder" => provider::set_holder(at, parse(&a[0]), parse(&a[1])),
+        "close" => provider::close(at, parse(&a[0])),
+        "reopen" => provider::reopen(at, parse(&a[0])),
+        "refund" => provider::refund(at, parse(&a[0])),
+        "contest" => provider::contest(at, parse(&a[0])),
+        "overturn" => provider::overturn(at, parse(&a[0]), &reading(&a[1]), &seal(&a[2])),
         other => panic!("no encoder for {other}"),
     }
 }
@@ -120,7 +151,17 @@ fn every_call_and_every_item_is_encoded_as_ethers_encodes_it() {
         assert_eq!(made.value, U256::from(if text(&c["name"]) == "deposit" { 3000 } else { 0 }));
     }
     let a = list(&v["deploy"]["args"]);
-    let made = provider::deploy_call(parse(&a[0]), prices(&a[1..4]), Money(parse(&a[4]))).unwrap();
+    let terms = Terms {
+        token: parse(&a[5]),
+        registry: parse(&a[6]),
+        window: parse(&a[7]),
+        exit_delay: parse(&a[8]),
+        offer_time: parse(&a[9]),
+        supply_time: parse(&a[10]),
+        settlement_time: parse(&a[11]),
+        max_network_fee: Price(parse(&a[12])),
+    };
+    let made = provider::deploy_under(parse(&a[0]), prices(&a[1..4]), Money(parse(&a[4])), &terms).unwrap();
     assert_eq!((made.to, hex::encode(&made.data)), (None, hex::encode(bytes(&v["deploy"]["data"]))));
 }
 
@@ -170,7 +211,8 @@ fn view(chain: &Canned, name: &str, a: &[Value]) -> Option<Vec<String>> {
         }
         "totals" => {
             let t = provider::totals(chain, at).unwrap();
-            [t.paid_in, t.withdrawn, t.earned, t.owed].map(|m| m.0.to_string()).to_vec()
+            let sums = [t.paid_in, t.withdrawn, t.earned, t.owed, t.refunded, t.allotted, t.waiting];
+            sums.map(|m| m.0.to_string()).to_vec()
         }
         "available" => one(provider::available(chain, at).unwrap().0.to_string()),
         "lowAt" => one(provider::low_at(chain, at).unwrap().0.to_string()),
@@ -178,7 +220,34 @@ fn view(chain: &Canned, name: &str, a: &[Value]) -> Option<Vec<String>> {
         "owner" => one(format!("{:#x}", provider::owner(chain, at).unwrap())),
         "nameOf" => one(provider::name_of(chain, at, parse(&a[0])).unwrap().to_string()),
         "numberOf" => one(provider::number_of(chain, at, parse(&a[0])).unwrap().unwrap().to_string()),
-        "pendingOwner" | "OPEN" | "LOW" | "EXHAUSTED" => return None,
+        "nextRecord" => one(provider::next_record(chain, at, parse(&a[0])).unwrap().to_string()),
+        "terms" => {
+            let t = provider::terms(chain, at).unwrap();
+            let who = [t.token, t.registry].map(|a| format!("{a:#x}"));
+            let phases = [t.window, t.exit_delay, t.offer_time, t.supply_time, t.settlement_time, t.max_network_fee.0];
+            who.into_iter().chain(phases.map(|n| n.to_string())).collect()
+        }
+        "phaseNow" => {
+            let now = provider::phase_now(chain, at).unwrap();
+            assert_eq!(now.phase, provider::Phase::Supply);
+            vec![now.round.to_string(), "2".into(), now.ends_at.to_string()]
+        }
+        "members" => provider::members(chain, at).unwrap().iter().map(|m| format!("{m:#x}")).collect(),
+        "memberOf" => {
+            let m = provider::member_of(chain, at, parse(&a[0])).unwrap().unwrap();
+            vec![m.share.to_string(), m.account.unwrap_or(0).to_string(), m.seen.0.to_string(), "1".into()]
+        }
+        "claimable" => one(provider::claimable(chain, at, parse(&a[0])).unwrap().0.to_string()),
+        "holderOf" => {
+            let (who, due) = provider::holder_of(chain, at, parse(&a[0])).unwrap().unwrap();
+            vec![format!("{who:#x}"), due.to_string()]
+        }
+        "contestOf" => {
+            let c = provider::contest_of(chain, at, parse(&a[0])).unwrap().unwrap();
+            vec![c.imported.0.to_string(), c.since.to_string()]
+        }
+        "pendingOwner" | "OPEN" | "LOW" | "EXHAUSTED" | "CLOSED" | "MAX_EXIT_DELAY" | "MAX_MEMBERS"
+        | "CLOCK_TOLERANCE" | "depositsPaused" => return None,
         other => panic!("no view for {other}"),
     })
 }
@@ -229,6 +298,21 @@ fn event(log: &Log, name: &str) -> Option<Vec<String>> {
             [e.version, e.prices.off_peak.0, e.prices.peak.0, e.prices.feed_in.0].map(|n| n.to_string()).to_vec()
         }),
         "Withdrawn" => provider::withdrawn(log).map(|e| vec![format!("{:#x}", e.to), e.units.0.to_string()]),
+        "Recorded" => provider::recorded(log).map(|e| {
+            let mut out = vec![format!("{:#x}", e.settler), e.sequence.to_string(), e.count.to_string()];
+            out.extend([e.steps_hash, e.root].map(|w| w.to_string()));
+            out
+        }),
+        "Claimed" => {
+            provider::claimed(log).map(|e| vec![format!("{:#x}", e.who), format!("{:#x}", e.to), e.units.0.to_string()])
+        }
+        "Refunded" => {
+            provider::refunded(log).map(|e| vec![e.number.to_string(), format!("{:#x}", e.to), e.units.0.to_string()])
+        }
+        "Contested" => provider::contested(log).map(|(number, wh)| vec![number.to_string(), wh.0.to_string()]),
+        "Overturned" => {
+            provider::overturned(log).map(|e| vec![e.number.to_string(), e.excess.0.to_string(), e.units.0.to_string()])
+        }
         "CreditLow" => credit(Credit::Low),
         "CreditExhausted" => credit(Credit::Exhausted),
         "CreditRestored" => credit(Credit::Restored),
@@ -239,8 +323,21 @@ fn event(log: &Log, name: &str) -> Option<Vec<String>> {
 #[test]
 fn every_event_is_read_as_ethers_wrote_it_and_by_no_other_reader() {
     let v: Value = serde_json::from_str(PROVIDER).unwrap();
-    let read =
-        ["Opened", "Deposited", "Settled", "TariffSet", "Withdrawn", "CreditLow", "CreditExhausted", "CreditRestored"];
+    let read = [
+        "Opened",
+        "Deposited",
+        "Settled",
+        "TariffSet",
+        "Withdrawn",
+        "CreditLow",
+        "CreditExhausted",
+        "CreditRestored",
+        "Recorded",
+        "Claimed",
+        "Refunded",
+        "Contested",
+        "Overturned",
+    ];
     let mut seen = BTreeSet::new();
     for e in list(&v["events"]) {
         let log = Log {
@@ -264,10 +361,121 @@ fn every_event_is_read_as_ethers_wrote_it_and_by_no_other_reader() {
 
 #[test]
 fn every_revert_is_put_into_words() {
-    let v: Value = serde_json::from_str(PROVIDER).unwrap();
-    for e in list(&v["errors"]) {
-        assert_eq!(provider::reason(&bytes(&e["data"])), text(&e["reason"]));
+    for file in [PROVIDER, OPERATOR] {
+        let v: Value = serde_json::from_str(file).unwrap();
+        for e in list(&v["errors"]) {
+            assert_eq!(provider::reason(&bytes(&e["data"])), text(&e["reason"]));
+        }
     }
+}
+
+fn ask_operator(chain: &Canned, name: &str, a: &[Value]) -> Option<Vec<String>> {
+    let at = PROVIDER_AT;
+    let word = |who: Address| format!("{who:#x}");
+    Some(match name {
+        "rolesOf" => {
+            let roles = operator::roles_of(chain, at, parse(&a[0])).unwrap();
+            assert_eq!(roles, Roles { gateway: true, prover: false });
+            vec!["1".into()]
+        }
+        "isGateway" => vec![operator::is_gateway(chain, at, parse(&a[0])).unwrap().to_string()],
+        "isProver" => vec![operator::is_prover(chain, at, parse(&a[0])).unwrap().to_string()],
+        "pointOf" => {
+            let p = operator::point_of(chain, at, parse(&a[0])).unwrap();
+            let rest = [p.account.to_string(), p.attested_at.to_string(), p.closed.to_string(), p.cut_off.to_string()];
+            std::iter::once(word(p.gateway)).chain(rest).collect()
+        }
+        "providerOf" => vec![word(operator::provider_of(chain, at, parse(&a[0])).unwrap())],
+        "meterKeyOf" => vec![word(operator::meter_key_of(chain, at, parse(&a[0])).unwrap())],
+        "meterOf" => vec![word(operator::meter_of(chain, at, parse(&a[0]), parse(&a[1])).unwrap())],
+        "meterAt" => {
+            let m = operator::meter_at(chain, at, parse(&a[0])).unwrap().unwrap();
+            let mm = [m.position.east, m.position.north, m.position.up].map(|n| n.to_string());
+            ["true".into(), m.point.to_string()].into_iter().chain(mm).collect()
+        }
+        "importedBy" => {
+            let seal = seal(&a[3]);
+            let said = operator::imported_by(chain, at, parse(&a[0]), parse(&a[1]), &reading(&a[2]), &seal);
+            vec![said.unwrap().0.to_string()]
+        }
+        "networkFee" => {
+            let (fee, treasury) = operator::network_fee(chain, at).unwrap();
+            vec![fee.0.to_string(), word(treasury)]
+        }
+        "mayOrder" => vec![operator::may_order(chain, at, parse(&a[0]), parse(&a[1])).unwrap().to_string()],
+        "owner" => vec![word(operator::owner(chain, at).unwrap())],
+        "readingHash" | "pendingOwner" | "GATEWAY" | "PROVER" => return None,
+        other => panic!("no view for {other}"),
+    })
+}
+
+fn tell_operator(name: &str, a: &[Value]) -> Call {
+    let at = PROVIDER_AT;
+    match name {
+        "setRoles" => {
+            let bits: u8 = parse(&a[1]);
+            operator::set_roles(at, parse(&a[0]), Roles { gateway: bits & 1 != 0, prover: bits & 2 != 0 })
+        }
+        "route" => operator::route(at, parse(&a[0]), parse(&a[1]), parse(&a[2]), parse(&a[3])),
+        "putMeter" => {
+            let position = Position { east: parse(&a[2]), north: parse(&a[3]), up: parse(&a[4]) };
+            operator::put_meter(at, parse(&a[0]), parse(&a[1]), position, parse(&a[5]))
+        }
+        "setNetworkFee" => operator::set_network_fee(at, Price(parse(&a[0])), parse(&a[1])),
+        "order" => operator::order(at, parse(&a[0]), a[1].as_bool().unwrap()),
+        "attest" => operator::attest(at, parse(&a[0]), a[1].as_bool().unwrap()),
+        "attestMany" => {
+            let bits: u64 = parse(&a[1]);
+            let points: Vec<_> = list(&a[0]).iter().enumerate().map(|(i, p)| (parse(p), bits >> i & 1 == 1)).collect();
+            operator::attest_many(at, &points)
+        }
+        "transferOwnership" => provider::transfer_ownership(at, parse(&a[0])),
+        "acceptOwnership" => provider::accept_ownership(at),
+        other => panic!("no encoder for {other}"),
+    }
+}
+
+#[test]
+fn the_operators_calls_views_and_events_are_what_ethers_makes_of_them() {
+    let v: Value = serde_json::from_str(OPERATOR).unwrap();
+    for c in list(&v["calls"]) {
+        let made = tell_operator(text(&c["name"]), list(&c["args"]));
+        assert_eq!(hex::encode(&made.data), hex::encode(bytes(&c["data"])), "{}", c["name"]);
+        assert_eq!((made.to, made.value), (Some(PROVIDER_AT), U256::ZERO));
+    }
+    for c in list(&v["views"]) {
+        let chain = Canned { answer: bytes(&c["result"]), asked: Mutex::default() };
+        let Some(said) = ask_operator(&chain, text(&c["name"]), list(&c["args"])) else { continue };
+        assert_eq!(said, flat(&c["values"]), "{}", c["name"]);
+        assert_eq!(hex::encode(&*chain.asked.lock().unwrap()), hex::encode(bytes(&c["data"])), "{}", c["name"]);
+    }
+    let mut seen = 0;
+    for e in list(&v["events"]) {
+        let topics = list(&e["topics"]).iter().map(parse).collect();
+        let (data, transaction) = (bytes(&e["data"]), B256::ZERO);
+        let log = Log { address: PROVIDER_AT, topics, data, block: 1, transaction, log_index: 0 };
+        let ordered = operator::ordered(&log).map(|o| {
+            vec![o.point.to_string(), format!("{:#x}", o.gateway), format!("{:#x}", o.by), o.cut_off.to_string()]
+        });
+        let attested = operator::attested(&log)
+            .map(|(point, who, closed)| vec![point.to_string(), format!("{who:#x}"), closed.to_string()]);
+        for (name, read) in [("Ordered", ordered), ("Attested", attested)] {
+            let wanted = (name == text(&e["name"])).then(|| flat(&e["args"]));
+            seen += usize::from(wanted.is_some());
+            assert_eq!(read, wanted, "{name} on {}", e["name"]);
+        }
+    }
+    assert_eq!(seen, 2);
+}
+
+#[test]
+fn a_reading_is_signed_as_ethers_signs_typed_data() {
+    let v: Value = serde_json::from_str(OPERATOR).unwrap();
+    let r = &v["reading"];
+    let (key, said) = (LocalKey::from_hex(text(&r["key"])).unwrap(), reading(&r["args"]));
+    let (chain_id, registry) = (parse(&r["chainId"]), parse(&r["registry"]));
+    assert_eq!(said.digest(chain_id, registry), parse::<B256>(&r["digest"]));
+    assert_eq!(said.sign(chain_id, registry, &key).unwrap().to_vec(), bytes(&r["signature"]));
 }
 
 #[test]
