@@ -153,7 +153,6 @@ contract Dispatch is Owned {
     error NotCommitted();
     error WrongConditions();
     error WrongSolution();
-    error NotDc();
     error NoSolution();
     error BadLength(uint256 expected, uint256 got);
     error NothingOwing();
@@ -175,6 +174,7 @@ contract Dispatch is Owned {
                 hex"80600a5f395ff300",
                 network
             );
+            // solhint-disable-next-line no-inline-assembly
             assembly ("memory-safe") {
                 data := create(0, add(code, 32), mload(code))
             }
@@ -454,6 +454,7 @@ contract Dispatch is Owned {
     function _load(uint32 id) private view returns (bytes memory data) {
         address place = _networks[id].data;
         if (place == address(0)) revert NoSuchNetwork();
+        // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
             data := mload(64)
             let size := sub(extcodesize(place), 1)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+// solhint-disable no-inline-assembly
+
 /// @title Fields of packed words, and roundings with a direction
+/// @notice What the checks of a power flow are written in.
 /// @dev Everything here is total: no input makes it revert, and the bounds behind every `unchecked` stand with whoever
 /// calls it.
 library Packed {

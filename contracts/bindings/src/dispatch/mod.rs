@@ -18,6 +18,34 @@ use std::sync::LazyLock;
 /// The committed artefact: ABI, bytecode, compiler and settings, as `contracts/build.mjs` wrote it.
 pub const ARTIFACT: &str = include_str!("../../../artifacts/Dispatch.json");
 
+/// All custom errors of the contract that `Provider` does not have. A test compares the list with the ABI.
+pub(crate) const ERRORS: &[&str] = &[
+    "AlreadyCommitted()",
+    "AngleOutOfRange(uint256)",
+    "BadLength(uint256,uint256)",
+    "BadNetwork()",
+    "BadRatio(uint256)",
+    "BadTimes()",
+    "FlowOutOfRange(uint256)",
+    "NoSolution()",
+    "NoSuchNetwork()",
+    "NoSuchRound()",
+    "NotBalanced(uint256)",
+    "NotCommitted()",
+    "NotQuadratic(uint256)",
+    "NotThatLong(uint256,uint256)",
+    "NotThreeBuses()",
+    "NothingCommitted()",
+    "NothingOwing()",
+    "PowerOutOfRange(uint256)",
+    "TooEarly()",
+    "TooLate()",
+    "VoltageOutOfRange(uint256)",
+    "WrongConditions()",
+    "WrongSolution()",
+    "WrongStake(uint256,uint256)",
+];
+
 static INIT_CODE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).unwrap_or_default();
     hex::decode(artifact["bytecode"].as_str().unwrap_or_default().trim_start_matches("0x")).unwrap_or_default()
@@ -186,4 +214,22 @@ pub fn optimum_of(answer: &[u8]) -> Option<Optimum> {
     let words = Reader(answer);
     let three = |at: usize| Some([words.int(at)?, words.int(at + 1)?, words.int(at + 2)?]);
     Some(Optimum { power: three(0)?, price: three(3)?, flow: three(6)?, cost: words.int(9)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_custom_error_of_the_contract_has_words() {
+        let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).unwrap();
+        for entry in artifact["abi"].as_array().unwrap().iter().filter(|e| e["type"] == "error") {
+            let types: Vec<_> =
+                entry["inputs"].as_array().unwrap().iter().map(|i| i["type"].as_str().unwrap()).collect();
+            let name = entry["name"].as_str().unwrap();
+            let mut data = selector(&format!("{name}({})", types.join(","))).to_vec();
+            data.resize(4 + 32 * types.len(), 0);
+            assert!(crate::provider::reason(&data).starts_with(name), "{name}: {}", crate::provider::reason(&data));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What `AcProof.sol` and `DcProof.sol` compute, in the same integers: a solution can be judged before it costs gas, and
 //! the two are held together by vectors and by chance.
 
-use super::network::{AcBranch, Conditions, DcBranch, Elements, Generator, Network, NO_TANGENT, Solution};
+use super::network::{AcBranch, Conditions, DcBranch, Elements, Generator, NO_TANGENT, Network, Solution};
 use revm::primitives::I256;
 use thiserror::Error;
 

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod billing;
+mod dispatch;
 mod edge;
 mod foreign;
 mod fuzz;
