@@ -1,7 +1,8 @@
 // Compiles src/ with the pinned soljson into artifacts/, which is committed: the Rust build reads only those files.
 // `--check` compiles again and fails unless the committed files are the same to the byte.
 import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { posix } from 'node:path';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -9,7 +10,8 @@ const solc = createRequire(import.meta.url)('solc');
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /** The contracts that are deployed; everything else in src/ is a part of them. */
-export const CONTRACTS = ['Provider', 'Operator'];
+const CONTRACTS = ['src/Provider.sol', 'src/Operator.sol', 'src/Dispatch.sol'];
+const nameOf = (source) => posix.basename(source, '.sol');
 export const SETTINGS = {
   evmVersion: 'cancun',
   viaIR: true,
@@ -19,37 +21,41 @@ export const SETTINGS = {
 /** What the chain takes at most of a contract's code (EIP-170). */
 const MAX_CODE = 24576;
 
-/** All of src/, by path. */
-function sources() {
-  const paths = readdirSync(here('src'), { recursive: true }).filter((p) => p.endsWith('.sol')).map((p) => `src/${p.replaceAll('\\', '/')}`).sort();
-  return Object.fromEntries(paths.map((path) => [path, { content: readFileSync(here(path), 'utf8') }]));
+/** A source and all that it imports, by path: what else is in src/ does not touch its bytecode. */
+function sources(path, found = {}) {
+  if (path in found) return found;
+  const content = readFileSync(here(path), 'utf8');
+  found[path] = { content };
+  for (const [, to] of content.matchAll(/^import [^"]*"([^"]+)";/gm)) sources(posix.join(posix.dirname(path), to), found);
+  return found;
 }
 
-/** Contract name to the text of its artefact. */
-export function compile() {
-  const all = sources();
+function artefact(name, source) {
+  const all = sources(source);
   const outputSelection = { '*': { '*': ['abi', 'evm.bytecode.object', 'evm.deployedBytecode.object', 'evm.methodIdentifiers'] } };
   const output = JSON.parse(solc.compile(JSON.stringify({ language: 'Solidity', sources: all, settings: { ...SETTINGS, outputSelection } })));
   for (const e of output.errors ?? []) console.error(e.formattedMessage);
   if ((output.errors ?? []).length > 0) throw new Error('the compiler had something to say');
-  const sourceSha256 = Object.fromEntries(Object.entries(all).map(([path, { content }]) => [path, createHash('sha256').update(content).digest('hex')]));
-  return Object.fromEntries(CONTRACTS.map((name) => {
-    const contract = output.contracts[`src/${name}.sol`][name];
-    const artifact = {
-      contract: name,
-      source: `src/${name}.sol`,
-      sourceSha256,
-      compiler: solc.version(),
-      settings: SETTINGS,
-      abi: contract.abi,
-      methods: contract.evm.methodIdentifiers,
-      bytecode: '0x' + contract.evm.bytecode.object,
-      deployedBytecode: '0x' + contract.evm.deployedBytecode.object,
-    };
-    const bytes = artifact.deployedBytecode.length / 2 - 1;
-    if (bytes > MAX_CODE) throw new Error(`${name} has ${bytes} bytes of code; a chain takes ${MAX_CODE}`);
-    return [name, JSON.stringify(artifact, null, 1) + '\n'];
-  }));
+  const contract = output.contracts[source][name];
+  const made = {
+    contract: name,
+    source,
+    sourceSha256: Object.fromEntries(Object.keys(all).sort().map((path) => [path, createHash('sha256').update(all[path].content).digest('hex')])),
+    compiler: solc.version(),
+    settings: SETTINGS,
+    abi: contract.abi,
+    methods: contract.evm.methodIdentifiers,
+    bytecode: '0x' + contract.evm.bytecode.object,
+    deployedBytecode: '0x' + contract.evm.deployedBytecode.object,
+  };
+  const bytes = made.deployedBytecode.length / 2 - 1;
+  if (bytes > MAX_CODE) throw new Error(`${name} has ${bytes} bytes of code; a chain takes ${MAX_CODE}`);
+  return JSON.stringify(made, null, 1) + '\n';
+}
+
+/** Contract name to the text of its artefact. */
+export function compile() {
+  return Object.fromEntries(CONTRACTS.map((source) => [nameOf(source), artefact(nameOf(source), source)]));
 }
 
 const path = (name) => here(`artifacts/${name}.json`);

@@ -6,7 +6,7 @@ import { AbiCoder, Interface, Transaction, TypedDataEncoder, Wallet, ZeroHash, c
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const artifact = (name) => JSON.parse(readFileSync(here(`artifacts/${name}.json`), 'utf8'));
-const ABIS = Object.fromEntries(['Provider', 'Operator'].map((name) => [name, artifact(name).abi]));
+const ABIS = Object.fromEntries(['Provider', 'Operator', 'Dispatch'].map((name) => [name, artifact(name).abi]));
 
 /** Values that look random and are the same on every run. */
 const draw = (label) => keccak256(toUtf8Bytes(label));
@@ -255,6 +255,51 @@ function operator() {
   };
 }
 
+function dispatch() {
+  const abi = new Interface(ABIS.Dispatch);
+  const [who, hash, salt] = [address('somebody'), draw('hash'), draw('salt')];
+  const [network, conditions, solution] = ['0x' + 'ab'.repeat(96), '0x' + 'cd'.repeat(60), '0x' + 'ef'.repeat(51)];
+  const calls = [
+    ['publish', [network, 50000]],
+    ['open', [1, conditions, 1_800_000_100n, 1_800_000_200n, 900, 1000n]],
+    ['commit', [7, hash]],
+    ['reveal', [7, salt, conditions, solution]],
+    ['close', [7]],
+    ['reclaim', [7]],
+    ['collect', []],
+    ['solve', [4294967295, conditions]],
+    ['report', [7, salt, solution, '0x00000003e801ffffffffff00']],
+    ['transferOwnership', [who]],
+    ['acceptOwnership', []],
+  ];
+  const round = [hash, -(2n ** 127n), 2n ** 127n - 1n, who, 1, 900, 1_800_000_100n, 1_800_000_200n, 4, 2, 3, 2, 1000n, who, 5000n, salt];
+  const views = [
+    ['commitment', [7, who, salt, solution], [keccak256(AbiCoder.defaultAbiCoder().encode(['uint32', 'address', 'bytes32', 'bytes32'], [7, who, salt, keccak256(solution)]))]],
+    ['check', [1, conditions, solution], [2n ** 126n, -(2n ** 126n)]],
+    ['optimum', [1, conditions], [[1n, 2n, 3n], [-4n, 5n, 6n], [7n, -8n, 9n], 10n]],
+    ['roundOf', [7], [round]],
+    ['networkOf', [1], [network]],
+    ['networks', [], [3]],
+    ['rounds', [], [7]],
+    ['owing', [who], [6000n]],
+    ['owner', [], [who]],
+    ['pendingOwner', [], [who]],
+  ];
+  const events = [
+    ['OwnershipOffered', [who, address('to')]],
+    ['OwnershipTaken', [who, address('to')]],
+    ['Published', [1, hash, who]],
+    ['Opened', [7, 1, conditions]],
+    ['Committed', [7, who, 2]],
+    ['Revealed', [7, who, 2n ** 100n, -5n]],
+    ['Dispatched', [7, who, 2n ** 100n, 2n ** 99n, true]],
+    ['Solved', [7, [1n, 2n, 3n], [-4n, 5n, 6n], 10n]],
+    ['Complied', [7, 2, 100n, 110n, 100n, false]],
+    ['Collected', [who, 6000n]],
+  ];
+  return encode(abi, { calls, views, events, errors: [['NotBalanced', [3n], 'NotBalanced(3)'], ['WrongStake', [1n, 2n], 'WrongStake(1, 2)']] });
+}
+
 /** The tree over hashed leaves, from the top: the left part is the largest power of two below the number of leaves. */
 function top(leaves) {
   if (leaves.length === 1) return leaves[0];
@@ -282,12 +327,12 @@ function merkle() {
 
 export function files() {
   const write = (value) => JSON.stringify(value, null, 1) + '\n';
-  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/operator.json': write(operator()), 'vectors/merkle.json': write(merkle()) };
+  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/operator.json': write(operator()), 'vectors/dispatch.json': write(dispatch()), 'vectors/merkle.json': write(merkle()) };
 }
 
 /** Names of ABI entries that no vector covers. */
 export function uncovered() {
-  return Object.entries({ Provider: provider(), Operator: operator() }).flatMap(([name, made]) => {
+  return Object.entries({ Provider: provider(), Operator: operator(), Dispatch: dispatch() }).flatMap(([name, made]) => {
     const covered = new Set([...made.calls, ...made.views, ...made.events].map((v) => v.name));
     return ABIS[name].filter((e) => (e.type === 'function' || e.type === 'event') && !covered.has(e.name)).map((e) => `${name}.${e.name}`);
   });

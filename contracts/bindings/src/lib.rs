@@ -8,6 +8,7 @@ pub use revm::primitives::{Address, B256, U256, keccak256};
 
 mod abi;
 pub mod chain;
+pub mod dispatch;
 pub mod embedded;
 pub mod endpoints;
 #[doc(hidden)]

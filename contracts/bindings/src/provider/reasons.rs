@@ -101,7 +101,7 @@ pub fn reason(data: &[u8]) -> String {
     if *id == selector("Panic(uint256)") {
         return words.number(0).map_or_else(|| unknown(data), |code| StandardPanic(code).to_string());
     }
-    let custom = ERRORS.iter().find(|signature| *id == selector(signature));
+    let custom = ERRORS.iter().chain(crate::dispatch::ERRORS).find(|signature| *id == selector(signature));
     custom.and_then(|signature| spell(signature, &words)).unwrap_or_else(|| unknown(data))
 }
 

@@ -1,6 +1,7 @@
 //! What everything costs, in fixed scenes on a bare machine: Osaka rules, the base of a transaction included.
 
 use crate::machine::{CHAIN_ID, Machine};
+use contracts::dispatch;
 use contracts::key::{LocalKey, Signer};
 use contracts::operator::{self, Position, Reading, Roles};
 use contracts::provider::{self, Item, Prices, Steps, Terms};
@@ -74,6 +75,7 @@ pub fn measure() -> Vec<(String, u64)> {
     records(&mut rows);
     customers(&mut rows);
     grid(&mut rows);
+    flows(&mut rows);
     rows
 }
 
@@ -157,4 +159,44 @@ fn grid(rows: &mut Vec<(String, u64)>) {
     row("order a disconnection", scene.gas(operator::order(at, points[0], true)));
     row("attest the open switch", scene.gas_of(GATEWAY, operator::attest(at, points[0], false)));
     row("attest 10 switches", scene.gas_of(GATEWAY, operator::attest_many(at, &all(true))));
+}
+
+/// Power flows: published, judged in a transaction of its own and in a round, and solved.
+fn flows(rows: &mut Vec<(String, u64)>) {
+    let all: serde_json::Value = serde_json::from_str(include_str!("../../../vectors/flows.json")).unwrap();
+    let bytes = |v: &serde_json::Value| hex::decode(v.as_str().unwrap().trim_start_matches("0x")).unwrap();
+    let owner = Address::repeat_byte(1);
+    let machine = Machine::new(&[owner, MEMBER]);
+    let at = machine.deploy(owner, dispatch::deploy_call());
+    let gas_of = |from: Address, call: Call| machine.send(from, call).unwrap().gas;
+    let (salt, stake) = (B256::repeat_byte(7), U256::from(1_000));
+    let mut round = 0;
+    for (number, flow) in (1..).zip(all.as_array().unwrap()) {
+        let name = flow["name"].as_str().unwrap();
+        let [network, conditions, solution] = ["network", "conditions", "solution"].map(|k| bytes(&flow[k]));
+        rows.push((format!("publish {name}"), gas_of(owner, dispatch::publish(at, &network, 50_000))));
+        rows.push((format!("check {name}"), gas_of(owner, dispatch::check(at, number, &conditions, &solution))));
+        let open = || {
+            let (now, reward) = (machine.now(), U256::ZERO);
+            let terms =
+                dispatch::Terms { commit_until: now + 100, reveal_until: now + 200, duration: 900, stake, reward };
+            gas_of(owner, dispatch::open(at, number, &conditions, &terms))
+        };
+        open();
+        round += 1;
+        let hash = dispatch::commitment(round, MEMBER, salt, &solution);
+        let commit = gas_of(MEMBER, dispatch::commit(at, round, hash, stake));
+        machine.wait(150);
+        let reveal = gas_of(MEMBER, dispatch::reveal(at, round, salt, &conditions, &solution));
+        rows.push((format!("reveal {name}"), reveal));
+        machine.wait(100);
+        let close = gas_of(MEMBER, dispatch::close(at, round));
+        if number == 1 {
+            rows.push(("commit to a flow".into(), commit));
+            rows.push(("close a round of flows".into(), close));
+            open();
+            round += 1;
+            rows.push((format!("solve {name}"), gas_of(MEMBER, dispatch::solve(at, round, &conditions))));
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod billing;
 mod costs;
+mod dispatch;
 mod edge;
 mod foreign;
 mod fuzz;
