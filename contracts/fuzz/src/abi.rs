@@ -1,10 +1,12 @@
 //! Whatever a contract or a node answers is a value in its range, or none.
 
 use contracts::chain::{Chain, ChainError, Head, Log, LogFilter, Receipt};
+use contracts::operator;
 use contracts::provider::{self, reason};
 use contracts::tx::{Call, Fees};
 use contracts::{Address, B256, U256};
 use domain::{Money, WattHours};
+use std::ops::Not;
 
 /// The words for a revert are short and on one line. A log is read as an event only if it is that event, whole, and each
 /// log is one event at most; money paid in and energy are never negative there. The answer to a view is taken only if its registers
@@ -48,6 +50,7 @@ fn event(which: u8, bytes: &[u8]) {
     assert!(taken.iter().all(|taken| !taken) || data.len() % 32 == 0);
     assert!(deposited.is_none_or(|d| d.units >= Money::ZERO), "{deposited:?}");
     assert!(provider::withdrawn(&log).is_none_or(|w| w.units >= Money::ZERO));
+    assert!(provider::refunded(&log).is_none() && provider::overturned(&log).is_none(), "no topic of theirs was given");
     let sums = settled.map(|s| [s.off_peak, s.peak, s.feed_in]);
     assert!(sums.is_none_or(|sums| sums.iter().all(|sum| *sum >= WattHours(0))), "{settled:?}");
 }
@@ -73,6 +76,25 @@ fn views(chain: &Answers) {
     let _ = (provider::available(chain, at), provider::low_at(chain, at));
     let _ = (provider::wei_per_unit(chain, at), provider::owner(chain, at), provider::name_of(chain, at, 1));
     assert_ne!(provider::number_of(chain, at, B256::ZERO), Ok(Some(0)));
+    let _ = (provider::terms(chain, at), provider::phase_now(chain, at), provider::next_record(chain, at, at));
+    assert!(provider::claimable(chain, at, at).is_ok_and(|units| units < Money::ZERO).not());
+    assert!(provider::members(chain, at).is_ok_and(|members| members.len() > usize::from(u8::MAX)).not());
+    if let Ok(Some(member)) = provider::member_of(chain, at, at) {
+        assert!(member.seen.as_register().is_some() && member.account != Some(0), "{member:?}");
+    }
+    assert!(provider::holder_of(chain, at, 1).is_ok_and(|h| h.is_some_and(|(who, _)| who == Address::ZERO)).not());
+    assert!(provider::contest_of(chain, at, 1).is_ok_and(|c| c.is_some_and(|c| c.imported < WattHours(0))).not());
+    let _ = (
+        operator::roles_of(chain, at, at),
+        operator::point_of(chain, at, B256::ZERO),
+        operator::meter_at(chain, at, at),
+    );
+    let (reading, seal) = (operator::Reading::default(), [0; 65]);
+    let imported = operator::imported_by(chain, at, at, 1, &reading, &seal);
+    assert!(imported.is_ok_and(|wh| wh < WattHours(0)).not());
+    if let Some(steps) = provider::Steps::unpack(&chain.0) {
+        assert_eq!(steps.pack(), chain.0, "another spelling of the same steps");
+    }
 }
 
 /// A chain that answers every call with these bytes, and nothing else.

@@ -436,7 +436,7 @@ proptest! {
                     for (now, by) in next.iter_mut().flatten().zip(a.iter().chain(b)) {
                         *now += by;
                     }
-                    let items = [0, 1].map(|i| item(i as u32 + 1, next[i][0], next[i][1], next[i][2]));
+                    let items = [(1, next[0]), (2, next[1])].map(|(n, [a, b, c])| item(n, a, b, c));
                     if w.settle(&[charged(items[0], *charge), items[1]]).is_ok() {
                         registers = next;
                     }
@@ -481,9 +481,9 @@ proptest! {
                 let most = U256::from(u64::try_from(most).unwrap() * UNIT);
                 prop_assert!(w.coin(who) <= had + most, "{who} got more than was theirs: {step:?}");
             }
-            for (i, was) in before.iter().enumerate() {
-                let now = w.account(i as u32 + 1);
-                let turned = matches!(step, Step::Overturn(_)) && done && i == 0;
+            for (number, was) in (1..).zip(&before) {
+                let now = w.account(number);
+                let turned = matches!(step, Step::Overturn(_)) && done && number == 1;
                 let grew = now.off_peak >= was.off_peak && now.peak >= was.peak && now.feed_in >= was.feed_in;
                 prop_assert!(grew || turned, "{step:?} turned a register back");
                 if turned {
