@@ -2,6 +2,7 @@
 
 mod balance;
 mod chain;
+mod consensus;
 mod inverter;
 mod journal;
 mod meter;
@@ -12,6 +13,7 @@ mod tariff;
 
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
+pub use consensus::run as consensus;
 pub use journal::{backup, restore, verify};
 pub use meter::run as meter;
 pub use office::{account, token, voucher};

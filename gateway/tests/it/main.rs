@@ -9,6 +9,7 @@
 mod bad_files;
 mod bad_input;
 mod balance;
+mod consensus;
 mod crash;
 mod demo;
 mod foreign;

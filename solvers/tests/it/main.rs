@@ -13,6 +13,7 @@ mod found;
 mod honest;
 mod odd;
 mod street;
+mod witness;
 
 use domain::feeder::Irregularity;
 use solvers::balance::{Judgement, Settings, Verdict, Window, balance};
