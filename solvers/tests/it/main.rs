@@ -11,6 +11,8 @@
 
 mod found;
 mod honest;
+mod lane;
+mod locate;
 mod odd;
 mod street;
 mod witness;
