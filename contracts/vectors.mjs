@@ -2,7 +2,7 @@
 // the same values has to be the same to the byte. Without arguments the files are written, with `--check` compared.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { AbiCoder, Interface, Transaction, Wallet, ZeroHash, concat, encodeBytes32String, keccak256, solidityPacked, toBeHex, toUtf8Bytes } from 'ethers';
+import { AbiCoder, Interface, Transaction, TypedDataEncoder, Wallet, ZeroHash, concat, encodeBytes32String, getAddress, keccak256, solidityPacked, toBeHex, toUtf8Bytes } from 'ethers';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const artifact = JSON.parse(readFileSync(here('artifacts/Provider.json'), 'utf8'));
@@ -139,6 +139,70 @@ function provider() {
   };
 }
 
+const witnessArtifact = JSON.parse(readFileSync(here('artifacts/Witness.json'), 'utf8'));
+const witnessAbi = new Interface(witnessArtifact.abi);
+
+function witness() {
+  const contract = address('witness contract');
+  const set = [address('member 1'), address('member 2'), address('member 3')];
+  const [digest, other] = [draw('digest'), draw('other')];
+  const rules = [3, 4294967295n, 65535, 255, '0x010203'];
+  const top = 2n ** 64n - 1n;
+  const domain = { name: 'microgrid witness', chainId: 31337n, verifyingContract: contract };
+  const types = { Finding: [{ name: 'draw', type: 'uint64' }, { name: 'digest', type: 'bytes32' }] };
+  const findings = [[1n, digest], [top, other]].map(([number, found]) => {
+    const wallet = new Wallet(draw(`witness ${number}`));
+    const hash = TypedDataEncoder.hash(domain, types, { draw: number, digest: found });
+    return { chainId: '31337', contract, draw: String(number), digest: found, hash, key: wallet.privateKey, signature: wallet.signingKey.sign(hash).serialized };
+  });
+  const vote = (place, f) => concat([toBeHex(place, 1), f.signature]);
+  const calls = [
+    ['setRules', rules],
+    ['admit', [set[0]]],
+    ['remove', [set[1]]],
+    ['clear', [set[2]]],
+    ['open', [top, digest]],
+    ['confirm', [concat([vote(0, findings[0]), vote(254, findings[1])])]],
+    ['report', [7n, top, digest, set, 2, other, findings[1].signature]],
+  ];
+  const views = [
+    ['drawn', [], [set]],
+    ['members', [], [[]]],
+    ['members', [], [set]],
+    ['state', [], [5n, top, 3n, digest]],
+    ['standing', [set[0]], [true, false, 65535, top]],
+    ['rules', [], rules],
+    ['recordOf', [9n], [digest]],
+    ['owner', [], [set[0]]],
+    ['findingHash', [findings[0].draw, digest], [findings[0].hash]],
+  ];
+  const events = [
+    ['Admitted', [set[0]]],
+    ['Removed', [set[0]]],
+    ['Cleared', [set[0]]],
+    ['Flagged', [set[1], top, 65535]],
+    ['RulesSet', rules],
+    ['Opened', [1n, 2n, digest, set[0]]],
+    ['Confirmed', [top, digest, 8n, set, 3]],
+    ['Confirmed', [1n, other, 1n, [set[2]], 1]],
+    ['Dissented', [3n, set[1], other]],
+  ];
+  const errors = [
+    ['TooFew', [5n, 4n], 'TooFew(5, 4)'],
+    ['NotMember', [set[0]], `NotMember(${getAddress(set[0])})`],
+    ['Lapsed', [3n], 'Lapsed(3)'],
+  ];
+  return {
+    deploy: { args: text(rules), data: concat([witnessArtifact.bytecode, AbiCoder.defaultAbiCoder().encode(['uint8', 'uint32', 'uint16', 'uint8', 'bytes'], rules)]) },
+    findings,
+    record: { draw: '8', digest, set, hash: keccak256(AbiCoder.defaultAbiCoder().encode(['uint64', 'bytes32', 'address[]'], [8n, digest, set])) },
+    calls: calls.map(([name, args]) => ({ name, args: text(args), data: witnessAbi.encodeFunctionData(name, args) })),
+    views: views.map(([name, args, values]) => ({ name, args: text(args), data: witnessAbi.encodeFunctionData(name, args), result: witnessAbi.encodeFunctionResult(name, values), values: text(values) })),
+    events: events.map(([name, args]) => ({ name, args: text(args), ...witnessAbi.encodeEventLog(name, args) })),
+    errors: errors.map(([name, args, reason]) => ({ reason, data: witnessAbi.encodeErrorResult(name, args) })),
+  };
+}
+
 /** The tree over hashed leaves, from the top: the left part is the largest power of two below the number of leaves. */
 function top(leaves) {
   if (leaves.length === 1) return leaves[0];
@@ -166,13 +230,15 @@ function merkle() {
 
 export function files() {
   const write = (value) => JSON.stringify(value, null, 1) + '\n';
-  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/merkle.json': write(merkle()) };
+  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/merkle.json': write(merkle()), 'vectors/witness.json': write(witness()) };
 }
 
 /** Names of ABI entries that no vector covers. */
 export function uncovered() {
-  const covered = new Set([...provider().calls, ...provider().views, ...provider().events].map((v) => v.name));
-  return artifact.abi.filter((e) => (e.type === 'function' || e.type === 'event') && !covered.has(e.name)).map((e) => e.name);
+  return [[artifact, provider()], [witnessArtifact, witness()]].flatMap(([{ contract, abi }, { calls, views, events }]) => {
+    const covered = new Set([...calls, ...views, ...events].map((v) => v.name));
+    return abi.filter((e) => (e.type === 'function' || e.type === 'event') && !covered.has(e.name)).map((e) => `${contract}.${e.name}`);
+  });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -19,3 +19,4 @@ pub mod provider;
 pub mod rpc;
 pub mod tx;
 pub mod voucher;
+pub mod witness;

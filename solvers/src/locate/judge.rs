@@ -80,7 +80,7 @@ pub enum Unfit {
     Number(usize),
     /// A prover or its distance is out of range; counted from 0.
     OutOfRange(usize),
-    /// The provers stand in one line with the place.
+    /// The provers stand in one line with the place, or nearly.
     InLine,
 }
 
@@ -160,11 +160,13 @@ impl Normal {
         self.xx * self.yy - self.xy * self.xy
     }
 
-    /// The step that explains the distances best, if they all were linear here.
+    /// The step that explains the distances best, if they all were linear here. None where the smaller eigenvalue is less
+    /// than a millionth of the larger: the step would be longer than the products above allow for.
     fn step(&self) -> Option<(i128, i128)> {
         let det = self.det();
+        let least = (self.xx + self.yy).pow(2) >> UNIT;
         let of = |across: i128| (across << UNIT) / det;
-        (det > 0).then(|| (of(self.yy * self.bx - self.xy * self.by), of(self.xx * self.by - self.xy * self.bx)))
+        (det > least).then(|| (of(self.yy * self.bx - self.xy * self.by), of(self.xx * self.by - self.xy * self.bx)))
     }
 
     /// Whether no ellipse of the limit reaches farther than allowed: no eigenvalue is below the one that would.

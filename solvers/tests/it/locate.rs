@@ -275,11 +275,12 @@ proptest! {
     fn no_numbers_upset_the_judge_and_the_street_may_lie_anywhere(
         x in any::<i32>(), y in any::<i32>(),
         sightings in prop::collection::vec((-LARGEST - 3..=LARGEST + 3, -LARGEST - 3..=LARGEST + 3, 0..=LARGEST + 3), 0..=MOST + 1),
-        near in any::<bool>(),
+        near in any::<bool>(), in_line in any::<bool>(),
     ) {
         let shrink = |v: i64| if near { v / 20_000 } else { v };
         let of = |x: i64, y: i64| -> Vec<Sighting> {
-            sightings.iter().map(|s| Sighting { x: x + shrink(s.0), y: y + shrink(s.1), distance: shrink(s.2) }).collect()
+            let beside = |v: i64| if in_line { v % 2 } else { shrink(v) };
+            sightings.iter().map(|s| Sighting { x: x + shrink(s.0), y: y + beside(s.1), distance: shrink(s.2) }).collect()
         };
         let here = judge(x.into(), y.into(), &of(x.into(), y.into()), &limits());
         let there = judge(0, 0, &of(0, 0), &limits());

@@ -1,7 +1,8 @@
-//! Why a call reverted, in words: the custom errors of `Provider`, and the two that the language itself has.
+//! Why a call reverted, in words: the custom errors of the contracts, and the two that the language itself has.
 
 use crate::abi::{Reader, selector};
 use crate::chain::quoted;
+use crate::witness;
 
 /// All custom errors of the contract. A test compares the list with the ABI.
 pub(super) const ERRORS: &[&str] = &[
@@ -50,7 +51,7 @@ impl std::fmt::Display for StandardPanic {
 
 const NOTHING: &str = "no reason given";
 
-/// The reason in revert data: `Name(arguments)` for the errors of `Provider`, the text of `Error(string)`, the meaning
+/// The reason in revert data: `Name(arguments)` for the errors of the contracts, the text of `Error(string)`, the meaning
 /// of `Panic(uint256)`, and plain hex for anything else.
 #[must_use]
 pub fn reason(data: &[u8]) -> String {
@@ -68,7 +69,7 @@ pub fn reason(data: &[u8]) -> String {
     if *id == selector("Panic(uint256)") {
         return words.number(0).map_or_else(|| unknown(data), |code| StandardPanic(code).to_string());
     }
-    let custom = ERRORS.iter().find(|signature| *id == selector(signature));
+    let custom = ERRORS.iter().chain(witness::ERRORS).find(|signature| *id == selector(signature));
     custom.and_then(|signature| spell(signature, &words)).unwrap_or_else(|| unknown(data))
 }
 
@@ -77,6 +78,7 @@ fn spell(signature: &str, words: &Reader<'_>) -> Option<String> {
     let types = types.split(',').filter(|t| !t.is_empty());
     let arguments = types.enumerate().map(|(i, kind)| match kind {
         "bytes32" => words.word(i).map(|w| w.to_string()),
+        "address" => words.address(i).map(|a| a.to_string()),
         _ => words.uint(i).map(|n| n.to_string()),
     });
     Some(format!("{name}({})", arguments.collect::<Option<Vec<_>>>()?.join(", ")))

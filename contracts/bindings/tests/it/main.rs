@@ -1,6 +1,7 @@
 //! The crate from the outside, in one binary.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod bench;
 mod billing;
 mod edge;
 mod foreign;
@@ -9,3 +10,4 @@ mod persistence;
 mod server;
 mod street;
 mod vectors;
+mod witness;
