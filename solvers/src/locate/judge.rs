@@ -1,12 +1,12 @@
-//! A claimed place against measured distances, in whole numbers: the same steps, roundings and refusals as
-//! `LocationVerifier.sol`, so that an anchor knows what the chain will say.
+//! A claimed place against measured distances, in whole numbers below 128 bits: whoever repeats the steps gets the same
+//! verdict, on another machine or in a contract (there is none yet).
 //!
 //! What is weighed are logarithms, because that is where errors of RSSI are normal and alike at any distance. With `ρ*` the
 //! distance from the claim, each prover says `ln(d/ρ*)`. Everything is linear at the claim, as in Rao's score test: one
 //! Gauss–Newton step says how far the distances pull away from it, `bᵀN⁻¹b`, and what they leave that no step explains.
 //! If the claim is true both are chi-squared, whatever the geometry. The claim holds if both are small. If too much is
-//! left, the prover that leaves most is dropped: one, from five on. How far an accepted device can be from its claim is the ellipse of the limit; it depends on where the provers stand only, so [`sharp`] can be
-//! asked before anybody measures.
+//! left, the prover that leaves most is dropped: one, from five on. How far an accepted device can be from its claim is
+//! the ellipse of the limit; it depends on where the provers stand only, so [`sharp`] can be asked before anybody measures.
 //!
 //! If the claim does not hold, the place is sought by more such steps, and provers are dropped there by the same limits. If
 //! the others agree on it, the device is elsewhere; if they do not, nothing is known.

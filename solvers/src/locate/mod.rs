@@ -2,8 +2,8 @@
 //!
 //! A [`PathLoss`] per device turns a filtered RSSI into a distance with its error; [`calibrate`] learns it from an
 //! itinerary. [`trilaterate`] finds the place that distances to known anchors speak for, or says why there is none.
-//! [`judge`] holds a claimed place against distances in whole numbers, step for step as the contract on the chain does,
-//! with limits from a rate of false rejections ([`Limits`]). [`air`] simulates what is heard, and [`payoff`] what is
+//! [`judge`] holds a claimed place against distances in whole numbers, with limits from a rate of false rejections
+//! ([`Limits`]). [`air`] simulates what is heard, and [`payoff`] what is
 //! gained by lying about it.
 //!
 //! What RSSI cannot tell: an accomplice at the claimed place, who sends what the device would have sent. Loudness says
