@@ -10,7 +10,7 @@ const solc = createRequire(import.meta.url)('solc');
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /** The contracts that are deployed; everything else in src/ is a part of them. */
-const CONTRACTS = ['src/Provider.sol', 'src/Operator.sol', 'src/Dispatch.sol'];
+const CONTRACTS = ['src/Provider.sol', 'src/Operator.sol', 'src/Dispatch.sol', 'src/Witness.sol'];
 const nameOf = (source) => posix.basename(source, '.sol');
 export const SETTINGS = {
   evmVersion: 'cancun',

@@ -2,11 +2,11 @@
 // the same values has to be the same to the byte. Without arguments the files are written, with `--check` compared.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { AbiCoder, Interface, Transaction, TypedDataEncoder, Wallet, ZeroHash, concat, encodeBytes32String, keccak256, solidityPacked, toBeHex, toUtf8Bytes } from 'ethers';
+import { AbiCoder, Interface, Transaction, TypedDataEncoder, Wallet, ZeroHash, concat, encodeBytes32String, getAddress, keccak256, solidityPacked, toBeHex, toUtf8Bytes } from 'ethers';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const artifact = (name) => JSON.parse(readFileSync(here(`artifacts/${name}.json`), 'utf8'));
-const ABIS = Object.fromEntries(['Provider', 'Operator', 'Dispatch'].map((name) => [name, artifact(name).abi]));
+const ABIS = Object.fromEntries(['Provider', 'Operator', 'Dispatch', 'Witness'].map((name) => [name, artifact(name).abi]));
 
 /** Values that look random and are the same on every run. */
 const draw = (label) => keccak256(toUtf8Bytes(label));
@@ -300,6 +300,69 @@ function dispatch() {
   return encode(abi, { calls, views, events, errors: [['NotBalanced', [3n], 'NotBalanced(3)'], ['WrongStake', [1n, 2n], 'WrongStake(1, 2)']] });
 }
 
+
+function witness() {
+  const abi = new Interface(ABIS.Witness);
+  const contract = address('witness contract');
+  const set = [address('member 1'), address('member 2'), address('member 3')];
+  const [digest, other] = [draw('digest'), draw('other')];
+  const rules = [3, 4294967295n, 65535, 255, '0x010203'];
+  const top = 2n ** 64n - 1n;
+  const domain = { name: 'microgrid witness', chainId: 31337n, verifyingContract: contract };
+  const types = { Finding: [{ name: 'draw', type: 'uint64' }, { name: 'digest', type: 'bytes32' }] };
+  const findings = [[1n, digest], [top, other]].map(([number, found]) => {
+    const wallet = new Wallet(draw(`witness ${number}`));
+    const hash = TypedDataEncoder.hash(domain, types, { draw: number, digest: found });
+    return { chainId: '31337', contract, draw: String(number), digest: found, hash, key: wallet.privateKey, signature: wallet.signingKey.sign(hash).serialized };
+  });
+  const vote = (place, f) => concat([toBeHex(place, 1), f.signature]);
+  const calls = [
+    ['setRules', rules],
+    ['admit', [set[0]]],
+    ['remove', [set[1]]],
+    ['clear', [set[2]]],
+    ['open', [top, digest]],
+    ['confirm', [concat([vote(0, findings[0]), vote(254, findings[1])])]],
+    ['report', [7n, top, digest, set, 2, other, findings[1].signature]],
+  ];
+  const views = [
+    ['drawn', [], [set]],
+    ['members', [], [[]]],
+    ['members', [], [set]],
+    ['state', [], [5n, top, 3n, digest]],
+    ['standing', [set[0]], [true, false, 65535, top]],
+    ['rules', [], rules],
+    ['recordOf', [9n], [digest]],
+    ['owner', [], [set[0]]],
+    ['findingHash', [findings[0].draw, digest], [findings[0].hash]],
+  ];
+  const events = [
+    ['Admitted', [set[0]]],
+    ['Removed', [set[0]]],
+    ['Cleared', [set[0]]],
+    ['Flagged', [set[1], top, 65535]],
+    ['RulesSet', rules],
+    ['Opened', [1n, 2n, digest, set[0]]],
+    ['Confirmed', [top, digest, 8n, set, 3]],
+    ['Confirmed', [1n, other, 1n, [set[2]], 1]],
+    ['Dissented', [3n, set[1], other]],
+  ];
+  const errors = [
+    ['TooFew', [5n, 4n], 'TooFew(5, 4)'],
+    ['NotMember', [set[0]], `NotMember(${getAddress(set[0])})`],
+    ['Lapsed', [3n], 'Lapsed(3)'],
+  ];
+  return {
+    deploy: { args: text(rules), data: concat([artifact('Witness').bytecode, AbiCoder.defaultAbiCoder().encode(['uint8', 'uint32', 'uint16', 'uint8', 'bytes'], rules)]) },
+    findings,
+    record: { draw: '8', digest, set, hash: keccak256(AbiCoder.defaultAbiCoder().encode(['uint64', 'bytes32', 'address[]'], [8n, digest, set])) },
+    calls: calls.map(([name, args]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args) })),
+    views: views.map(([name, args, values]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args), result: abi.encodeFunctionResult(name, values), values: text(values) })),
+    events: events.map(([name, args]) => ({ name, args: text(args), ...abi.encodeEventLog(name, args) })),
+    errors: errors.map(([name, args, reason]) => ({ reason, data: abi.encodeErrorResult(name, args) })),
+  };
+}
+
 /** The tree over hashed leaves, from the top: the left part is the largest power of two below the number of leaves. */
 function top(leaves) {
   if (leaves.length === 1) return leaves[0];
@@ -327,12 +390,12 @@ function merkle() {
 
 export function files() {
   const write = (value) => JSON.stringify(value, null, 1) + '\n';
-  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/operator.json': write(operator()), 'vectors/dispatch.json': write(dispatch()), 'vectors/merkle.json': write(merkle()) };
+  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/operator.json': write(operator()), 'vectors/dispatch.json': write(dispatch()), 'vectors/witness.json': write(witness()), 'vectors/merkle.json': write(merkle()) };
 }
 
 /** Names of ABI entries that no vector covers. */
 export function uncovered() {
-  return Object.entries({ Provider: provider(), Operator: operator(), Dispatch: dispatch() }).flatMap(([name, made]) => {
+  return Object.entries({ Provider: provider(), Operator: operator(), Dispatch: dispatch(), Witness: witness() }).flatMap(([name, made]) => {
     const covered = new Set([...made.calls, ...made.views, ...made.events].map((v) => v.name));
     return ABIS[name].filter((e) => (e.type === 'function' || e.type === 'event') && !covered.has(e.name)).map((e) => `${name}.${e.name}`);
   });

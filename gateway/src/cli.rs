@@ -106,6 +106,8 @@ pub enum Verb {
     Simulate(ConfigFile),
     /// Compare the feeder meter with the homes behind it: losses, theft, wrong meters
     Balance(Balance),
+    /// Play witnesses, mining sets and plain proof of work against liars: what each accepts, whom each flags
+    SimulateConsensus(Consensus),
     /// Look into the ledger
     #[command(subcommand)]
     Journal(Journal),
@@ -291,6 +293,60 @@ pub struct Balance {
     #[arg(long, value_name = "TIME")]
     pub to: Option<Timestamp>,
     /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A street of gateways of which some lie.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "For every batch a set of gateways is drawn, and enough of them have to stand behind one digest. \
+    How many are enough follows from the size of the set, the share of liars and --error. Whoever stands behind another \
+    digest than the accepted one dissents; who dissents too often within a window of batches is flagged. Window and \
+    limit follow from the rates, --false-alarm and --power. A flagged gateway stays in, so that every window is a trial. \
+    Liars all tell the same lie, always. Rates come with the 95 % interval of Clopper and Pearson."
+)]
+pub struct Consensus {
+    /// Gateways
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub miners: u32,
+    /// How many are drawn for a batch
+    #[arg(long, default_value_t = 7, value_name = "N")]
+    pub set: u32,
+    /// The share that lies, such as 0.2
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE", allow_negative_numbers = true)]
+    pub fraud: f64,
+    /// How many draws
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub rounds: u32,
+    /// The same seed gives the same result
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How often liars may have a set to themselves
+    #[arg(long, default_value_t = 0.001, value_name = "PROBABILITY", allow_negative_numbers = true)]
+    pub error: f64,
+    /// How often an honest gateway may be flagged in one window
+    #[arg(long, default_value_t = 0.000_001, value_name = "PROBABILITY", allow_negative_numbers = true)]
+    pub false_alarm: f64,
+    /// How often a liar must be flagged in one window
+    #[arg(long, default_value_t = 0.99, value_name = "PROBABILITY", allow_negative_numbers = true)]
+    pub power: f64,
+    /// Assumed: in what share of batches an honest gateway overheard something else
+    #[arg(long, default_value_t = 0.01, value_name = "SHARE", allow_negative_numbers = true)]
+    pub misheard: f64,
+    /// Assumed: mean time to a block of proof of work
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub interval: Duration,
+    /// Assumed: from a block or signature to where everybody knows it
+    #[arg(long, default_value = "500ms", value_parser = duration, value_name = "DURATION")]
+    pub delay: Duration,
+    /// Assumed: what a gateway draws while it mines or checks, beyond what it draws anyway
+    #[arg(long, default_value_t = 3.0, value_name = "WATTS", allow_negative_numbers = true)]
+    pub watts: f64,
+    /// Assumed: how long a witness computes to check and sign a batch
+    #[arg(long, default_value = "50ms", value_parser = duration, value_name = "DURATION")]
+    pub check: Duration,
+    /// Print one JSON object, with every gateway
     #[arg(long)]
     pub json: bool,
 }

@@ -2,6 +2,7 @@
 
 mod balance;
 mod chain;
+mod consensus;
 mod inverter;
 mod journal;
 pub mod key;
@@ -13,6 +14,7 @@ mod tariff;
 
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve};
+pub use consensus::run as consensus;
 pub use journal::{backup, restore, verify};
 pub use meter::run as meter;
 pub use office::{account, token, voucher};

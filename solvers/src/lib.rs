@@ -1,8 +1,11 @@
 //! Mathematics over what was recorded. Numbers in, numbers out: no I/O, no clock, no async, and nothing here knows what
 //! a customer owes.
 //!
-//! [`balance`] compares a feeder with the homes behind it.
+//! [`balance`] compares a feeder with the homes behind it. [`locate`] says where a device is. [`witness`] says how many of a drawn set must sign a batch, and
+//! who of them is flagged.
 
 pub mod balance;
+pub mod locate;
 mod normal;
 mod ridge;
+pub mod witness;

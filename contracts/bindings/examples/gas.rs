@@ -9,12 +9,19 @@
     reason = "shares the tests' scenes, and a measurement that cannot go on should stop"
 )]
 
+#[path = "../tests/it/bench.rs"]
+mod bench;
 #[path = "../tests/it/costs.rs"]
 mod costs;
 #[path = "../tests/it/machine.rs"]
 mod machine;
+#[path = "../tests/it/street.rs"]
+mod street;
 
+use bench::{Bench, digest, rules};
+use contracts::witness;
 use std::collections::BTreeMap;
+use street::open;
 
 /// Gas prices in gwei: a quiet layer 2, a quiet day on the main chain, and the main chain in 2022.
 const GWEI: [f64; 4] = [0.01, 0.5, 2.0, 28.0];
@@ -52,5 +59,34 @@ fn main() {
         print!("| {name} | {gas} |");
         GWEI.iter().for_each(|gwei| print!(" {:.1} |", f64::from(gas) * gwei / 1e3));
         println!();
+    }
+    witnesses();
+}
+
+/// Sets out of fifteen members; as many sign as are needed, and one member that signed something else is reported.
+fn witnesses() {
+    println!("\n| set | signatures | open | confirm | report a dissent |");
+    println!("| --- | --- | --- | --- | --- |");
+    for (size, needed) in [(3, 2), (5, 3), (7, 4), (9, 6), (15, 8)] {
+        let dir = tempfile::tempdir().unwrap();
+        let chain = open(dir.path());
+        let mut table = vec![0; size];
+        table[size - 1] = needed;
+        let bench = Bench::new(&chain, 15, &rules(&table));
+        // The second time is the one that recurs.
+        for round in 1..=2_u64 {
+            let truth = digest(&round.to_string());
+            let opened = bench.send(witness::open(bench.at, round, truth)).unwrap().gas_used;
+            let set = witness::drawn(&chain, bench.at).unwrap();
+            let last = u8::try_from(size - 1).unwrap();
+            let dissent = bench.vote(set[size - 1], digest("another"));
+            let receipt = bench.confirm(&set, needed.into(), truth).unwrap();
+            let batch = witness::confirmed(&receipt.logs[0]).unwrap();
+            let report = witness::report(bench.at, &batch, last, digest("another"), &dissent);
+            let reported = bench.send(report).unwrap().gas_used;
+            if round == 2 {
+                println!("| {size} | {needed} | {opened} | {} | {reported} |", receipt.gas_used);
+            }
+        }
     }
 }

@@ -22,3 +22,4 @@ pub mod provider;
 pub mod rpc;
 pub mod tx;
 pub mod voucher;
+pub mod witness;

@@ -10,6 +10,7 @@ mod alarms;
 mod bad_files;
 mod bad_input;
 mod balance;
+mod consensus;
 mod crash;
 mod demo;
 mod foreign;

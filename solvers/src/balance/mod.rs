@@ -19,7 +19,7 @@
 mod cusum;
 mod level;
 mod model;
-mod robust;
+pub(crate) mod robust;
 
 use cusum::Rest;
 use domain::feeder::{Cause, Irregularity};

@@ -214,7 +214,7 @@ fn inflation(residuals: &[f64], noise: &[f64]) -> f64 {
     (1.0 + 2.0 * sum).clamp(1.0, MOST_INFLATION)
 }
 
-pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     quantile(values, 0.5)
 }
 
@@ -227,7 +227,7 @@ fn quantile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
 }
 
 /// A number of things, to reckon with: far below 2^53.
-pub(super) fn count(n: usize) -> f64 {
+pub(crate) fn count(n: usize) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "below 2^53")]
     let n = n as f64;
     n

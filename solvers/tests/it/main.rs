@@ -11,8 +11,11 @@
 
 mod found;
 mod honest;
+mod lane;
+mod locate;
 mod odd;
 mod street;
+mod witness;
 
 use domain::feeder::Irregularity;
 use solvers::balance::{Judgement, Settings, Verdict, Window, balance};

@@ -1,7 +1,8 @@
-//! Why a call reverted, in words: the custom errors of `Provider` and `Operator`, and the two that the language itself has.
+//! Why a call reverted, in words: the custom errors of the contracts, and the two that the language itself has.
 
 use crate::abi::{Reader, selector};
 use crate::chain::quoted;
+use crate::witness;
 
 /// All custom errors of both contracts; what they call through comes back as it is. A test compares the list with the
 /// ABIs.
@@ -101,7 +102,8 @@ pub fn reason(data: &[u8]) -> String {
     if *id == selector("Panic(uint256)") {
         return words.number(0).map_or_else(|| unknown(data), |code| StandardPanic(code).to_string());
     }
-    let custom = ERRORS.iter().chain(crate::dispatch::ERRORS).find(|signature| *id == selector(signature));
+    let all = ERRORS.iter().chain(crate::dispatch::ERRORS).chain(witness::ERRORS);
+    let custom = { all }.find(|signature| *id == selector(signature));
     custom.and_then(|signature| spell(signature, &words)).unwrap_or_else(|| unknown(data))
 }
 
@@ -110,6 +112,7 @@ fn spell(signature: &str, words: &Reader<'_>) -> Option<String> {
     let types = types.split(',').filter(|t| !t.is_empty());
     let arguments = types.enumerate().map(|(i, kind)| match kind {
         "bytes32" => words.word(i).map(|w| w.to_string()),
+        "address" => words.address(i).map(|a| a.to_string()),
         _ => words.uint(i).map(|n| n.to_string()),
     });
     Some(format!("{name}({})", arguments.collect::<Option<Vec<_>>>()?.join(", ")))

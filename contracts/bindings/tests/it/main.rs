@@ -1,6 +1,7 @@
 //! The crate from the outside, in one binary.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod bench;
 mod billing;
 mod costs;
 mod dispatch;
@@ -14,3 +15,4 @@ mod server;
 mod street;
 mod trade;
 mod vectors;
+mod witness;

@@ -17,19 +17,19 @@ const PROVIDER: &str = include_str!("../../../vectors/provider.json");
 const OPERATOR: &str = include_str!("../../../vectors/operator.json");
 const MERKLE: &str = include_str!("../../../vectors/merkle.json");
 
-fn text(v: &Value) -> &str {
+pub fn text(v: &Value) -> &str {
     v.as_str().expect("a text")
 }
 
-fn parse<T: std::str::FromStr>(v: &Value) -> T {
+pub fn parse<T: std::str::FromStr>(v: &Value) -> T {
     text(v).parse().unwrap_or_else(|_| panic!("{v} does not parse"))
 }
 
-fn bytes(v: &Value) -> Vec<u8> {
+pub fn bytes(v: &Value) -> Vec<u8> {
     hex::decode(text(v).trim_start_matches("0x")).expect("hex")
 }
 
-fn list(v: &Value) -> &[Value] {
+pub fn list(v: &Value) -> &[Value] {
     v.as_array().expect("a list")
 }
 
@@ -166,9 +166,19 @@ fn every_call_and_every_item_is_encoded_as_ethers_encodes_it() {
 }
 
 /// A chain that gives one prepared answer and keeps the question.
-struct Canned {
+pub struct Canned {
     answer: Vec<u8>,
     asked: Mutex<Vec<u8>>,
+}
+
+impl Canned {
+    pub fn new(answer: Vec<u8>) -> Self {
+        Self { answer, asked: Mutex::default() }
+    }
+
+    pub fn asked(&self) -> Vec<u8> {
+        self.asked.lock().unwrap().clone()
+    }
 }
 
 #[rustfmt::skip]
@@ -253,7 +263,7 @@ fn view(chain: &Canned, name: &str, a: &[Value]) -> Option<Vec<String>> {
 }
 
 /// All scalars of a nested list, as text.
-fn flat(v: &Value) -> Vec<String> {
+pub fn flat(v: &Value) -> Vec<String> {
     match v {
         Value::Array(list) => list.iter().flat_map(flat).collect(),
         Value::Bool(b) => vec![b.to_string()],
