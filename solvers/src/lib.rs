@@ -1,8 +1,9 @@
 //! Mathematics over what was recorded. Numbers in, numbers out: no I/O, no clock, no async, and nothing here knows what
 //! a customer owes.
 //!
-//! [`balance`] compares a feeder with the homes behind it.
+//! [`balance`] compares a feeder with the homes behind it; [`tou`] makes ranges of a day's load.
 
 pub mod balance;
 mod normal;
 mod ridge;
+pub mod tou;
