@@ -1,5 +1,5 @@
-// Compiles src/Provider.sol with the pinned soljson into artifacts/Provider.json, which is committed: the Rust build
-// reads only that file. `--check` compiles again and fails unless the committed file is the same to the byte.
+// Compiles the contracts with the pinned soljson into artifacts/*.json, which are committed: the Rust build reads only
+// those files. `--check` compiles again and fails unless the committed files are the same to the byte.
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -7,11 +7,13 @@ import { fileURLToPath } from 'node:url';
 
 const solc = createRequire(import.meta.url)('solc');
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const SOURCE = 'src/Provider.sol';
-const ARTIFACT = here('artifacts/Provider.json');
+/** The contracts, and one that is only measured beside ours. */
+export const SOURCES = ['src/Provider.sol', 'src/TimeOfUse.sol', 'test/NaiveKMeans.sol'];
+const nameOf = (source) => source.replace(/.*\/(.*)\.sol/, '$1');
+const artifactOf = (source) => `artifacts/${nameOf(source)}.json`;
 
-export function compile() {
-  const content = readFileSync(here(SOURCE), 'utf8');
+export function compile(source) {
+  const content = readFileSync(here(source), 'utf8');
   const settings = {
     evmVersion: 'cancun',
     viaIR: true,
@@ -19,14 +21,14 @@ export function compile() {
     metadata: { bytecodeHash: 'none', appendCBOR: false },
   };
   const outputSelection = { '*': { '*': ['abi', 'evm.bytecode.object', 'evm.deployedBytecode.object', 'evm.methodIdentifiers'] } };
-  const input = { language: 'Solidity', sources: { [SOURCE]: { content } }, settings: { ...settings, outputSelection } };
+  const input = { language: 'Solidity', sources: { [source]: { content } }, settings: { ...settings, outputSelection } };
   const output = JSON.parse(solc.compile(JSON.stringify(input)));
   for (const e of output.errors ?? []) console.error(e.formattedMessage);
   if ((output.errors ?? []).length > 0) throw new Error('the compiler had something to say');
-  const contract = output.contracts[SOURCE].Provider;
+  const contract = output.contracts[source][nameOf(source)];
   const artifact = {
-    contract: 'Provider',
-    source: SOURCE,
+    contract: nameOf(source),
+    source,
     sourceSha256: createHash('sha256').update(content).digest('hex'),
     compiler: solc.version(),
     settings,
@@ -38,21 +40,23 @@ export function compile() {
   return JSON.stringify(artifact, null, 1) + '\n';
 }
 
-export function isCurrent() {
-  return compile() === readFileSync(ARTIFACT, 'utf8');
+/** The sources whose artefacts are not what they compile to. */
+export function stale() {
+  return SOURCES.filter((source) => compile(source) !== readFileSync(here(artifactOf(source)), 'utf8'));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv.includes('--check')) {
-    if (!isCurrent()) {
-      console.error('artifacts/Provider.json is not what src/Provider.sol compiles to: run `npm run build`');
-      process.exit(1);
+    for (const source of stale()) {
+      console.error(`${artifactOf(source)} is not what ${source} compiles to: run \`npm run build\``);
+      process.exitCode = 1;
     }
-    console.log('artifacts/Provider.json is what src/Provider.sol compiles to');
   } else {
-    const text = compile();
-    writeFileSync(ARTIFACT, text);
-    const { deployedBytecode } = JSON.parse(text);
-    console.log(`artifacts/Provider.json written: ${deployedBytecode.length / 2 - 1} bytes of code`);
+    for (const source of SOURCES) {
+      const text = compile(source);
+      writeFileSync(here(artifactOf(source)), text);
+      const { deployedBytecode } = JSON.parse(text);
+      console.log(`${artifactOf(source)} written: ${deployedBytecode.length / 2 - 1} bytes of code`);
+    }
   }
 }

@@ -1,4 +1,4 @@
-//! The chain side of the gateway: keys, transactions, the `Provider` contract, and two chains behind one trait.
+//! The chain side of the gateway: keys, transactions, the contracts `Provider` and `TimeOfUse`, and two chains behind one trait.
 //!
 //! [`rpc::JsonRpc`] talks to any Ethereum node; [`embedded::EmbeddedChain`] is a small chain in this process, for
 //! development and for single sites, and never a consensus network. Everything here blocks: callers on an async
@@ -17,5 +17,6 @@ pub mod lines;
 pub mod merkle;
 pub mod provider;
 pub mod rpc;
+pub mod tou;
 pub mod tx;
 pub mod voucher;

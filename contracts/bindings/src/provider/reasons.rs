@@ -50,7 +50,7 @@ impl std::fmt::Display for StandardPanic {
 
 const NOTHING: &str = "no reason given";
 
-/// The reason in revert data: `Name(arguments)` for the errors of `Provider`, the text of `Error(string)`, the meaning
+/// The reason in revert data: `Name(arguments)` for the errors of our contracts, the text of `Error(string)`, the meaning
 /// of `Panic(uint256)`, and plain hex for anything else.
 #[must_use]
 pub fn reason(data: &[u8]) -> String {
@@ -68,7 +68,7 @@ pub fn reason(data: &[u8]) -> String {
     if *id == selector("Panic(uint256)") {
         return words.number(0).map_or_else(|| unknown(data), |code| StandardPanic(code).to_string());
     }
-    let custom = ERRORS.iter().find(|signature| *id == selector(signature));
+    let custom = ERRORS.iter().chain(crate::tou::ERRORS).find(|signature| *id == selector(signature));
     custom.and_then(|signature| spell(signature, &words)).unwrap_or_else(|| unknown(data))
 }
 

@@ -8,4 +8,5 @@ mod fuzz;
 mod persistence;
 mod server;
 mod street;
+mod tou;
 mod vectors;
