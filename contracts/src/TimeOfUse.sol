@@ -364,11 +364,11 @@ contract TimeOfUse {
     }
 
     /// @dev The best two borders between three clusters. The best first border for a second one at `to` never goes down
-    /// as `to` goes up, so halving the distance between those that are known leaves ever less to look at.
+    /// as `to` goes up, so halving the distance between those that are known leaves ever less to look at. `firsts` is what
+    /// the first cluster alone gives, `known` where the best first border lies, for every end.
     function _twoBorders(uint256 sums, uint256 size) private pure returns (uint256 second, uint256 third) {
         // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
-            // What the first cluster alone gives, and where the best first border lies, for every end.
             let firsts := mload(0x40)
             let known := add(firsts, size)
             for { let at := 32 } lt(at, size) { at := add(at, 32) } {
@@ -381,8 +381,7 @@ contract TimeOfUse {
             let best := 0
             second := 32
             third := 64
-            // A power of two below the number of values.
-            let stride := 32
+            let stride := 32 // A power of two below the number of values.
             for {} lt(shl(1, stride), size) {} { stride := shl(1, stride) }
             for {} gt(stride, 16) { stride := shr(1, stride) } {
                 let to := stride

@@ -24,7 +24,8 @@ pub enum NoPrice {
 /// # Errors
 /// See [`NoPrice`].
 pub fn prices(cost: Money, energy: &[WattHours], weights: &[u32]) -> Result<Vec<Price>, NoPrice> {
-    let parts = energy.iter().map(|e| u128::try_from(e.0)).collect::<Result<Vec<_>, _>>().map_err(|_| NoPrice::Shape)?;
+    let parts =
+        energy.iter().map(|e| u128::try_from(e.0)).collect::<Result<Vec<_>, _>>().map_err(|_| NoPrice::Shape)?;
     let due = u128::try_from(cost.0).map_err(|_| NoPrice::Shape)?;
     if parts.len() != weights.len() {
         return Err(NoPrice::Shape);

@@ -9,10 +9,12 @@
     reason = "test helpers: small numbers, and a failure should stop the test"
 )]
 
+mod forecast;
 mod found;
 mod honest;
 mod odd;
 mod street;
+mod tou;
 
 use domain::feeder::Irregularity;
 use solvers::balance::{Judgement, Settings, Verdict, Window, balance};

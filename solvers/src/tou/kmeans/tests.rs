@@ -4,8 +4,12 @@ use proptest::prelude::*;
 /// `n·Σx² − (Σx)²` over `n`, for every cluster of labels, summed as an exact fraction.
 fn inertia(values: &[i32], labels: &[Label], k: usize) -> (i128, i128) {
     (0..k).fold((0, 1), |(top, bottom), cluster| {
-        let own: Vec<i128> =
-            values.iter().zip(labels).filter(|(_, l)| usize::from(**l) == cluster).map(|(v, _)| i128::from(*v)).collect();
+        let own: Vec<i128> = values
+            .iter()
+            .zip(labels)
+            .filter(|(_, l)| usize::from(**l) == cluster)
+            .map(|(v, _)| i128::from(*v))
+            .collect();
         let n = own.len() as i128;
         if n == 0 {
             return (top, bottom);
