@@ -2,6 +2,7 @@
 
 mod balance;
 mod chain;
+mod forecast;
 mod inverter;
 mod journal;
 mod meter;
@@ -9,15 +10,18 @@ mod office;
 mod receipt;
 mod switch;
 mod tariff;
+mod tou;
 
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
+pub use forecast::forecast;
 pub use journal::{backup, restore, verify};
 pub use meter::run as meter;
 pub use office::{account, token, voucher};
 pub use receipt::run as receipt;
 pub use switch::{emergency, switch};
 pub use tariff::run as tariff;
+pub use tou::tou;
 
 use crate::cli::{ConfigFile, Limit};
 use crate::config::Config;
