@@ -6,7 +6,7 @@ import { AbiCoder, Interface, Transaction, TypedDataEncoder, Wallet, ZeroHash, c
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const artifact = (name) => JSON.parse(readFileSync(here(`artifacts/${name}.json`), 'utf8'));
-const ABIS = Object.fromEntries(['Provider', 'Operator', 'Dispatch', 'Witness'].map((name) => [name, artifact(name).abi]));
+const ABIS = Object.fromEntries(['Provider', 'Operator', 'Dispatch', 'Witness', 'TimeOfUse'].map((name) => [name, artifact(name).abi]));
 
 /** Values that look random and are the same on every run. */
 const draw = (label) => keccak256(toUtf8Bytes(label));
@@ -388,14 +388,119 @@ function merkle() {
   });
 }
 
+const packValues = (values) => '0x' + values.map((v) => (v >>> 0).toString(16).padStart(8, '0')).join('');
+
+/** Exact k-means by trying all borders, as fractions of big integers: the rules at the head of TimeOfUse.sol. */
+function kmeans(values, wanted) {
+  const sorted = [...values].sort((a, b) => a - b).map(BigInt);
+  const k = Math.min(wanted, new Set(values).size);
+  const sum = (from, to) => sorted.slice(from, to).reduce((a, b) => a + b, 0n);
+  const n = sorted.length;
+  let best = null;
+  // The highest border varies slowest, and each from below: the first of equals is kept.
+  const seconds = k === 3 ? Array.from({ length: n - 2 }, (_, i) => i + 2) : [n];
+  for (const third of seconds) {
+    const firsts = k === 1 ? [n] : Array.from({ length: third - 1 }, (_, i) => i + 1);
+    for (const second of firsts) {
+      const cuts = [0, ...new Set([second, third, n])];
+      let [top, bottom] = [0n, 1n];
+      for (let c = 0; c + 1 < cuts.length; c++) {
+        const [s, count] = [sum(cuts[c], cuts[c + 1]), BigInt(cuts[c + 1] - cuts[c])];
+        [top, bottom] = [top * count + s * s * bottom, bottom * count];
+      }
+      if (best === null || top * best.bottom > best.top * bottom) best = { top, bottom, cuts };
+    }
+  }
+  const floor = (a, b) => (a >= 0n ? a / b : -((-a + b - 1n) / b));
+  const parts = best.cuts.slice(1).map((to, c) => [best.cuts[c], to]);
+  const centroids = parts.map(([from, to]) => Number(floor(2n * sum(from, to) + BigInt(to - from), 2n * BigInt(to - from))));
+  const borders = parts.slice(1).map(([from]) => sorted[from]);
+  const labels = values.map((v) => borders.filter((b) => BigInt(v) >= b).length);
+  return { labels, centroids };
+}
+
+/** A day of a street, and days that are at the edge of something. */
+function days() {
+  const low = -(2 ** 31);
+  const number = (label) => Number(BigInt(draw(label)) & 0xffffffn);
+  const street = (n, seed) => Array.from({ length: n }, (_, i) => {
+    const hour = (i * 24) / n;
+    return Math.round(3000 - 1500 * Math.cos(((hour - 3) * Math.PI) / 12) + 4000 * Math.exp(-((hour - 19) ** 2) / 6)) + (number(`day ${seed} ${i}`) % 700);
+  });
+  const cases = [];
+  for (const n of [24, 48, 96]) for (const k of [1, 2, 3]) for (const seed of [0, 1]) cases.push({ name: `a day of ${n}`, k, values: street(n, seed) });
+  for (const k of [1, 2, 3]) {
+    cases.push({ name: 'flat', k, values: Array(24).fill(700) });
+    cases.push({ name: 'two levels', k, values: [5, 5, 9, 9, 5] });
+    cases.push({ name: 'fed in at noon', k, values: street(24, 2).map((v) => v - 6000) });
+    cases.push({ name: 'as low as can be', k, values: Array(96).fill(low) });
+    cases.push({ name: 'the extremes', k, values: Array.from({ length: 96 }, (_, i) => [low, 0, 2 ** 31 - 1][i % 3]) });
+    cases.push({ name: 'ties', k, values: [3, 1, 0, 2] });
+    cases.push({ name: 'more ties', k, values: Array.from({ length: 30 }, (_, i) => (i * 7) % 30) });
+    cases.push({ name: 'as few as can be', k, values: [-1, -2, 4].slice(0, k) });
+    for (let i = 0; i < 6; i++) cases.push({ name: `drawn ${i}`, k, values: Array.from({ length: 3 + (number(`length ${i}`) % 94) }, (_, j) => (number(`value ${i} ${j}`) % (i < 3 ? 40 : 90000)) - (i % 2) * 20000) });
+  }
+  return cases;
+}
+
+function tou() {
+  const abi = new Interface(ABIS.TimeOfUse);
+  const who = address('somebody');
+  const word = (labels) => labels.reduceRight((w, l) => (w << 2n) | BigInt(l), 0n);
+  const centroidWord = (centroids) => centroids.reduceRight((w, c) => (w << 32n) | BigInt(c >>> 0), 0n);
+  const values = [120, -5, 900, 880, 130, 0];
+  const found = kmeans(values, 2);
+  const [labels, centroids, packed] = [word(found.labels), centroidWord(found.centroids), packValues(values)];
+  const [forecast, model] = [keccak256(packed), draw('model')];
+  const posted = [labels, 7, 29500000, centroids, 29000000, 29490000, 5, 2, 6, 2, 240, forecast, model];
+  const post = [7, 29500000, 240, 29000000, 29490000, 2, model, labels, packed];
+  const calls = [
+    ['setOwner', [who]],
+    ['setGateway', [who, true]],
+    ['setGateway', [who, false]],
+    ['post', post],
+    ['attest', [7, forecast, model]],
+  ];
+  const views = [
+    ['kmeans', [2, packed], [labels, centroids, 2]],
+    ['rangeAt', [29500001], [1, 7]],
+    ['day', [7], [posted, true, false]],
+    ['gateways', [], [3]],
+    ['seatOf', [who], [2]],
+    ['notice', [], [60]],
+    ['owner', [], [who]],
+  ];
+  const events = [
+    ['OwnershipTaken', [who, address('to')]],
+    ['Seated', [who, 2, true]],
+    ['Posted', [7, who, 29500000, labels, centroids, 29000000, 29490000, forecast, model]],
+    ['Agreed', [7, who]],
+    ['Disputed', [7, who, draw('forecast'), model]],
+  ];
+  const errors = [
+    ['WrongRanges', [labels, 1n], `WrongRanges(${labels}, 1)`],
+    ['BadValues', [5], 'BadValues(5)'],
+    ['NotGateway', [], 'NotGateway()'],
+  ];
+  return {
+    deploy: { notice: 60, data: concat([artifact('TimeOfUse').bytecode, AbiCoder.defaultAbiCoder().encode(['uint32'], [60])]) },
+    values, labels: found.labels, centroids: found.centroids,
+    calls: calls.map(([name, args]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args) })),
+    views: views.map(([name, args, values]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args), result: abi.encodeFunctionResult(name, values), values: text(values) })),
+    events: events.map(([name, args]) => ({ name, args: text(args), ...abi.encodeEventLog(name, args) })),
+    errors: errors.map(([name, args, reason]) => ({ reason, data: abi.encodeErrorResult(name, args) })),
+    kmeans: days().map((d) => ({ ...d, ...kmeans(d.values, d.k) })),
+  };
+}
+
 export function files() {
   const write = (value) => JSON.stringify(value, null, 1) + '\n';
-  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/operator.json': write(operator()), 'vectors/dispatch.json': write(dispatch()), 'vectors/witness.json': write(witness()), 'vectors/merkle.json': write(merkle()) };
+  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/operator.json': write(operator()), 'vectors/dispatch.json': write(dispatch()), 'vectors/witness.json': write(witness()), 'vectors/tou.json': JSON.stringify(tou()).replaceAll('},{', '},\n{') + '\n', 'vectors/merkle.json': write(merkle()) };
 }
 
 /** Names of ABI entries that no vector covers. */
 export function uncovered() {
-  return Object.entries({ Provider: provider(), Operator: operator(), Dispatch: dispatch(), Witness: witness() }).flatMap(([name, made]) => {
+  return Object.entries({ Provider: provider(), Operator: operator(), Dispatch: dispatch(), Witness: witness(), TimeOfUse: tou() }).flatMap(([name, made]) => {
     const covered = new Set([...made.calls, ...made.views, ...made.events].map((v) => v.name));
     return ABIS[name].filter((e) => (e.type === 'function' || e.type === 'event') && !covered.has(e.name)).map((e) => `${name}.${e.name}`);
   });

@@ -1,7 +1,9 @@
 //! The command line.
 
+mod load;
 mod operator;
 
+pub use load::{Forecast, Horizon, Tou};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
 
 use clap::{Args, Parser, Subcommand};
@@ -108,6 +110,10 @@ pub enum Verb {
     Balance(Balance),
     /// Play witnesses, mining sets and plain proof of work against liars: what each accepts, whom each flags
     SimulateConsensus(Consensus),
+    /// Forecast a load history, with what every model was worth on days that it had not seen
+    Forecast(Forecast),
+    /// Find the time-of-use ranges of a day by exact k-means, here and with the bytecode of the contract
+    Tou(Tou),
     /// Look into the ledger
     #[command(subcommand)]
     Journal(Journal),

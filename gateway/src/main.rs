@@ -65,6 +65,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Simulate(file) => verbs::simulate(&file),
         Verb::Balance(options) => verbs::balance(&options),
         Verb::SimulateConsensus(options) => verbs::consensus(&options),
+        Verb::Forecast(options) => verbs::forecast(&options),
+        Verb::Tou(options) => verbs::tou(&options),
         Verb::Journal(Journal::Verify { copy, file }) => verbs::verify(&file.config, copy.as_deref()),
         Verb::Journal(Journal::Backup { to, file }) => verbs::backup(&file.config, &to),
         Verb::Journal(Journal::Restore { from, file, force, by }) => verbs::restore(&file.config, &from, force, &by),

@@ -3,6 +3,7 @@
 mod balance;
 mod chain;
 mod consensus;
+mod forecast;
 mod inverter;
 mod journal;
 pub mod key;
@@ -11,16 +12,19 @@ mod office;
 mod receipt;
 mod switch;
 mod tariff;
+mod tou;
 
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve};
 pub use consensus::run as consensus;
+pub use forecast::forecast;
 pub use journal::{backup, restore, verify};
 pub use meter::run as meter;
 pub use office::{account, token, voucher};
 pub use receipt::run as receipt;
 pub use switch::{emergency, switch};
 pub use tariff::run as tariff;
+pub use tou::tou;
 
 use crate::cli::{ConfigFile, Limit};
 use crate::config::Config;

@@ -1,4 +1,4 @@
-//! The chain side of the gateway: keys, transactions, the `Provider` and `Operator` contracts, and chains behind one trait.
+//! The chain side of the gateway: keys, transactions, the contracts, and chains behind one trait.
 //!
 //! [`rpc::JsonRpc`] talks to any Ethereum node, [`endpoints::Endpoints`] to several of one chain; [`embedded::EmbeddedChain`] is a small chain in this process, for
 //! development and for single sites, and never a consensus network. Everything here blocks: callers on an async
@@ -20,6 +20,7 @@ pub mod merkle;
 pub mod operator;
 pub mod provider;
 pub mod rpc;
+pub mod tou;
 pub mod tx;
 pub mod voucher;
 pub mod witness;

@@ -17,6 +17,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("gpiocdev", &["drivers"]),
     ("gpiocdev-uapi", &["drivers"]),
     ("k256", &["contracts"]),
+    ("libm", &["solvers"]),
     ("nalgebra", &["solvers"]),
     ("revm", &["contracts"]),
     ("rlp", &["contracts"]),

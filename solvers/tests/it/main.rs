@@ -9,12 +9,14 @@
     reason = "test helpers: small numbers, and a failure should stop the test"
 )]
 
+mod forecast;
 mod found;
 mod honest;
 mod lane;
 mod locate;
 mod odd;
 mod street;
+mod tou;
 mod witness;
 
 use domain::feeder::Irregularity;

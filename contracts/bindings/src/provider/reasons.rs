@@ -102,7 +102,7 @@ pub fn reason(data: &[u8]) -> String {
     if *id == selector("Panic(uint256)") {
         return words.number(0).map_or_else(|| unknown(data), |code| StandardPanic(code).to_string());
     }
-    let all = ERRORS.iter().chain(crate::dispatch::ERRORS).chain(witness::ERRORS);
+    let all = ERRORS.iter().chain(crate::dispatch::ERRORS).chain(crate::tou::ERRORS).chain(witness::ERRORS);
     let custom = { all }.find(|signature| *id == selector(signature));
     custom.and_then(|signature| spell(signature, &words)).unwrap_or_else(|| unknown(data))
 }

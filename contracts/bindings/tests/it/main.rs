@@ -13,6 +13,7 @@ mod machine;
 mod persistence;
 mod server;
 mod street;
+mod tou;
 mod trade;
 mod vectors;
 mod witness;

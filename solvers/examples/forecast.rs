@@ -1,0 +1,37 @@
+//! Prints what the models are worth on load histories: `cargo run --release -p solvers --example forecast FILE DAYS`,
+//! the last DAYS of each file kept back, one forecast of a day from every midnight.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a measurement that cannot go on should stop"
+)]
+
+use domain::{LoadTable, Timestamp};
+use solvers::forecast::{Row, Series, Settings, forecast};
+use std::time::Instant;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let days: i64 = arguments.get(1).map_or(60, |d| d.parse().expect("a number of days"));
+    let text = std::fs::read_to_string(&arguments[0]).expect("a readable file");
+    let table = LoadTable::parse(&text).unwrap_or_else(|p| panic!("{}", p[0]));
+    let rows: Vec<Row> = table.rows.iter().map(|r| Row { at: r.at, offset: r.offset, value: r.loads[0] }).collect();
+    let series = Series::from_rows(&rows).expect("a series");
+    let last = series.instant(series.values.len());
+    let until = Timestamp(last.0 - days * 86_400_000);
+    let settings = Settings { train_until: Some(until), ..Settings::new(series.day(), 1) };
+    let start = Instant::now();
+    let outcome = forecast(&series, &settings).expect("a forecast");
+    println!("{} slots of {} min, {:.1} s", series.values.len(), series.step, start.elapsed().as_secs_f64());
+    println!("| model | validation MAPE, MASE, coverage | test MAPE, MASE, coverage |");
+    println!("| --- | --- | --- |");
+    let show = |s: &solvers::forecast::Score| {
+        let or = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.3}"));
+        format!("{} {} {}", or(s.mape), or(s.mase), or(s.coverage))
+    };
+    for s in &outcome.scores {
+        println!("| {} | {} | {} |", s.model, show(&s.validation), s.test.as_ref().map_or(String::new(), show));
+    }
+    println!("chosen: {}; origins {:?}", outcome.chosen, outcome.origins);
+}
