@@ -6,3 +6,4 @@
 pub mod balance;
 mod normal;
 mod ridge;
+mod sparse;
