@@ -16,6 +16,7 @@ mod fact;
 pub mod feeder;
 mod id;
 mod money;
+pub mod network;
 mod pool;
 mod reading;
 pub mod register;
