@@ -71,9 +71,9 @@ impl<'a> Scan<'a> {
     /// Whether nothing but so many bytes from here stands on this line.
     fn alone_on_line(&self, length: usize) -> bool {
         let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r');
-        let before = self.bytes[..self.at].iter().rev().take_while(|b| **b != b'\n').all(|b| blank(b));
+        let before = self.bytes[..self.at].iter().rev().take_while(|b| **b != b'\n').all(blank);
         let after = self.bytes.get(self.at + length..).unwrap_or(&[]);
-        before && after.iter().take_while(|b| **b != b'\n').all(|b| blank(b))
+        before && after.iter().take_while(|b| **b != b'\n').all(blank)
     }
 
     /// Passes a block comment, with those inside it.

@@ -172,12 +172,12 @@ impl<'a> Table<'a> {
             x_pu: row[3],
             b_pu: row[4],
             // Below 0 is caught later; MATPOWER, too, takes 1e10 for unlimited.
-            rate_mva: Some(row[5]).filter(|rate| *rate != 0.0 && !(*rate >= 1e10)),
+            rate_mva: Some(row[5]).filter(|rate| *rate != 0.0 && (*rate < 1e10 || rate.is_nan())),
             tap: if row[8] == 0.0 { 1.0 } else { row[8] },
             shift_deg: row[9],
             in_service,
-            angle_min_deg: Some(low).filter(|low| limits && !(*low <= -360.0)),
-            angle_max_deg: Some(high).filter(|high| limits && !(*high >= 360.0)),
+            angle_min_deg: Some(low).filter(|low| limits && (*low > -360.0 || low.is_nan())),
+            angle_max_deg: Some(high).filter(|high| limits && (*high < 360.0 || high.is_nan())),
         };
         Some(Placed { line, what })
     }
