@@ -1,9 +1,12 @@
 //! Mathematics over what was recorded. Numbers in, numbers out: no I/O, no clock, no async, and nothing here knows what
 //! a customer owes.
 //!
-//! [`balance`] compares a feeder with the homes behind it.
+//! [`balance`] compares a feeder with the homes behind it. [`grid`] is a network in per unit; [`opf`] finds its cheapest
+//! dispatch.
 
 pub mod balance;
+pub mod grid;
 mod normal;
+pub mod opf;
 mod ridge;
 mod sparse;

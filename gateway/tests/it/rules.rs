@@ -12,10 +12,12 @@ const STOREYS: &[&[&str]] = &[&["domain"], &["ledger", "drivers", "contracts", "
 const HOMES: &[(&str, &[&str])] = &[
     ("actix", &["actors", "gateway"]),
     ("actix-web", &["gateway"]),
+    ("clarabel", &["solvers"]),
     ("gpiocdev", &["drivers"]),
     ("gpiocdev-uapi", &["drivers"]),
     ("k256", &["contracts"]),
     ("nalgebra", &["solvers"]),
+    ("osqp", &["solvers"]),
     ("revm", &["contracts"]),
     ("rlp", &["contracts"]),
     ("rumqttc", &["drivers"]),
