@@ -17,6 +17,7 @@ pub mod feeder;
 mod id;
 mod load;
 mod money;
+pub mod network;
 mod pool;
 mod reading;
 pub mod register;

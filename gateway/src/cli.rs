@@ -1,9 +1,11 @@
 //! The command line.
 
 mod load;
+mod network;
 mod operator;
 
 pub use load::{Forecast, Horizon, Tou};
+pub use network::{Flow, Opf};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
 
 use clap::{Args, Parser, Subcommand};
@@ -114,6 +116,10 @@ pub enum Verb {
     Forecast(Forecast),
     /// Find the time-of-use ranges of a day by exact k-means, here and with the bytecode of the contract
     Tou(Tou),
+    /// Find the cheapest dispatch of a network: who generates how much, what energy is worth where, which lines bind
+    Opf(Opf),
+    /// Work out the voltages and flows of a network as it stands
+    Flow(Flow),
     /// Look into the ledger
     #[command(subcommand)]
     Journal(Journal),

@@ -1,0 +1,154 @@
+use super::*;
+use nalgebra::{DMatrix, DVector, SymmetricEigen};
+use proptest::prelude::*;
+
+/// A connected graph: a tree and some more edges.
+fn graph(nodes: usize, more: usize, random: &mut fastrand::Rng) -> Vec<(usize, usize)> {
+    let mut edges: Vec<(usize, usize)> = (1..nodes).map(|i| (random.usize(..i), i)).collect();
+    for _ in 0..more {
+        let (a, b) = (random.usize(..nodes), random.usize(..nodes));
+        if a != b && !edges.contains(&(a, b)) && !edges.contains(&(b, a)) {
+            edges.push((a, b));
+        }
+    }
+    edges
+}
+
+/// Shaped as in an interior point: Hessians over constraints, two of each per node; some have no lower right corner.
+fn saddle(nodes: usize, edges: Vec<(usize, usize)>, random: &mut fastrand::Rng) -> Matrix {
+    let mut a = Matrix::new(nodes, edges);
+    let mut cell = || random.f64() * 2.0 - 1.0;
+    for block in &mut a.diagonal {
+        let free = cell() > 0.0;
+        for r in 0..B {
+            for c in 0..=r {
+                let value = match (r, c) {
+                    (2.., 2..) if r != c || free => 0.0,
+                    (2.., 2..) => -cell().abs(),
+                    _ if r == c => 4.0 * cell(),
+                    _ => cell(),
+                };
+                (block[r * B + c], block[c * B + r]) = (value, value);
+            }
+        }
+    }
+    for block in &mut a.off {
+        for (k, value) in block.iter_mut().enumerate() {
+            *value = if k / B < 2 || k % B < 2 { 0.5 * cell() } else { 0.0 };
+        }
+    }
+    a
+}
+
+fn dense(a: &Matrix) -> DMatrix<f64> {
+    let n = a.diagonal.len() * B;
+    let mut full = DMatrix::zeros(n, n);
+    for (i, block) in a.diagonal.iter().enumerate() {
+        for (k, v) in block.iter().enumerate() {
+            full[(i * B + k / B, i * B + k % B)] = *v;
+        }
+    }
+    for (block, &(i, j)) in a.off.iter().zip(&a.edges) {
+        for (k, v) in block.iter().enumerate() {
+            full[(i * B + k / B, j * B + k % B)] = *v;
+            full[(j * B + k % B, i * B + k / B)] = *v;
+        }
+    }
+    full
+}
+
+fn right(nodes: usize, random: &mut fastrand::Rng) -> Vec<Part> {
+    (0..nodes).map(|_| std::array::from_fn(|_| random.f64() - 0.5)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn solutions_and_inertia_are_those_of_the_dense_matrix(seed in any::<u64>(), nodes in 1_usize..24, more in 0_usize..30) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let edges = graph(nodes, more, &mut random);
+        let pattern = Pattern::new(nodes, &edges);
+        let a = saddle(nodes, edges, &mut random);
+        let b = right(nodes, &mut random);
+        let full = dense(&a);
+        let eigenvalues = SymmetricEigen::new(full.clone()).eigenvalues;
+        let smallest = eigenvalues.iter().fold(f64::INFINITY, |least, v| least.min(v.abs()));
+        prop_assume!(smallest > 1e-6);
+        let mut factor = Factor::new(&pattern);
+        let mut x = vec![[0.0; B]; nodes];
+        // Twice: nothing of the first time may be left.
+        for _ in 0..2 {
+            factor.factor(&pattern, &a, &[0.0; B], 0.0);
+            let quality = factor.solve(&pattern, &a, &b, &mut x, 1e-12);
+            prop_assert!(quality.residual < 1e-9, "{quality:?}");
+        }
+        prop_assert_eq!(factor.negative, eigenvalues.iter().filter(|v| **v < 0.0).count());
+        let wanted = full.lu().solve(&DVector::from_iterator(nodes * B, b.iter().flatten().copied())).unwrap();
+        for (got, wanted) in x.iter().flatten().zip(wanted.iter()) {
+            prop_assert!((got - wanted).abs() < 1e-7 * (1.0 + wanted.abs()) / smallest, "{got} {wanted}");
+        }
+    }
+}
+
+#[test]
+fn a_tree_is_eliminated_from_its_leaves_without_fill() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let edges = graph(200, 0, &mut random);
+    let pattern = Pattern::new(200, &edges);
+    assert_eq!(pattern.rows.len(), edges.len());
+    let mut steps = pattern.order.clone();
+    steps.sort_unstable();
+    assert!(steps.into_iter().eq(0..200));
+}
+
+#[test]
+fn a_grid_of_streets_fills_as_little_as_minimum_degree_is_known_for() {
+    let side = 30;
+    let node = |r: usize, c: usize| r * side + c;
+    let mut edges = Vec::new();
+    for r in 0..side {
+        for c in 0..side {
+            if r + 1 < side {
+                edges.push((node(r, c), node(r + 1, c)));
+            }
+            if c + 1 < side {
+                edges.push((node(r, c), node(r, c + 1)));
+            }
+        }
+    }
+    let pattern = Pattern::new(side * side, &edges);
+    // Row by row would need 30 × 900 blocks; nested dissection is of the order of n log n.
+    assert!(pattern.rows.len() < 10_000, "{}", pattern.rows.len());
+}
+
+#[test]
+fn what_was_added_for_the_factor_is_refined_away() {
+    let mut random = fastrand::Rng::with_seed(8);
+    let edges = graph(60, 40, &mut random);
+    let pattern = Pattern::new(60, &edges);
+    let a = saddle(60, edges, &mut random);
+    let b = right(60, &mut random);
+    let mut factor = Factor::new(&pattern);
+    let mut x = vec![[0.0; B]; 60];
+    for shift in [1e-8, 1e-4, 1e-2] {
+        factor.factor(&pattern, &a, &[shift, shift, -shift, -shift], 0.0);
+        let quality = factor.solve(&pattern, &a, &b, &mut x, 1e-12);
+        assert!(quality.residual < 1e-9, "{shift} {quality:?}");
+        let mut r = vec![[0.0; B]; 60];
+        assert!(a.residual(&b, &x, &mut r) < 1e-9);
+    }
+}
+
+#[test]
+fn a_singular_matrix_is_noticed() {
+    let edges = vec![(0, 1)];
+    let pattern = Pattern::new(2, &edges);
+    let mut a = Matrix::new(2, edges);
+    a.diagonal[0] = std::array::from_fn(|k| if k % 5 == 0 { 1.0 } else { 0.0 });
+    let mut factor = Factor::new(&pattern);
+    factor.factor(&pattern, &a, &[0.0; B], 1e-12);
+    assert!(factor.weakest < 1e-12);
+    let mut x = vec![[0.0; B]; 2];
+    assert!(factor.solve(&pattern, &a, &[[1.0; B]; 2], &mut x, 1e-10).residual > 0.1);
+}
