@@ -3,6 +3,8 @@
 //! [`dc`] solves the linear model as a quadratic program. Every outcome is a value: optimal, infeasible with what stands in
 //! the way, out of time, or inaccurate; an objective comes with a bound below it wherever one is known.
 
+pub mod ac;
+pub mod certificate;
 pub mod dc;
 
 use serde::Serialize;
@@ -112,6 +114,8 @@ pub enum Limit {
     Demand(usize),
     /// Power at this bus that nobody takes: generators there cannot go low enough.
     Surplus(usize),
+    /// Reactive power at this bus that is short, or that nobody takes.
+    Reactive(usize),
     /// The rating of this branch.
     Rating(usize),
     /// The angle limit of this branch.
