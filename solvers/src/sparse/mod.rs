@@ -13,10 +13,12 @@ mod block;
 mod border;
 mod krylov;
 mod ldl;
+mod lu;
 mod matrix;
 mod order;
 
 pub(crate) use ldl::{Factor, Quality};
+pub(crate) use lu::{Lu, Pair};
 pub(crate) use matrix::Matrix;
 pub(crate) use order::Pattern;
 

@@ -1,4 +1,4 @@
-//! What the balance of a feeder promises, on streets whose truth is known.
+//! What the balance of a feeder promises, on streets whose truth is known; power flow and dispatch on public cases.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -9,6 +9,9 @@
     reason = "test helpers: small numbers, and a failure should stop the test"
 )]
 
+mod cases;
+mod dispatch;
+mod flow;
 mod found;
 mod honest;
 mod odd;
