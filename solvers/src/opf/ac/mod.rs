@@ -13,8 +13,6 @@ mod fast;
 mod model;
 mod newton;
 mod start;
-#[cfg(test)]
-mod tests;
 
 use super::{Answer, Binding, BranchAnswer, BusAnswer, GeneratorAnswer, Status};
 use crate::opf::certificate;
