@@ -26,6 +26,13 @@ fn main() {
         let warm = solver.solve(&left);
         let again = start.elapsed() - begun;
         let ms = |d: Duration| d.as_secs_f64() * 1e3;
-        println!("{name:28} {status:10} {objective:.9e} {:4} {:9.3} ms, again {:4} {:9.3} ms {}", answer.iterations, ms(cold), warm.iterations, ms(again), answer.violations.first().map_or(String::new(), |v| format!("{v:?}")));
+        println!(
+            "{name:28} {status:10} {objective:.9e} {:4} {:9.3} ms, again {:4} {:9.3} ms {}",
+            answer.iterations,
+            ms(cold),
+            warm.iterations,
+            ms(again),
+            answer.violations.first().map_or(String::new(), |v| format!("{v:?}"))
+        );
     }
 }

@@ -246,10 +246,9 @@ fn least(cost: &Cost, price: f64, low: f64, high: f64) -> (f64, f64) {
             let (value, size) = least(&linear, price, low, high);
             (value - lost, size + lost)
         }
-        Cost::Piecewise(points) => points
-            .iter()
-            .filter(|(x, _)| *x > low && *x < high)
-            .fold(ends, |found, (x, _)| lower(found, value(*x))),
+        Cost::Piecewise(points) => {
+            points.iter().filter(|(x, _)| *x > low && *x < high).fold(ends, |found, (x, _)| lower(found, value(*x)))
+        }
     }
 }
 
@@ -275,10 +274,8 @@ pub fn residual(network: &Network, answer: &Answer) -> f64 {
         let vm = answer.buses[place].vm_pu;
         note(vm - bus.vmax_pu);
         note(bus.vmin_pu - vm);
-        balance[place] = [
-            (bus.demand_mw + bus.shunt_mw * vm * vm) / base,
-            (bus.demand_mvar - bus.shunt_mvar * vm * vm) / base,
-        ];
+        balance[place] =
+            [(bus.demand_mw + bus.shunt_mw * vm * vm) / base, (bus.demand_mvar - bus.shunt_mvar * vm * vm) / base];
     }
     for (k, branch) in network.branches.iter().enumerate() {
         if !(network.carries(k) && alive(branch.from) && alive(branch.to)) {

@@ -55,6 +55,7 @@ impl Factor {
     }
 
     /// Rows that could not be eliminated in their place.
+    #[cfg(test)]
     pub fn set_aside(&self) -> usize {
         self.border.rows.len()
     }

@@ -3,7 +3,7 @@
 use crate::cases::case;
 use domain::network::Network;
 use solvers::opf::certificate::{BranchDuals, Duals, lower_bound, residual};
-use solvers::opf::{Answer, Limit, Status, ac};
+use solvers::opf::{Answer, Limit, Status, ac, socp};
 use std::time::Duration;
 
 fn no_hurry() -> Duration {
@@ -115,7 +115,11 @@ fn loads_and_outages_at_random_are_solved_or_honestly_refused() {
 fn prices(network: &Network, answer: &Answer) -> Duals {
     let base = network.base_mva;
     Duals {
-        prices: answer.buses.iter().map(|b| [b.price_p.unwrap_or(0.0) * base, b.price_q.unwrap_or(0.0) * base]).collect(),
+        prices: answer
+            .buses
+            .iter()
+            .map(|b| [b.price_p.unwrap_or(0.0) * base, b.price_q.unwrap_or(0.0) * base])
+            .collect(),
         branches: network
             .branches
             .iter()
@@ -132,7 +136,8 @@ fn prices_of_the_answer_bound_it_closely_where_nothing_is_congested() {
     for (name, gap) in [("case9", 1e-4), ("case14", 5e-3)] {
         let network = case(name);
         let answer = solved(&network);
-        let (objective, bound) = (answer.objective.unwrap(), lower_bound(&network, &prices(&network, &answer)).unwrap());
+        let (objective, bound) =
+            (answer.objective.unwrap(), lower_bound(&network, &prices(&network, &answer)).unwrap());
         assert!(bound <= objective && bound > objective * (1.0 - gap), "{name}: {bound} {objective}");
     }
 }
@@ -162,4 +167,29 @@ fn no_multipliers_bound_more_than_the_optimum() {
             }
         }
     }
+}
+
+/// Gaps of the relaxation in PGLib-OPF's BASELINE.md, percent.
+#[test]
+fn the_cone_relaxation_certifies_the_published_gaps() {
+    for (name, published) in
+        [("pglib_opf_case3_lmbd", 1.32), ("pglib_opf_case5_pjm", 14.55), ("pglib_opf_case14_ieee", 0.11)]
+    {
+        let network = case(name);
+        let objective = solved(&network).objective.unwrap();
+        let bound = socp::bound(&network, &no_hurry).unwrap();
+        let gap = 100.0 * (objective - bound) / objective;
+        assert!(gap > -1e-4 && (gap - published).abs() < 0.2, "{name}: {gap} %, published {published} %");
+    }
+}
+
+#[test]
+fn on_a_radial_feeder_the_relaxation_is_the_optimum() {
+    let network = case("case33bw");
+    let relaxed = socp::solve(&network, &no_hurry);
+    let (objective, bound) = (relaxed.answer.objective.unwrap(), relaxed.answer.lower_bound.unwrap());
+    assert!(relaxed.exact, "{:?}", relaxed.loose);
+    assert!((solved(&network).objective.unwrap() / objective - 1.0).abs() < 1e-5);
+    assert!((objective - bound).abs() < 1e-4 * objective);
+    assert!(residual(&network, &relaxed.answer) < 1e-4, "{}", residual(&network, &relaxed.answer));
 }

@@ -38,8 +38,7 @@ pub(super) fn least_violation(network: &Network, stop: &dyn Fn() -> bool) -> Lea
     }
     let own = relaxed.generators.len();
     let islands = network.islands();
-    let alive: Vec<usize> =
-        (0..network.buses.len()).filter(|bus| islands.of[*bus] != domain::network::DARK).collect();
+    let alive: Vec<usize> = (0..network.buses.len()).filter(|bus| islands.of[*bus] != domain::network::DARK).collect();
     for &bus in &alive {
         for sign in [1.0, -1.0] {
             let (low, high) = if sign > 0.0 { (0.0, f64::INFINITY) } else { (f64::NEG_INFINITY, 0.0) };

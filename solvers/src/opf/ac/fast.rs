@@ -101,8 +101,14 @@ pub(super) fn solve(
         }
         let poor = step(model, system, values, point, &gradient, &target, (&mut dx, &mut dy, &mut ds, &mut dz));
         let (ap, ad) = (reach(&point.s, &ds, 1.0), reach(&point.z, &dz, 1.0));
-        let after: f64 =
-            point.s.iter().zip(&ds).zip(point.z.iter().zip(&dz)).map(|((s, ds), (z, dz))| (s + ap * ds) * (z + ad * dz)).sum::<f64>() / (m.max(1) as f64);
+        let after: f64 = point
+            .s
+            .iter()
+            .zip(&ds)
+            .zip(point.z.iter().zip(&dz))
+            .map(|((s, ds), (z, dz))| (s + ap * ds) * (z + ad * dz))
+            .sum::<f64>()
+            / (m.max(1) as f64);
         let ratio = (after / mu).clamp(0.0, 1.0);
         let sigma = (ratio * ratio * ratio).max(1e-3).min(0.8);
         let least = 0.05 * GAP * (1.0 + values.cost.abs()) / m.max(1) as f64;
@@ -116,7 +122,11 @@ pub(super) fn solve(
             return attempt;
         }
         let (ap, ad) = (reach(&point.s, &ds, STEP), reach(&point.z, &dz, STEP));
-        if ap.max(ad) < 1e-3 { small_steps += 1 } else { small_steps = 0 }
+        if ap.max(ad) < 1e-3 {
+            small_steps += 1
+        } else {
+            small_steps = 0
+        }
         advance(point, &dx, &dy, &ds, &dz, ap, ad);
         values.evaluate(model, &point.x);
     }

@@ -140,7 +140,9 @@ fn refusal(network: &Network) -> Option<String> {
         let bad = bent(&unit.cost, unit.p_min_mw, unit.p_max_mw)
             || unit.reactive_cost.as_ref().is_some_and(|cost| bent(cost, unit.q_min_mvar, unit.q_max_mvar));
         bad.then(|| {
-            format!("the generator at bus {number} has a piecewise cost whose slope falls: order its pieces by rising slope")
+            format!(
+                "the generator at bus {number} has a piecewise cost whose slope falls: order its pieces by rising slope"
+            )
         })
     })
 }

@@ -270,11 +270,14 @@ impl Model {
             let range = |low: f64, high: f64| (low.max(-NO_LIMIT * base), high.min(NO_LIMIT * base));
             let mut curve = |cost: &Cost, power: usize, (low, high): (f64, f64)| match cost {
                 Cost::Polynomial(c) => {
-                    let scaled: Vec<f64> = c.iter().scan(1.0, |unit, c| {
-                        let scaled = c * *unit;
-                        *unit *= base;
-                        Some(scaled)
-                    }).collect();
+                    let scaled: Vec<f64> = c
+                        .iter()
+                        .scan(1.0, |unit, c| {
+                            let scaled = c * *unit;
+                            *unit *= base;
+                            Some(scaled)
+                        })
+                        .collect();
                     let most = low.abs().max(high.abs()).min(100.0 * base) / base;
                     let slope = |p: f64| (1..scaled.len()).rev().fold(0.0, |sum, k| sum * p + k as f64 * scaled[k]);
                     steepest = steepest.max(slope(most).abs()).max(slope(0.0).abs());

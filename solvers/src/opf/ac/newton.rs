@@ -165,7 +165,14 @@ impl System {
         for &(bus, component, _) in &model.pinned {
             self.right[bus][component] = 0.0;
         }
-        let quality = self.factor.solve(&model.pattern, &self.matrix, &self.right, &[dual, dual, primal, primal], &mut self.left, ACCURATE);
+        let quality = self.factor.solve(
+            &model.pattern,
+            &self.matrix,
+            &self.right,
+            &[dual, dual, primal, primal],
+            &mut self.left,
+            ACCURATE,
+        );
         for bus in 0..n {
             let [a, b, c, d] = self.left[bus];
             (x[bus], x[n + bus]) = (a, b);
