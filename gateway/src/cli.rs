@@ -1,7 +1,9 @@
 //! The command line.
 
+mod network;
 mod operator;
 
+pub use network::{Flow, Opf};
 pub use operator::{Account, Look, Meter, Money, Office, Tariff, Token, Voucher};
 
 use clap::{Args, Parser, Subcommand};
@@ -106,6 +108,10 @@ pub enum Verb {
     Simulate(ConfigFile),
     /// Compare the feeder meter with the homes behind it: losses, theft, wrong meters
     Balance(Balance),
+    /// Find the cheapest dispatch of a network: who generates how much, what energy is worth where, which lines bind
+    Opf(Opf),
+    /// Work out the voltages and flows of a network as it stands
+    Flow(Flow),
     /// Look into the ledger
     #[command(subcommand)]
     Journal(Journal),

@@ -10,6 +10,7 @@ mod deposit;
 mod failure;
 mod house;
 mod narrate;
+mod network;
 mod operator;
 mod receipt;
 mod scan;
@@ -64,6 +65,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Scan(options) => scan::run(&options),
         Verb::Simulate(file) => verbs::simulate(&file),
         Verb::Balance(options) => verbs::balance(&options),
+        Verb::Opf(options) => verbs::opf(&options),
+        Verb::Flow(options) => verbs::flow(&options),
         Verb::Journal(Journal::Verify { copy, file }) => verbs::verify(&file.config, copy.as_deref()),
         Verb::Journal(Journal::Backup { to, file }) => verbs::backup(&file.config, &to),
         Verb::Journal(Journal::Restore { from, file, force }) => verbs::restore(&file.config, &from, force),

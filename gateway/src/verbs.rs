@@ -2,19 +2,23 @@
 
 mod balance;
 mod chain;
+mod flow;
 mod inverter;
 mod journal;
 mod meter;
 mod office;
+mod opf;
 mod receipt;
 mod switch;
 mod tariff;
 
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve, key_address, key_import, key_new};
+pub use flow::flow;
 pub use journal::{backup, restore, verify};
 pub use meter::run as meter;
 pub use office::{account, token, voucher};
+pub use opf::opf;
 pub use receipt::run as receipt;
 pub use switch::{emergency, switch};
 pub use tariff::run as tariff;

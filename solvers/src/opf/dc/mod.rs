@@ -47,7 +47,11 @@ pub struct Solver<'a> {
     refused: Option<String>,
     last: Option<Point>,
     splitting: Option<splitting::Splitting>,
+    /// How often in a row the splitting led nowhere. It is of no use to a network where it did so [`PATIENCE`] times.
+    misses: u32,
 }
+
+const PATIENCE: u32 = 2;
 
 /// Solves a network once. `left` says how much time there is.
 pub fn solve(network: &Network, left: &dyn Fn() -> Duration) -> Answer {
@@ -61,7 +65,7 @@ impl<'a> Solver<'a> {
         let grid = Grid::new(network);
         let refused = refusal(network);
         let program = Program::new(network, &grid);
-        Self { network, grid, program, refused, last: None, splitting: None }
+        Self { network, grid, program, refused, last: None, splitting: None, misses: 0 }
     }
 
     /// Gives every bus of the network's list another active demand, in MW.
@@ -81,14 +85,18 @@ impl<'a> Solver<'a> {
             return Answer { reason: Some(reason.clone()), ..Answer::empty(Status::Refused) };
         }
         if let (Some(last), Some(splitting)) = (&self.last, &mut self.splitting)
-            && let Some(point) = splitting.solve(last, left())
+            && self.misses < PATIENCE
         {
-            let found = check::check(self.network, &self.grid, &self.program, &point);
-            if found.passes() {
-                let answer = self.answer(Status::Optimal, &point, &found);
-                self.last = Some(point);
-                return answer;
+            if let Some(point) = splitting.solve(last, left()) {
+                let found = check::check(self.network, &self.grid, &self.program, &point);
+                if found.passes() {
+                    let answer = self.answer(Status::Optimal, &point, &found);
+                    self.last = Some(point);
+                    self.misses = 0;
+                    return answer;
+                }
             }
+            self.misses += 1;
         }
         match interior::solve(&self.program, left()) {
             Ended::Solved(point) => {
