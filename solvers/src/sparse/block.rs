@@ -1,4 +1,5 @@
 //! Arithmetic on one 4 × 4 block.
+#![expect(clippy::neg_cmp_op_on_partial_ord, reason = "a NaN must count as a failure")]
 
 use super::{B, Block, Part};
 
@@ -123,9 +124,8 @@ pub(super) fn invert(a: &Block, least: &Part) -> Inverse {
     }
     if remaining > 0 {
         for i in (0..B).filter(|i| left[*i]) {
-            for j in 0..B {
-                (m[i][j], m[j][i]) = (0.0, 0.0);
-            }
+            m[i] = [0.0; B];
+            m.iter_mut().for_each(|row| row[i] = 0.0);
             m[i][i] = -1.0;
         }
     }
@@ -158,8 +158,7 @@ pub(super) fn invert_dense(m: &mut [Vec<f64>]) -> usize {
             negative += usize::from(m[p][p] < 0.0);
             let inverse = 1.0 / m[p][p];
             let row = m[p].clone();
-            for (i, line) in m.iter_mut().enumerate().filter(|(i, line)| *i != p && line[p] != 0.0) {
-                let _ = i;
+            for (_, line) in m.iter_mut().enumerate().filter(|(i, line)| *i != p && line[p] != 0.0) {
                 let factor = line[p] * inverse;
                 line.iter_mut().zip(&row).for_each(|(v, r)| *v -= factor * r);
                 line[p] = factor;

@@ -1,4 +1,5 @@
 //! The numbers of a factorisation, and solving with them.
+#![expect(clippy::neg_cmp_op_on_partial_ord, reason = "a NaN must count as a failure")]
 
 use super::block::{Inverse, invert, product, subtract, subtract_times, subtract_transposed_times, transposed};
 use super::border::Border;
@@ -35,8 +36,8 @@ const SMALL: f64 = 1e-7;
 const MOST_ASIDE: usize = 400;
 /// Refinement that works needs fewer.
 const MOST_REFINEMENTS: usize = 10;
-/// Above this after plain refinement, the factor serves as a preconditioner.
-const POOR: f64 = 1e-4;
+/// This many times what was wanted is too much after plain refinement: the factor then serves as a preconditioner.
+const POOR: f64 = 1e3;
 
 impl Factor {
     pub fn new(pattern: &Pattern) -> Self {
@@ -196,8 +197,8 @@ impl Factor {
                 break;
             }
         }
-        if !(reached <= wanted.max(POOR)) {
-            reached = krylov::gmres(self, pattern, a, b, scale, x, wanted.max(POOR) * 0.1);
+        if !(reached <= wanted * POOR) {
+            reached = krylov::gmres(self, pattern, a, b, scale, x, wanted * POOR * 0.1);
         }
         self.residual = residual;
         self.correction = correction;

@@ -145,6 +145,28 @@ fn what_was_added_for_the_factor_is_refined_away() {
 }
 
 #[test]
+fn a_bus_whose_voltage_stands_at_its_limit_is_decided_with_the_others() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let edges = graph(60, 20, &mut random);
+    let pattern = Pattern::new(60, &edges, &[]);
+    let mut a = saddle(60, edges, &mut random);
+    for (node, block) in a.diagonal.iter_mut().enumerate() {
+        let given = node % 10 == 9;
+        (block[10], block[15]) = if given { (0.0, 0.0) } else { (-1.0, -1.0) };
+        if given {
+            block[5] = 1e14;
+        }
+    }
+    let b = right(60, &mut random);
+    let mut factor = Factor::new(&pattern);
+    factor.factor(&pattern, &a);
+    assert!(factor.set_aside() > 0);
+    let mut x = vec![[0.0; B]; 60];
+    let quality = factor.solve(&pattern, &a, &b, &[1.0; B], &mut x, 1e-10);
+    assert!(quality.residual < 1e-9, "{quality:?}");
+}
+
+#[test]
 fn a_singular_matrix_is_noticed() {
     let edges = vec![(0, 1)];
     let pattern = Pattern::new(2, &edges, &[]);
