@@ -57,7 +57,7 @@ impl Newton {
                 mutual[at].1 += down;
             }
         }
-        let pattern = Pattern::new(grid.buses.len(), &pairs);
+        let pattern = Pattern::new(grid.buses.len(), &pairs, &[]);
         let lu = Lu::new(&pattern);
         let diagonal = vec![[0.0; 4]; grid.buses.len()];
         let off = vec![([0.0; 4], [0.0; 4]); pairs.len()];

@@ -1,9 +1,14 @@
 //! Optimal power flow: who generates how much, so that it costs least and nothing is overloaded.
 //!
-//! [`dc`] solves the linear model as a quadratic program. Every outcome is a value: optimal, infeasible with what stands in
-//! the way, out of time, or inaccurate; an objective comes with a bound below it wherever one is known.
+//! [`dc`] solves the linear model as a quadratic program, [`ac`] the whole one by an interior point, [`socp`] a convex
+//! relaxation that bounds it from below; [`certificate`] checks what they say without sharing anything with them. Every
+//! outcome is a value: optimal, infeasible with what stands in the way, out of time, or inaccurate; an objective comes
+//! with a bound below it wherever one is known.
 
+pub mod ac;
+pub mod certificate;
 pub mod dc;
+pub mod socp;
 
 use serde::Serialize;
 
@@ -112,6 +117,8 @@ pub enum Limit {
     Demand(usize),
     /// Power at this bus that nobody takes: generators there cannot go low enough.
     Surplus(usize),
+    /// Reactive power at this bus that is short, or that nobody takes.
+    Reactive(usize),
     /// The rating of this branch.
     Rating(usize),
     /// The angle limit of this branch.

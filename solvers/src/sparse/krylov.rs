@@ -5,30 +5,33 @@ use super::{B, Factor, Matrix, Part, Pattern};
 /// Dimensions of the space before it is given up.
 const DEPTH: usize = 30;
 
-fn dot(a: &[Part], b: &[Part]) -> f64 {
-    a.iter().flatten().zip(b.iter().flatten()).map(|(x, y)| x * y).sum()
+/// What the residual is measured with: rows by their scales.
+fn dot(a: &[Part], b: &[Part], scale: &Part) -> f64 {
+    let over = scale.map(|s| 1.0 / (s * s));
+    a.iter().zip(b).map(|(a, b)| (0..B).map(|k| a[k] * b[k] * over[k]).sum::<f64>()).sum()
 }
 
-/// GMRES, preconditioned from the right (Saad and Schultz 1986), until the residual is `wanted` times that of zero.
+/// GMRES, preconditioned from the right (Saad and Schultz 1986), until the residual, its rows over their scales, is `wanted`.
 /// Overwrites `x` if that gets closer than `x` was; returns the largest entry of the residual of `x`.
 pub(super) fn gmres(
     factor: &mut Factor,
     pattern: &Pattern,
     a: &Matrix,
     b: &[Part],
+    scale: &Part,
     x: &mut [Part],
     wanted: f64,
 ) -> f64 {
     let nodes = b.len();
     let mut residual = vec![[0.0; B]; nodes];
-    let mut before = a.residual(b, x, &mut residual);
+    let mut before = a.residual(b, x, scale, &mut residual);
     if !before.is_finite() {
         x.fill([0.0; B]);
         residual.copy_from_slice(b);
         before = f64::INFINITY;
     }
-    let goal = wanted * dot(b, b).sqrt();
-    let beta = dot(&residual, &residual).sqrt();
+    let goal = wanted;
+    let beta = dot(&residual, &residual, scale).sqrt();
     let mut basis: Vec<Vec<Part>> = vec![residual.iter().map(|part| part.map(|v| v / beta)).collect()];
     let mut directions: Vec<Vec<Part>> = Vec::new();
     let mut h: Vec<Vec<f64>> = Vec::new();
@@ -40,11 +43,11 @@ pub(super) fn gmres(
         a.times(&z, &mut w);
         let mut column = Vec::with_capacity(k + 2);
         for v in &basis {
-            let c = dot(&w, v);
+            let c = dot(&w, v, scale);
             w.iter_mut().flatten().zip(v.iter().flatten()).for_each(|(w, v)| *w -= c * v);
             column.push(c);
         }
-        let norm = dot(&w, &w).sqrt();
+        let norm = dot(&w, &w, scale).sqrt();
         if !norm.is_finite() {
             break;
         }
@@ -79,7 +82,7 @@ pub(super) fn gmres(
     for (factor, z) in y.iter().zip(&directions) {
         better.iter_mut().flatten().zip(z.iter().flatten()).for_each(|(x, z)| *x += factor * z);
     }
-    let after = a.residual(b, &better, &mut residual);
+    let after = a.residual(b, &better, scale, &mut residual);
     if after < before {
         x.copy_from_slice(&better);
         return after;

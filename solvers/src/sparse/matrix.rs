@@ -23,15 +23,16 @@ impl Matrix {
         self.off.fill([0.0; B * B]);
     }
 
-    /// `r = b − A x`; returns its largest entry.
-    pub fn residual(&self, b: &[Part], x: &[Part], r: &mut [Part]) -> f64 {
+    /// `r = b − A x`; returns its largest entry, each over the scale of its row in a node.
+    pub fn residual(&self, b: &[Part], x: &[Part], scale: &Part, r: &mut [Part]) -> f64 {
         self.times(x, r);
         let mut most = 0.0_f64;
         for (cell, wanted) in r.iter_mut().zip(b) {
-            for (c, w) in cell.iter_mut().zip(wanted) {
+            for ((c, w), scale) in cell.iter_mut().zip(wanted).zip(scale) {
                 *c = w - *c;
+                let share = c.abs() / scale;
                 // Not `f64::max`, which would swallow a NaN.
-                most = if c.abs() <= most { most } else { c.abs() };
+                most = if share <= most { most } else { share };
             }
         }
         most

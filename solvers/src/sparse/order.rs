@@ -16,14 +16,18 @@ pub(crate) struct Pattern {
     pub rows: Vec<usize>,
     /// For each column and each pair `a > b` of its rows, in that order: the block that `L_a W_bᵀ` is taken from.
     pub targets: Vec<u32>,
+    /// Where the blocks of each row of `L` are, row by row, and where each row begins in that.
+    pub across: Vec<u32>,
+    pub across_begins: Vec<usize>,
     /// By edge: the block it is scattered to, and whether it is turned over on its way.
     pub slots: Vec<(u32, bool)>,
 }
 
 impl Pattern {
-    /// `edges` are pairs of different nodes below `nodes`, each pair at most once.
-    pub fn new(nodes: usize, edges: &[(usize, usize)]) -> Self {
-        let (order, columns) = minimum_degree(nodes, edges);
+    /// `edges` are pairs of different nodes below `nodes`, each pair at most once. The nodes in `last` are eliminated
+    /// after all others: those whose own block may be singular.
+    pub fn new(nodes: usize, edges: &[(usize, usize)], last: &[usize]) -> Self {
+        let (order, columns) = minimum_degree(nodes, edges, last);
         let mut position = vec![0; nodes];
         for (step, &node) in order.iter().enumerate() {
             position[node] = step;
@@ -37,7 +41,17 @@ impl Pattern {
             rows[from..].sort_unstable();
             begins.push(rows.len());
         }
-        let mut pattern = Self { order, position, begins, rows, targets: Vec::new(), slots: Vec::new() };
+        let mut across_begins = vec![0; nodes + 1];
+        rows.iter().for_each(|&row| across_begins[row + 1] += 1);
+        (0..nodes).for_each(|row| across_begins[row + 1] += across_begins[row]);
+        let mut across = vec![0; rows.len()];
+        let mut next = across_begins.clone();
+        for (at, &row) in rows.iter().enumerate() {
+            across[next[row]] = u32::try_from(at).unwrap_or(u32::MAX);
+            next[row] += 1;
+        }
+        let (targets, slots) = (Vec::new(), Vec::new());
+        let mut pattern = Self { order, position, begins, rows, targets, across, across_begins, slots };
         for step in 0..nodes {
             let range = pattern.begins[step]..pattern.begins[step + 1];
             for a in range.clone() {
@@ -68,7 +82,7 @@ impl Pattern {
 /// Minimum degree on the quotient graph (George and Liu 1989): an eliminated node becomes an element that stands for
 /// the clique of its neighbours, and the elements that it meets are absorbed. Degrees are exact and ties go to the
 /// lower node. Returns the order and, by step, the nodes below the diagonal of that column.
-fn minimum_degree(nodes: usize, edges: &[(usize, usize)]) -> (Vec<usize>, Vec<Vec<usize>>) {
+fn minimum_degree(nodes: usize, edges: &[(usize, usize)], last: &[usize]) -> (Vec<usize>, Vec<Vec<usize>>) {
     let mut near: Vec<Vec<usize>> = vec![Vec::new(); nodes];
     for &(i, j) in edges {
         near[i].push(j);
@@ -81,10 +95,12 @@ fn minimum_degree(nodes: usize, edges: &[(usize, usize)]) -> (Vec<usize>, Vec<Ve
     let mut absorbed = vec![false; nodes];
     let mut seen = vec![0_usize; nodes];
     let mut round = 0;
-    let mut queue: BinaryHeap<Reverse<(usize, usize)>> = degree.iter().copied().zip(0..).map(Reverse).collect();
+    let mut wait = vec![0; nodes];
+    last.iter().for_each(|&node| wait[node] = nodes);
+    let mut queue: BinaryHeap<_> = (0..nodes).map(|node| Reverse((degree[node] + wait[node], node))).collect();
     let (mut order, mut columns) = (Vec::with_capacity(nodes), Vec::with_capacity(nodes));
     while let Some(Reverse((known, pivot))) = queue.pop() {
-        if gone[pivot] || known != degree[pivot] {
+        if gone[pivot] || known != degree[pivot] + wait[pivot] {
             continue;
         }
         gone[pivot] = true;
@@ -124,7 +140,7 @@ fn minimum_degree(nodes: usize, edges: &[(usize, usize)]) -> (Vec<usize>, Vec<Ve
                 }
             }
             degree[node] = count;
-            queue.push(Reverse((count, node)));
+            queue.push(Reverse((count + wait[node], node)));
         }
         order.push(pivot);
         columns.push(clique);

@@ -9,6 +9,7 @@
     reason = "test helpers: small numbers, and a failure should stop the test"
 )]
 
+mod alternating;
 mod cases;
 mod dispatch;
 mod flow;
