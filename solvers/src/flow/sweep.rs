@@ -165,6 +165,7 @@ impl Sweep {
     fn backward<const W: usize>(&self, room: &mut Room<W>) -> [f64; W] {
         let mut worst = [0.0; W];
         for (step, lanes) in self.steps.iter().zip(&mut room.lanes) {
+            #[expect(clippy::needless_range_loop, reason = "a lane runs through ten arrays")]
             for l in 0..W {
                 let (vr, vi) = (lanes.vr[l], lanes.vi[l]);
                 // I = (S/V)* + y·V

@@ -92,6 +92,7 @@ pub fn kmeans(values: &[i32], k: usize) -> Result<Clusters, BadValues> {
     for c in 1..k {
         let (mut next, mut first) = (vec![Wide::default(); n + 1], vec![0; n + 1]);
         for to in c + 1..=n {
+            #[expect(clippy::needless_range_loop, reason = "where a cluster begins is a number that is kept")]
             for from in c..to {
                 let sum = best[from].plus(gain(from, to));
                 if from == c || sum > next[to] {

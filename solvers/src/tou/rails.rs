@@ -83,6 +83,7 @@ impl Rails {
                     if s == 0 {
                         best = Some((run(0), 0, *l));
                     } else {
+                        #[expect(clippy::needless_range_loop, reason = "where a run begins is a number that is kept")]
                         for from in self.min_run..=to - self.min_run {
                             for before in labels.iter().filter(|b| *b != l) {
                                 let Some((paid, _, _)) = reached[s - 1][from][usize::from(*before)] else { continue };
