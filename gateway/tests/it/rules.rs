@@ -16,6 +16,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("gpiocdev", &["drivers"]),
     ("gpiocdev-uapi", &["drivers"]),
     ("k256", &["contracts"]),
+    ("libm", &["solvers"]),
     ("nalgebra", &["solvers"]),
     ("osqp", &["solvers"]),
     ("revm", &["contracts"]),
