@@ -34,15 +34,22 @@ FILE is a MATPOWER case (version 2, .m) or a street (.toml):
   bus = \"corner\"
   kw = 5                    # what the sun gives now
 
+By default and with --ac, the whole model with losses, voltages and reactive power; its lower bound is that of --socp.
 --dc is the linear model: voltages of 1 p.u., no losses, no reactive power.
 Whatever the answer is (optimal, infeasible, out of time), the exit code is 0; 65 is a file that is wrong.")]
 pub struct Opf {
     /// The network
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The linear model, as a quadratic program (the default)
-    #[arg(long)]
+    /// Alternating current: voltages, reactive power, losses (the default)
+    #[arg(long, conflicts_with_all = ["dc", "socp"])]
+    pub ac: bool,
+    /// The linear model, as a quadratic program
+    #[arg(long, conflicts_with = "socp")]
     pub dc: bool,
+    /// The second-order-cone relaxation: a bound, and the optimum on most radial feeders
+    #[arg(long)]
+    pub socp: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

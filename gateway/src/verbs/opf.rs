@@ -6,32 +6,44 @@ use crate::failure::{Code, Failure};
 use crate::network;
 use domain::network::Network;
 use serde_json::{Value, json};
-use solvers::opf::{Answer, Binding, Limit, Status, Violation, dc};
+use solvers::opf::{Answer, Binding, Limit, Status, Violation, ac, dc, socp};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 /// How a network is solved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
+    Ac,
     Dc,
+    Socp,
 }
 
 impl Method {
     fn of(options: &Opf) -> Self {
-        // The only one there is, asked for or not.
-        let Opf { dc: _, .. } = options;
-        Self::Dc
+        match (options.dc, options.socp) {
+            (true, _) => Self::Dc,
+            (_, true) => Self::Socp,
+            // Asked for or not.
+            _ => Self::Ac,
+        }
     }
 
     fn name(self) -> &'static str {
         match self {
+            Self::Ac => "ac",
             Self::Dc => "dc",
+            Self::Socp => "socp",
         }
     }
 
     /// Something that solves a network again and again, from where it ended before.
     fn solver<'n>(self, network: &'n Network) -> Box<dyn FnMut(&dyn Fn() -> Duration) -> Answer + 'n> {
         match self {
+            Self::Ac => {
+                let mut solver = ac::Solver::new(network);
+                Box::new(move |left| solver.solve(left))
+            }
+            Self::Socp => Box::new(|left| socp::solve(network, left).answer),
             Self::Dc => {
                 let mut solver = dc::Solver::new(network);
                 Box::new(move |left| solver.solve(left))
@@ -44,7 +56,12 @@ impl Method {
 pub fn opf(options: &Opf) -> Result<(), Failure> {
     let (network, notes) = network::read(&options.file)?;
     let method = Method::of(options);
-    let (answer, solve_ms) = solve(method, &network, options);
+    let (mut answer, solve_ms) = solve(method, &network, options);
+    if method == Method::Ac && answer.status == Status::Optimal && answer.lower_bound.is_none() {
+        // A proof of how good the answer is takes longer than the answer; it is not part of `solve_ms`.
+        let begin = Instant::now();
+        answer.lower_bound = socp::bound(&network, &|| options.deadline.saturating_sub(begin.elapsed()));
+    }
     if options.json {
         let value = object(&network, &notes, method, &answer, solve_ms);
         let json = serde_json::to_string(&value).map_err(|e| Failure::new(Code::Internal, e))?;
@@ -138,6 +155,7 @@ fn sentence(network: &Network, violation: &Violation) -> String {
     match violation.limit {
         Limit::Demand(k) => format!("{} lacks {by:.6} MW for its demand", bus(k)),
         Limit::Surplus(k) => format!("{} has {by:.6} MW that nobody can take", bus(k)),
+        Limit::Reactive(k) => format!("{} is {by:.6} Mvar out of balance", bus(k)),
         Limit::Rating(k) => format!("{} is {by:.6} MVA above its rating", branch(k)),
         Limit::Angle(k) => format!("{} is {by:.6} degrees beyond its limit of angles", branch(k)),
         Limit::Voltage(k) => format!("{} is {by:.6} p.u. outside its limits of voltage", bus(k)),
