@@ -10,6 +10,9 @@ use solvers::opf::{Answer, Binding, Limit, Status, Violation, ac, dc, socp};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+/// Solves once more, from where the last solve ended; it is told how much time is left.
+type Solve<'n> = Box<dyn FnMut(&dyn Fn() -> Duration) -> Answer + 'n>;
+
 /// How a network is solved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
@@ -37,7 +40,7 @@ impl Method {
     }
 
     /// Something that solves a network again and again, from where it ended before.
-    fn solver<'n>(self, network: &'n Network) -> Box<dyn FnMut(&dyn Fn() -> Duration) -> Answer + 'n> {
+    fn solver<'n>(self, network: &'n Network) -> Solve<'n> {
         match self {
             Self::Ac => {
                 let mut solver = ac::Solver::new(network);

@@ -1,4 +1,5 @@
 //! Ranges of the day on the chain: the same as everywhere else, and none that a single gateway can bend.
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "labels and lengths of a day are small")]
 
 use crate::street::{Street, genesis, owner, why};
 use contracts::chain::{ChainError, Log};

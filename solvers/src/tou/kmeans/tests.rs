@@ -1,3 +1,4 @@
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "labels and lengths of a day are small")]
 use super::*;
 use proptest::prelude::*;
 
