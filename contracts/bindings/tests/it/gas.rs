@@ -16,4 +16,7 @@ fn every_call_costs_what_the_snapshot_says() {
     within("record 2000", 2_000, 250);
     within("order a disconnection", 1, 45_000);
     within("attest the open switch", 1, 45_000);
+    within("reveal case14 dc", 1, 90_000);
+    within("check case14 ac", 1, 120_000);
+    within("reveal case118 ac", 1, 750_000);
 }
