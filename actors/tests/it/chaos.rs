@@ -120,7 +120,7 @@ fn head(node: SocketAddr) -> u64 {
 #[test]
 fn after_every_schedule_of_faults_each_batch_is_on_the_chain_exactly_once() {
     let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |n| n.parse().unwrap());
-    let (schedules, seed) = (number("MICROGRID_SCHEDULES", 20), number("MICROGRID_SEED", fastrand::u64(..1 << 40)));
+    let (schedules, seed) = (number("MICROGRID_SCHEDULES", 20), number("MICROGRID_SEED", 2_000));
     println!("{schedules} schedules from seed {seed}; MICROGRID_SEED={seed} repeats them");
     let mut all = Tally::default();
     let mut done = 0;
