@@ -41,13 +41,14 @@ impl Ledger {
         Ok(rows.query_map([], anchor)?.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The nonce of the newest transaction of ours that is final.
+    /// The nonce of the newest transaction of ours that is final and did what it was to do. One that failed is not
+    /// reckoned with: it is not opened again when its block is taken back, and then its nonce is free for another.
     pub fn final_nonce(&self) -> Result<Option<u64>, LedgerError> {
         let db = self.reader();
         let found: Option<i64> = db
             .prepare_cached(
                 "SELECT a.nonce FROM intents i JOIN attempts a ON a.hash = i.transaction_hash
-                 WHERE i.state <> 'open' AND i.transaction_hash IS NOT NULL ORDER BY i.id DESC LIMIT 1",
+                 WHERE i.state = 'done' AND i.transaction_hash IS NOT NULL ORDER BY i.id DESC LIMIT 1",
             )?
             .query_row([], |r| r.get(0))
             .optional()?;
