@@ -13,8 +13,13 @@ pub(crate) fn selector(signature: &str) -> [u8; 4] {
 
 /// The deploying code in an artefact as `contracts/build.mjs` writes it.
 pub(crate) fn init_code(artifact: &str) -> Vec<u8> {
+    code(artifact, "bytecode")
+}
+
+/// The code in a field of it.
+pub(crate) fn code(artifact: &str, field: &str) -> Vec<u8> {
     let artifact: serde_json::Value = serde_json::from_str(artifact).unwrap_or_default();
-    let text = artifact["bytecode"].as_str().unwrap_or_default();
+    let text = artifact[field].as_str().unwrap_or_default();
     hex::decode(text.trim_start_matches("0x")).unwrap_or_default()
 }
 

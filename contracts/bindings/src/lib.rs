@@ -19,6 +19,7 @@ pub mod lines;
 pub mod merkle;
 pub mod operator;
 pub mod provider;
+mod reasons;
 pub mod rpc;
 pub mod tou;
 pub mod tx;

@@ -6,6 +6,7 @@
 
 pub mod abi;
 pub mod answer;
+pub mod flow;
 pub mod item;
 pub mod journal;
 pub mod key;
@@ -20,6 +21,7 @@ pub type Check = fn(&[u8]);
 pub const TARGETS: &[(&str, Check)] = &[
     ("abi", abi::check),
     ("answer", answer::check),
+    ("flow", flow::check),
     ("item", item::check),
     ("journal", journal::check),
     ("key", key::check),

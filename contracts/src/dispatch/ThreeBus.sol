@@ -293,7 +293,7 @@ library ThreeBus {
         }
     }
 
-    /// @dev Whether the free generators are within their limits; what rounding put beyond is put back.
+    /// @dev Whether the free generators are within their limits, but for what rounding may cost.
     function _within(Problem memory problem, Trial memory trial, Answer memory best) private pure returns (bool) {
         unchecked {
             for (uint256 i = 0; i < 3; ++i) {

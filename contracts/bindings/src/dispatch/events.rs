@@ -1,30 +1,8 @@
 //! What the contract says happened.
 
-use crate::abi::{Reader, as_address};
+use crate::Address;
+use crate::abi::{as_address, parts, small};
 use crate::chain::Log;
-use crate::{Address, B256};
-
-/// The signatures of the events: their hashes are the logs' first topics.
-pub mod topic {
-    use crate::{B256, keccak256};
-    macro_rules! topics {
-        ($($(#[$m:meta])* $name:ident $signature:literal),* $(,)?) => {$(
-            $(#[$m])*
-            #[must_use]
-            pub fn $name() -> B256 { keccak256($signature) }
-        )*};
-    }
-    topics! {
-        /// A solution was revealed.
-        revealed "Revealed(uint32,address,int256,int256)",
-        /// A round ended.
-        dispatched "Dispatched(uint32,address,int256,int256,bool)",
-        /// Three buses were solved.
-        solved "Solved(uint32,int256[3],int256[3],int256)",
-        /// What was fed in was compared with what was dispatched.
-        complied "Complied(uint32,uint16,int256,int256,int256,bool)",
-    }
-}
 
 /// A solution was revealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,46 +62,38 @@ pub struct Complied {
     pub complied: bool,
 }
 
-fn data(log: &Log, topic: B256) -> Option<Reader<'_>> {
-    (log.topics.first() == Some(&topic)).then_some(Reader(&log.data))
-}
-
-fn number<T: TryFrom<u64>>(log: &Log, topic: usize) -> Option<T> {
-    Reader(log.topics.get(topic)?.as_slice()).number(0)
-}
-
 /// Reads such a log; `None` for any other.
 #[must_use]
 pub fn revealed(log: &Log) -> Option<Revealed> {
-    let words = data(log, topic::revealed())?;
-    let who = as_address(*log.topics.get(2)?)?;
-    Some(Revealed { round: number(log, 1)?, who, cost: words.int(0)?, bound: words.int(1)? })
+    let (indexed, words) = parts(log, "Revealed(uint32,address,int256,int256)", 2, 2)?;
+    let who = as_address(indexed[1])?;
+    Some(Revealed { round: small(indexed[0])?, who, cost: words.int(0)?, bound: words.int(1)? })
 }
 
 /// Reads such a log; `None` for any other.
 #[must_use]
 pub fn dispatched(log: &Log) -> Option<Dispatched> {
-    let words = data(log, topic::dispatched())?;
-    let winner = as_address(*log.topics.get(2)?)?;
+    let (indexed, words) = parts(log, "Dispatched(uint32,address,int256,int256,bool)", 2, 3)?;
+    let winner = as_address(indexed[1])?;
     let (cost, bound, proven) = (words.int(0)?, words.int(1)?, words.bool(2)?);
-    Some(Dispatched { round: number(log, 1)?, winner, cost, bound, proven })
+    Some(Dispatched { round: small(indexed[0])?, winner, cost, bound, proven })
 }
 
 /// Reads such a log; `None` for any other.
 #[must_use]
 pub fn solved(log: &Log) -> Option<Solved> {
-    let words = data(log, topic::solved())?;
+    let (indexed, words) = parts(log, "Solved(uint32,int256[3],int256[3],int256)", 1, 7)?;
     let three = |at: usize| Some([words.int(at)?, words.int(at + 1)?, words.int(at + 2)?]);
-    Some(Solved { round: number(log, 1)?, power: three(0)?, price: three(3)?, cost: words.int(6)? })
+    Some(Solved { round: small(indexed[0])?, power: three(0)?, price: three(3)?, cost: words.int(6)? })
 }
 
 /// Reads such a log; `None` for any other.
 #[must_use]
 pub fn complied(log: &Log) -> Option<Complied> {
-    let words = data(log, topic::complied())?;
+    let (indexed, words) = parts(log, "Complied(uint32,uint16,int256,int256,int256,bool)", 2, 4)?;
     Some(Complied {
-        round: number(log, 1)?,
-        generator: number(log, 2)?,
+        round: small(indexed[0])?,
+        generator: small(indexed[1])?,
         dispatched: words.int(0)?,
         fed: words.int(1)?,
         payable: words.int(2)?,

@@ -6,11 +6,11 @@ pub mod network;
 mod verify;
 mod word;
 
-pub use events::{Complied, Dispatched, Revealed, Solved, complied, dispatched, revealed, solved, topic};
+pub use events::{Complied, Dispatched, Revealed, Solved, complied, dispatched, revealed, solved};
 pub use network::{Conditions, Network, Solution, Unpackable};
 pub use verify::{Refused, Verdict, verify};
 
-use crate::abi::{Reader, Writer, selector};
+use crate::abi::{Reader, function, init_code, to};
 use crate::tx::Call;
 use crate::{Address, B256, U256, keccak256};
 use std::sync::LazyLock;
@@ -18,38 +18,7 @@ use std::sync::LazyLock;
 /// The committed artefact: ABI, bytecode, compiler and settings, as `contracts/build.mjs` wrote it.
 pub const ARTIFACT: &str = include_str!("../../../artifacts/Dispatch.json");
 
-/// All custom errors of the contract that `Provider` does not have. A test compares the list with the ABI.
-pub(crate) const ERRORS: &[&str] = &[
-    "AlreadyCommitted()",
-    "AngleOutOfRange(uint256)",
-    "BadLength(uint256,uint256)",
-    "BadNetwork()",
-    "BadRatio(uint256)",
-    "BadTimes()",
-    "FlowOutOfRange(uint256)",
-    "NoSolution()",
-    "NoSuchNetwork()",
-    "NoSuchRound()",
-    "NotBalanced(uint256)",
-    "NotCommitted()",
-    "NotQuadratic(uint256)",
-    "NotThatLong(uint256,uint256)",
-    "NotThreeBuses()",
-    "NothingCommitted()",
-    "NothingOwing()",
-    "PowerOutOfRange(uint256)",
-    "TooEarly()",
-    "TooLate()",
-    "VoltageOutOfRange(uint256)",
-    "WrongConditions()",
-    "WrongSolution()",
-    "WrongStake(uint256,uint256)",
-];
-
-static INIT_CODE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).unwrap_or_default();
-    hex::decode(artifact["bytecode"].as_str().unwrap_or_default().trim_start_matches("0x")).unwrap_or_default()
-});
+static INIT_CODE: LazyLock<Vec<u8>> = LazyLock::new(|| init_code(ARTIFACT));
 
 /// When a round's steps end, how long its dispatch holds, and what is at stake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,14 +44,6 @@ pub struct Fed {
     pub excused: bool,
 }
 
-fn to(dispatch: Address, signature: &str, words: usize) -> (Address, Writer) {
-    (dispatch, Writer::new(&selector(signature), words))
-}
-
-fn call((to, data): (Address, Writer)) -> Call {
-    Call { to: Some(to), value: U256::ZERO, data: data.done() }
-}
-
 fn of(round: u32) -> U256 {
     U256::from(round)
 }
@@ -96,22 +57,20 @@ pub fn deploy_call() -> Call {
 /// Publishes a packed network. `band`: how far a generator may deviate, in millionths of what was dispatched.
 #[must_use]
 pub fn publish(dispatch: Address, network: &[u8], band: u32) -> Call {
-    let (to, data) = to(dispatch, "publish(bytes,uint32)", 2);
-    call((to, data.bytes(network).uint(U256::from(band))))
+    to(dispatch, function("publish(bytes,uint32)", 2).bytes(network).uint(U256::from(band)))
 }
 
 /// Opens a round.
 #[must_use]
 pub fn open(dispatch: Address, network: u32, conditions: &[u8], terms: &Terms) -> Call {
-    let (to, data) = to(dispatch, "open(uint32,bytes,uint40,uint40,uint32,uint96)", 6);
-    let data = data
+    let data = function("open(uint32,bytes,uint40,uint40,uint32,uint96)", 6)
         .uint(of(network))
         .bytes(conditions)
         .uint(U256::from(terms.commit_until))
         .uint(U256::from(terms.reveal_until))
         .uint(U256::from(terms.duration))
         .uint(terms.stake);
-    Call { value: terms.reward, ..call((to, data)) }
+    Call { value: terms.reward, ..to(dispatch, data) }
 }
 
 /// What has to be committed to, so that nobody else can reveal it.
@@ -124,42 +83,41 @@ pub fn commitment(round: u32, who: Address, salt: B256, solution: &[u8]) -> B256
 /// Commits, with the stake.
 #[must_use]
 pub fn commit(dispatch: Address, round: u32, hash: B256, stake: U256) -> Call {
-    let (to, data) = to(dispatch, "commit(uint32,bytes32)", 2);
-    Call { value: stake, ..call((to, data.uint(of(round)).word(hash))) }
+    let data = function("commit(uint32,bytes32)", 2).uint(of(round)).word(hash);
+    Call { value: stake, ..to(dispatch, data) }
 }
 
 /// Reveals.
 #[must_use]
 pub fn reveal(dispatch: Address, round: u32, salt: B256, conditions: &[u8], solution: &[u8]) -> Call {
-    let (to, data) = to(dispatch, "reveal(uint32,bytes32,bytes,bytes)", 4);
-    call((to, data.uint(of(round)).word(salt).bytes(conditions).bytes(solution)))
+    to(
+        dispatch,
+        function("reveal(uint32,bytes32,bytes,bytes)", 4).uint(of(round)).word(salt).bytes(conditions).bytes(solution),
+    )
 }
 
 /// Ends a round whose time to reveal is over.
 #[must_use]
 pub fn close(dispatch: Address, round: u32) -> Call {
-    let (to, data) = to(dispatch, "close(uint32)", 1);
-    call((to, data.uint(of(round))))
+    to(dispatch, function("close(uint32)", 1).uint(of(round)))
 }
 
 /// Takes the stake back after a round.
 #[must_use]
 pub fn reclaim(dispatch: Address, round: u32) -> Call {
-    let (to, data) = to(dispatch, "reclaim(uint32)", 1);
-    call((to, data.uint(of(round))))
+    to(dispatch, function("reclaim(uint32)", 1).uint(of(round)))
 }
 
 /// Has everything paid out that is owing to the sender.
 #[must_use]
 pub fn collect(dispatch: Address) -> Call {
-    call(to(dispatch, "collect()", 0))
+    to(dispatch, function("collect()", 0))
 }
 
 /// Has a DC network of three buses solved by the contract.
 #[must_use]
 pub fn solve(dispatch: Address, round: u32, conditions: &[u8]) -> Call {
-    let (to, data) = to(dispatch, "solve(uint32,bytes)", 2);
-    call((to, data.uint(of(round)).bytes(conditions)))
+    to(dispatch, function("solve(uint32,bytes)", 2).uint(of(round)).bytes(conditions))
 }
 
 /// Compares what was fed in with what was dispatched.
@@ -170,15 +128,16 @@ pub fn report(dispatch: Address, round: u32, salt: B256, solution: &[u8], fed: &
         packed.extend_from_slice(&one.energy.to_be_bytes()[3..]);
         packed.push(one.excused.into());
     }
-    let (to, data) = to(dispatch, "report(uint32,bytes32,bytes,bytes)", 4);
-    call((to, data.uint(of(round)).word(salt).bytes(solution).bytes(&packed)))
+    to(
+        dispatch,
+        function("report(uint32,bytes32,bytes,bytes)", 4).uint(of(round)).word(salt).bytes(solution).bytes(&packed),
+    )
 }
 
 /// Asks what a solution costs and proves; a revert says why it is none.
 #[must_use]
 pub fn check(dispatch: Address, network: u32, conditions: &[u8], solution: &[u8]) -> Call {
-    let (to, data) = to(dispatch, "check(uint32,bytes,bytes)", 3);
-    call((to, data.uint(of(network)).bytes(conditions).bytes(solution)))
+    to(dispatch, function("check(uint32,bytes,bytes)", 3).uint(of(network)).bytes(conditions).bytes(solution))
 }
 
 /// The answer to [`check`].
@@ -191,8 +150,7 @@ pub fn checked(answer: &[u8]) -> Option<Verdict> {
 /// Asks for the optimum of a DC network of three buses.
 #[must_use]
 pub fn optimum(dispatch: Address, network: u32, conditions: &[u8]) -> Call {
-    let (to, data) = to(dispatch, "optimum(uint32,bytes)", 2);
-    call((to, data.uint(of(network)).bytes(conditions)))
+    to(dispatch, function("optimum(uint32,bytes)", 2).uint(of(network)).bytes(conditions))
 }
 
 /// The optimum of three buses.
@@ -214,22 +172,4 @@ pub fn optimum_of(answer: &[u8]) -> Option<Optimum> {
     let words = Reader(answer);
     let three = |at: usize| Some([words.int(at)?, words.int(at + 1)?, words.int(at + 2)?]);
     Some(Optimum { power: three(0)?, price: three(3)?, flow: three(6)?, cost: words.int(9)? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_custom_error_of_the_contract_has_words() {
-        let artifact: serde_json::Value = serde_json::from_str(ARTIFACT).unwrap();
-        for entry in artifact["abi"].as_array().unwrap().iter().filter(|e| e["type"] == "error") {
-            let types: Vec<_> =
-                entry["inputs"].as_array().unwrap().iter().map(|i| i["type"].as_str().unwrap()).collect();
-            let name = entry["name"].as_str().unwrap();
-            let mut data = selector(&format!("{name}({})", types.join(","))).to_vec();
-            data.resize(4 + 32 * types.len(), 0);
-            assert!(crate::provider::reason(&data).starts_with(name), "{name}: {}", crate::provider::reason(&data));
-        }
-    }
 }

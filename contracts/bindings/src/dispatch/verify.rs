@@ -17,8 +17,8 @@ pub struct Verdict {
 /// Why something is no solution. Indices count from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Refused {
-    /// It is for another network.
-    #[error("it is not for this network")]
+    /// It is for another network, or a number does not fit its place.
+    #[error("it is not for this network, or a number does not fit its place")]
     Shape,
     /// A voltage is beyond its limits.
     #[error("the voltage at bus {0} is beyond its limits")]
@@ -47,6 +47,10 @@ pub enum Refused {
 pub fn verify(network: &Network, conditions: &Conditions, solution: &Solution) -> Result<Verdict, Refused> {
     let generators = network.generators.len();
     if conditions.demand.len() != network.buses() || conditions.range.len() != generators {
+        return Err(Refused::Shape);
+    }
+    // What does not fit its place cannot be on the chain, and could overflow what follows.
+    if network.pack().is_err() || conditions.pack().is_err() || solution.pack().is_err() {
         return Err(Refused::Shape);
     }
     let sums = Sums { cost: unit(network.header.constant), bound: unit(network.header.constant) };

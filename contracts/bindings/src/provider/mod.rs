@@ -4,10 +4,10 @@
 mod customers;
 mod events;
 mod pool;
-mod reasons;
 mod steps;
 mod views;
 
+pub use crate::reasons::{StandardPanic, reason};
 pub use customers::{
     Contest, Overturned, Refunded, close, contest, contest_of, contested, holder_of, overturn, overturned, refund,
     refunded, reopen, set_holder,
@@ -20,7 +20,6 @@ pub use pool::{
     Claimed, Member, Phase, PhaseNow, claim, claimable, claimed, member_of, members, offer_supply, phase_now,
     set_member, share_out,
 };
-pub use reasons::{StandardPanic, reason};
 pub use steps::{Recorded, Steps, next_record, record, recorded};
 pub use views::{
     AccountOnChain, TariffOnChain, Totals, account, accounts, available, is_settler, low_at, name_of, next_sequence,

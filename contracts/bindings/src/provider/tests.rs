@@ -1,20 +1,5 @@
 use super::*;
 use crate::abi::selector;
-use std::collections::BTreeSet;
-
-#[test]
-fn every_custom_error_of_the_contracts_has_words() {
-    let artifacts =
-        [ARTIFACT, crate::operator::ARTIFACT].map(|a| serde_json::from_str::<serde_json::Value>(a).unwrap());
-    let abi = artifacts.iter().flat_map(|a| a["abi"].as_array().unwrap());
-    let spelled = |e: &serde_json::Value| {
-        let types: Vec<_> = e["inputs"].as_array().unwrap().iter().map(|i| i["type"].as_str().unwrap()).collect();
-        format!("{}({})", e["name"].as_str().unwrap(), types.join(","))
-    };
-    let named: BTreeSet<String> = abi.filter(|e| e["type"] == "error").map(spelled).collect();
-    let known: BTreeSet<String> = reasons::ERRORS.iter().map(|e| (*e).to_owned()).collect();
-    assert_eq!(named, known);
-}
 
 #[test]
 fn values_that_the_contract_cannot_hold_are_refused_before_they_are_sent() {
@@ -72,16 +57,4 @@ fn the_words_of_a_foreign_contract_stay_on_one_line_and_are_short() {
     assert_eq!(said("\n"), "no reason given");
     let words = said(&text);
     assert!(words.starts_with("no  [2Jxx") && words.ends_with("x…") && words.chars().count() == 201, "{words:?}");
-}
-
-proptest::proptest! {
-    #[test]
-    fn no_revert_data_and_no_answer_can_make_the_readers_panic(data in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
-        let _ = reason(&data);
-        for signature in reasons::ERRORS.iter().chain(&["Error(string)", "Panic(uint256)"]) {
-            let _ = reason(&[&selector(signature)[..], &data].concat());
-        }
-        let words = crate::abi::Reader(&data);
-        let _ = (words.bytes(0), words.int(1), words.money(0), words.bool(0), words.address(0), words.number::<u32>(5));
-    }
 }

@@ -1,7 +1,8 @@
 //! The contract's own bytecode, run in this process on an empty state.
 
-use super::{Ranges, code, kmeans_call, ranges};
+use super::{ARTIFACT, Ranges, kmeans_call, ranges};
 use crate::Address;
+use crate::abi::code;
 use crate::chain::{ChainError, Refusal};
 use revm::bytecode::Bytecode;
 use revm::context::result::ExecutionResult;
@@ -30,7 +31,7 @@ pub struct Ran {
 pub fn kmeans_here(values: &[i32], clusters: u8) -> Result<Ran, ChainError> {
     let failed = |what: String| ChainError::refused(Refusal::Other, what);
     let mut db = CacheDB::new(EmptyDB::default());
-    let code = Bytecode::new_raw(Bytes::from(code("deployedBytecode")));
+    let code = Bytecode::new_raw(Bytes::from(code(ARTIFACT, "deployedBytecode")));
     db.insert_account_info(AT, AccountInfo { code_hash: code.hash_slow(), code: Some(code), ..AccountInfo::default() });
     let data = Bytes::from(kmeans_call(AT, values, clusters).data);
     let tx = TxEnv::builder().gas_limit(1 << 24).gas_price(0).kind(TxKind::Call(AT)).data(data);

@@ -2,64 +2,117 @@
 
 use crate::abi::{Reader, selector};
 use crate::chain::quoted;
-use crate::witness;
 
-/// All custom errors of both contracts; what they call through comes back as it is. A test compares the list with the
-/// ABIs.
-pub(super) const ERRORS: &[&str] = &[
+/// All custom errors of our contracts; what they call through comes back as it is. A test compares the list with the ABIs.
+const ERRORS: &[&str] = &[
     "AccountClosed(uint32)",
     "AccountFed(address,uint32)",
+    "AlreadyCommitted()",
+    "AlreadyMember(address)",
+    "AlreadyPosted(uint32)",
+    "AngleOutOfRange(uint256)",
+    "BadClusters(uint256)",
+    "BadData(uint32,uint32)",
     "BadHolder()",
     "BadLength(uint256)",
+    "BadLength(uint256,uint256)",
     "BadName()",
+    "BadNetwork()",
     "BadNumber()",
+    "BadOrder(uint256)",
     "BadPayee()",
     "BadPoint()",
+    "BadRatio(uint256)",
     "BadRoles()",
+    "BadRules()",
     "BadSignature()",
+    "BadSignature(uint256)",
+    "BadSlot(uint256)",
     "BadTerms()",
+    "BadTimes()",
+    "BadValues(uint256)",
     "BadWeiPerUnit()",
     "BalanceOutOfRange(uint256)",
     "ContestOver(uint64)",
+    "FlowOutOfRange(uint256)",
     "KeyTaken(address)",
+    "Lapsed(uint64)",
     "LengthsDiffer()",
     "MayNotOrder(bytes32)",
     "NameTaken(bytes32)",
     "NoChallenges()",
     "NoContradiction(uint256,uint256)",
+    "NoDissent()",
     "NoMeter()",
+    "NoSeatLeft()",
+    "NoSolution()",
     "NoSuchAccount(uint32)",
+    "NoSuchNetwork()",
+    "NoSuchRound()",
+    "NoThreshold(uint256)",
     "NotAllReceived(uint256,uint256)",
     "NotAvailable(uint256,uint256)",
+    "NotBalanced(uint256)",
     "NotClosed(uint32)",
+    "NotCommitted()",
     "NotContested(uint32)",
     "NotDue(uint64)",
+    "NotFlagged(address)",
     "NotGateway()",
     "NotHolder()",
     "NotItsGateway(bytes32)",
     "NotMember()",
+    "NotMember(address)",
     "NotOpen(uint256)",
     "NotOwner()",
     "NotPendingOwner()",
+    "NotQuadratic(uint256)",
     "NotSettler()",
+    "NotThatLong(uint256,uint256)",
     "NotTheCoin()",
+    "NotTheRecord(uint64)",
+    "NotThreeBuses()",
     "NotWholeUnits(uint256,uint256)",
+    "NothingCommitted()",
+    "NothingInForce(uint32)",
     "NothingLeft(uint32)",
+    "NothingOpen()",
+    "NothingOwing()",
     "NothingToShare()",
     "NumberTaken(uint32)",
+    "Overlaps(uint32,uint256)",
     "Paused()",
     "PaymentFailed()",
     "PoolShares()",
+    "PowerOutOfRange(uint256)",
+    "PreviousPending(uint32)",
     "ReadingBeforeMeter(uint64)",
     "ReadingInFuture(uint64)",
     "ReadingTooEarly(uint64)",
     "Reentered()",
     "RegisterStepsBack(uint256)",
+    "Reported(address)",
+    "Spoken(uint32)",
+    "StillOpen(uint64)",
+    "TooEarly()",
+    "TooFew(uint256,uint256)",
+    "TooLate()",
     "TooLate(uint32)",
+    "TooLate(uint32,uint256)",
+    "TooLate(uint64)",
+    "TooMany()",
     "TooManyMembers()",
     "TooMuchPaidIn(uint256)",
+    "TooSoon()",
+    "VoltageOutOfRange(uint256)",
+    "WrongBatch(uint64,uint64)",
+    "WrongConditions()",
     "WrongPhase(uint8)",
+    "WrongRanges(uint192,uint192)",
+    "WrongRound(uint32,uint32)",
     "WrongSequence(uint64,uint64)",
+    "WrongSolution()",
+    "WrongStake(uint256,uint256)",
     "WrongTariff(uint32,uint32)",
 ];
 
@@ -102,8 +155,7 @@ pub fn reason(data: &[u8]) -> String {
     if *id == selector("Panic(uint256)") {
         return words.number(0).map_or_else(|| unknown(data), |code| StandardPanic(code).to_string());
     }
-    let all = ERRORS.iter().chain(crate::dispatch::ERRORS).chain(crate::tou::ERRORS).chain(witness::ERRORS);
-    let custom = { all }.find(|signature| *id == selector(signature));
+    let custom = ERRORS.iter().find(|signature| *id == selector(signature));
     custom.and_then(|signature| spell(signature, &words)).unwrap_or_else(|| unknown(data))
 }
 
@@ -121,4 +173,41 @@ fn spell(signature: &str, words: &Reader<'_>) -> Option<String> {
 fn unknown(data: &[u8]) -> String {
     let shown = data.get(..68).unwrap_or(data);
     format!("0x{}{}", hex::encode(shown), if shown.len() < data.len() { "…" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_custom_error_of_our_contracts_has_words() {
+        let contracts = [
+            crate::dispatch::ARTIFACT,
+            crate::operator::ARTIFACT,
+            crate::provider::ARTIFACT,
+            crate::tou::ARTIFACT,
+            crate::witness::ARTIFACT,
+        ];
+        let artifacts = contracts.map(|a| serde_json::from_str::<serde_json::Value>(a).unwrap());
+        let abi = artifacts.iter().flat_map(|a| a["abi"].as_array().unwrap());
+        let spelled = |e: &serde_json::Value| {
+            let types: Vec<_> = e["inputs"].as_array().unwrap().iter().map(|i| i["type"].as_str().unwrap()).collect();
+            format!("{}({})", e["name"].as_str().unwrap(), types.join(","))
+        };
+        let named: BTreeSet<String> = abi.filter(|e| e["type"] == "error").map(spelled).collect();
+        assert_eq!(named, ERRORS.iter().map(|e| (*e).to_owned()).collect());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_revert_data_and_no_answer_can_make_the_readers_panic(data in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = reason(&data);
+            for signature in ERRORS.iter().chain(&["Error(string)", "Panic(uint256)"]) {
+                let _ = reason(&[&selector(signature)[..], &data].concat());
+            }
+            let words = Reader(&data);
+            let _ = (words.bytes(0), words.int(1), words.money(0), words.bool(0), words.address(0), words.number::<u32>(5));
+        }
+    }
 }
