@@ -1,11 +1,12 @@
 //! The embedded chain as others see it: over JSON-RPC, by this crate's client, by ethers, and by people who mean ill.
 
-use crate::street::{CHAIN_ID, Street, clock, genesis, item, open, owner, why};
+use crate::street::{CHAIN_ID, Street, WEI_PER_UNIT, clock, genesis, item, open, owner, why};
 use contracts::chain::{Chain, ChainError, LogFilter};
 use contracts::embedded::EmbeddedChain;
 use contracts::key::Signer;
 use contracts::provider::{self, topic};
 use contracts::rpc::JsonRpc;
+use contracts::tx::Transaction;
 use contracts::{Address, B256, U256};
 use domain::Money;
 use proptest::prelude::*;
@@ -143,14 +144,17 @@ fn a_node_that_is_down_or_busy_is_transient_and_one_that_babbles_is_not() {
 }
 
 #[test]
-fn an_estimate_is_the_least_gas_that_does() {
+fn an_estimate_is_the_least_gas_that_does_and_a_fifth_where_code_runs() {
     let dir = tempfile::tempdir().unwrap();
     let chain = open(dir.path());
     let street = Street::deploy(&chain, Money(100));
     street.open_accounts(3);
     let settle =
         provider::settle(street.provider, 1, 1, contracts::B256::ZERO, &[item(1, 1, 1, 1), item(3, 1, 1, 1)]).unwrap();
-    let gas = chain.estimate_gas(owner().address(), &settle).unwrap();
+    let estimate = chain.estimate_gas(owner().address(), &settle).unwrap();
+    // The largest number that a fifth more makes no more than that.
+    let gas = (estimate + 1) * 5 / 6;
+    assert_eq!(gas + gas / 5, estimate);
     let with = |gas: u64| {
         let call = json!({ "from": owner().address().to_string(), "to": street.provider.to_string(), "gas": format!("{gas:#x}"), "data": format!("0x{}", hex::encode(&settle.data)) });
         ask(&chain, "eth_call", json!([call, "latest"]))
@@ -159,6 +163,26 @@ fn an_estimate_is_the_least_gas_that_does() {
     assert!(with(gas - 1).is_err());
     let transfer = contracts::tx::Call { to: Some(Address::repeat_byte(5)), value: U256::from(1), data: Vec::new() };
     assert_eq!(chain.estimate_gas(owner().address(), &transfer), Ok(21_000));
+}
+
+/// A wallet asks what a deposit takes, a batch is settled, and only then does the deposit arrive: it leaves the account low
+/// on credit, which when it was asked it would not have, and that takes some gas more.
+#[test]
+fn a_deposit_that_was_estimated_before_a_batch_was_settled_still_arrives() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    let street = Street::deploy(&chain, Money(100));
+    street.open_accounts(2);
+    street.settle(1, 1, &[item(2, 10, 0, 0)]).unwrap();
+    let call = provider::deposit(street.provider, 1, Money(2_050), U256::from(WEI_PER_UNIT)).unwrap();
+    let gas_limit = chain.estimate_gas(owner().address(), &call).unwrap();
+    street.settle(2, 1, &[item(1, 10, 0, 0)]).unwrap();
+    let nonce = chain.nonce(owner().address()).unwrap();
+    let transaction = Transaction { chain_id: CHAIN_ID, nonce, fees: chain.fees().unwrap(), gas_limit, call };
+    let signed = transaction.sign(&owner()).unwrap();
+    chain.send(&signed.raw).unwrap();
+    assert!(chain.receipt(signed.hash).unwrap().unwrap().ok);
+    assert_eq!(provider::account(&chain, street.provider, 1).unwrap().balance, Money(50));
 }
 
 #[test]
