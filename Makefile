@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz soak bench gpio peers contracts lint clean
+.PHONY: help build demo deb test fuzz soak bench gpio peers contracts lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -15,6 +15,9 @@ build: ## the release binary, in target/release
 
 demo: build ## a simulated street, end to end; for five minutes; DEMO="" runs it until Ctrl-C
 	./target/release/microgrid-gateway demo $(DEMO)
+
+deb: build ## a Debian package for this machine, in target/debian
+	@.ci/deb
 
 test: contracts .venv/ready ## everything
 	MICROGRID_REQUIRE_FOREIGN=1 cargo test --workspace --locked

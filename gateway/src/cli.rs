@@ -1,9 +1,11 @@
 //! The command line.
 
+mod field;
 mod load;
 mod network;
 mod operator;
 
+pub use field::{Doctor, Paper, Papers, Silence};
 pub use load::{Forecast, Horizon, Tou};
 pub use network::{Flow, Opf};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
@@ -129,6 +131,12 @@ pub enum Verb {
     /// The embedded chain by itself
     #[command(subcommand)]
     Chain(Chain),
+    /// Find what keeps a gateway from working here, and say what to do
+    Doctor(Doctor),
+    /// Move every switch to where its `on_silence` wants it, once no gateway runs any more
+    Silence(Silence),
+    /// Write manual pages or shell completions, as a package needs them
+    Papers(Papers),
     /// Measure this machine: recording with full sync, start to first reading
     Bench {
         /// How long to measure each

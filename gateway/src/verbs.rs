@@ -3,6 +3,7 @@
 mod balance;
 mod chain;
 mod consensus;
+mod doctor;
 mod flow;
 mod forecast;
 mod inverter;
@@ -11,7 +12,9 @@ pub mod key;
 mod meter;
 mod office;
 mod opf;
+mod papers;
 mod receipt;
+mod silence;
 mod switch;
 mod tariff;
 mod tou;
@@ -19,13 +22,16 @@ mod tou;
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve};
 pub use consensus::run as consensus;
+pub use doctor::run as doctor;
 pub use flow::flow;
 pub use forecast::forecast;
 pub use journal::{backup, restore, verify};
 pub use meter::run as meter;
 pub use office::{account, token, voucher};
 pub use opf::opf;
+pub use papers::run as papers;
 pub use receipt::run as receipt;
+pub use silence::run as silence;
 pub use switch::{emergency, switch};
 pub use tariff::run as tariff;
 pub use tou::tou;
@@ -82,6 +88,8 @@ pub fn run(file: &ConfigFile) -> Result<(), Failure> {
     block_on(async move {
         let asked = asked_to_stop()?;
         let house = House::build(config, clock).await?;
+        // Only what has worked once is worth going back to.
+        silence::keep(&file.path, &house.config.state);
         for (name, at) in &house.listening {
             tracing::info!(%at, "listening for {name}");
         }
