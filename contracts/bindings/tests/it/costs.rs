@@ -1,6 +1,7 @@
 //! What everything costs, in fixed scenes on a bare machine: Osaka rules, the base of a transaction included.
 
 use crate::machine::{CHAIN_ID, Machine};
+use crate::provers;
 use contracts::dispatch;
 use contracts::key::{LocalKey, Signer};
 use contracts::operator::{self, Position, Reading, Roles};
@@ -76,6 +77,7 @@ pub fn measure() -> Vec<(String, u64)> {
     customers(&mut rows);
     grid(&mut rows);
     flows(&mut rows);
+    locations(&mut rows);
     rows
 }
 
@@ -197,6 +199,17 @@ fn flows(rows: &mut Vec<(String, u64)>) {
             open();
             round += 1;
             rows.push((format!("solve {name}"), gas_of(MEMBER, dispatch::solve(at, round, &conditions))));
+        }
+    }
+}
+
+/// Proofs of location: all of one, and of nine provers every step.
+fn locations(rows: &mut Vec<(String, u64)>) {
+    for drawn in [3, 5, 7, 9] {
+        let parts = provers::cost(drawn);
+        rows.push((format!("prove a place by {drawn}"), parts.iter().map(|part| part.1).sum()));
+        if drawn == 9 {
+            rows.extend(parts.into_iter().map(|(name, gas)| (format!("prove a place: {name}"), gas)));
         }
     }
 }
