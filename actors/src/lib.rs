@@ -34,5 +34,5 @@ pub use notifier::{Notifier, NotifierPlan};
 pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};
 pub use recorder::{RecordFailed, Recorder, Scribe};
-pub use settler::{FeePolicy, LINE_SALT, SettleNow, Settler, SettlerPlan};
+pub use settler::{Agreed, FeePolicy, LINE_SALT, SettleNow, Settler, SettlerPlan};
 pub use warden::Warden;

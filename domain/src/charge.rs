@@ -150,6 +150,23 @@ impl TariffRegisters {
     pub fn total(&self) -> WattHours {
         self.off_peak + self.peak + self.feed_in
     }
+
+    /// Register by register, adds `other`.
+    pub fn add_registers(&mut self, other: &Self) {
+        self.off_peak += other.off_peak;
+        self.peak += other.peak;
+        self.feed_in += other.feed_in;
+    }
+
+    /// Register by register, what is left without `other`.
+    #[must_use]
+    pub fn less(&self, other: &Self) -> Self {
+        Self {
+            off_peak: self.off_peak - other.off_peak,
+            peak: self.peak - other.peak,
+            feed_in: self.feed_in - other.feed_in,
+        }
+    }
 }
 
 /// Prices of the tariff registers, as a contract has them. It prices what registers moved by itself; what a tariff

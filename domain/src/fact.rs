@@ -2,8 +2,8 @@
 
 use crate::feeder::{Cause, Irregularity};
 use crate::{
-    AccountId, ClassId, Credit, Emergency, MeterId, Money, Position, Reason, Registers, Replacement, Source, Suspicion,
-    SwitchId, Timestamp, register::Doubt, token::Act,
+    AccountId, ClassId, Credit, Emergency, MeterId, Money, OnChain, Position, Reason, Registers, Replacement, Source,
+    Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,28 @@ pub enum Fact {
         /// The transaction, as hex.
         transaction: String,
         /// Which of that transaction's deposits it was, from 0.
+        ordinal: u32,
+    },
+    /// Something happened to an account on the chain without its gateway.
+    HappenedOnChain {
+        /// Whose account.
+        account: AccountId,
+        /// What.
+        event: OnChain,
+        /// The transaction, as hex.
+        transaction: String,
+        /// Which of that transaction's events of this kind, from 0.
+        ordinal: u32,
+    },
+    /// The chain took back the block of such an event, and it is in no other, or is another there: it never happened.
+    OnChainTakenBack {
+        /// Whose account.
+        account: AccountId,
+        /// What.
+        event: OnChain,
+        /// The transaction, as hex.
+        transaction: String,
+        /// Which of that transaction's events it was, from 0.
         ordinal: u32,
     },
     /// Money was paid back to a customer.

@@ -318,6 +318,8 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
         signer,
         provider: config.chain.provider,
         wei_per_unit: wei_per_unit(config),
+        agreed: config.chain.agreed,
+        holders: config.accounts.iter().filter_map(|a| Some((a.id.clone(), a.holder?))).collect(),
         low_at,
         confirmations: config.chain.confirmations,
         every: config.chain.settle_every,

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use actors::Scribe;
 use domain::token::Act;
-use domain::{Currency, Fact, Money, Position, Seq, Source, Timestamp};
+use domain::{AccountId, Currency, Fact, Money, OnChain, Position, Seq, Source, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -68,6 +68,11 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::DepositTakenBack { account, amount, transaction, .. } => {
             let shown = currency.show(*amount);
             (Level::Warn, format!("the chain took back a deposit of {shown} to {account}: {transaction}"))
+        }
+        Fact::HappenedOnChain { account, event, .. } => on_chain(account, event, currency),
+        Fact::OnChainTakenBack { account, event, transaction, .. } => {
+            let (_, what) = on_chain(account, event, currency);
+            (Level::Warn, format!("the chain took back {transaction}, so it is not so: {what}"))
         }
         Fact::Adjusted { account, amount, why, who, .. } if amount.0 < 0 => {
             info(format!("{who} took {} back from {account}: {why}", currency.show(Money(amount.0.saturating_neg()))))
@@ -169,6 +174,33 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         )),
         Fact::SettlementRefused { batch, problem } => {
             (Level::Alarm, format!("the chain refused batch {batch}: {problem}"))
+        }
+    }
+}
+
+/// What somebody did to an account on the chain.
+fn on_chain(account: &AccountId, event: &OnChain, currency: &Currency) -> (Level, String) {
+    match event {
+        OnChain::HolderNamed { holder } => {
+            (Level::Info, format!("{holder} holds {account} on the chain and gets its refund"))
+        }
+        OnChain::Closing { due } => {
+            (Level::Warn, format!("{account} was closed on the chain; what is left is paid out from {due} on"))
+        }
+        OnChain::Reopened => (Level::Info, format!("{account} goes on: it was opened again on the chain")),
+        OnChain::PaidOut { to, amount } => {
+            (Level::Info, format!("the contract paid {} out of {account} to {to}", currency.show(*amount)))
+        }
+        OnChain::Contested { imported } => {
+            (Level::Warn, format!("the holder of {account} contests the {imported} billed so far: check its meter"))
+        }
+        OnChain::Overturned { excess, amount, .. } => {
+            let amount = currency.show(*amount);
+            let text = format!(
+                "the meter of {account} has signed {excess} less than was billed, and the contract gave {amount} back: \
+                 check how it is read"
+            );
+            (Level::Alarm, text)
         }
     }
 }

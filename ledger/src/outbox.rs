@@ -25,6 +25,13 @@ pub enum Purpose {
         /// Of energy fed in.
         feed_in: Price,
     },
+    /// Name who holds an account, before anything moves on it.
+    NameHolder {
+        /// Its number.
+        number: u32,
+        /// The holder's address, as hex.
+        holder: String,
+    },
     /// Settle a batch.
     Settle {
         /// Its sequence number.

@@ -4,6 +4,7 @@ use crate::LedgerError;
 use crate::codes::{took_code, took_token};
 use crate::commit::{POOL, set_cursor};
 use crate::meters::reassign;
+use crate::on_chain;
 use crate::outbox::load_batch;
 use crate::supply::{self, OverrideRow};
 use domain::token::Act;
@@ -86,6 +87,8 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         }
         Fact::CodeRefused { account, failed, .. } => took_code(db, account, Attempts::new(*failed, now))?,
         Fact::MeterMoved { meter, from, to, .. } => reassign(db, meter, from.as_ref(), to)?,
+        Fact::HappenedOnChain { account, event, .. } => on_chain::project(db, account, event, false)?,
+        Fact::OnChainTakenBack { account, event, .. } => on_chain::project(db, account, event, true)?,
         // Their money is booked with the record, and what they change has tables that are written with it.
         Fact::ToppedUp { .. }
         | Fact::DepositTakenBack { .. }

@@ -1,7 +1,7 @@
 //! What can be written, and what comes back.
 
-use crate::catch_up::Adopted;
 use crate::codes::TokenUse;
+use crate::on_chain::{Adopted, Happened};
 use crate::outbox::{Attempt, Batch, Deposit, Purpose};
 use crate::reorg::Anchor;
 use domain::{
@@ -32,6 +32,18 @@ pub enum Write {
         /// Which of that transaction's deposits it was.
         ordinal: u32,
     },
+    /// Something happened to an account on the chain without this gateway; what is recorded already is not recorded
+    /// again.
+    Happened(Happened),
+    /// The chain took such an event back. Should it come again, it counts again.
+    HappenedNot {
+        /// The transaction, as hex with 0x.
+        transaction: String,
+        /// Which of that transaction's events it was.
+        ordinal: u32,
+    },
+    /// What the chain has of accounts that were in doubt: the next batch begins there.
+    Adopt(Vec<Adopted>),
     /// Deposits are read again from the block after this one on.
     DepositsAgain {
         /// The last block that counts as read.

@@ -3,19 +3,22 @@
 mod fees;
 mod pending;
 mod step;
+mod terms;
 
 use crate::{Board, RecordFailed, Scribe};
 use actix::prelude::*;
 use contracts::chain::Chain;
 use contracts::key::Signer;
 use contracts::{Address, U256};
-use domain::{Clock, Money, Timestamp};
+use domain::{AccountId, Clock, Money, Timestamp};
 pub use fees::FeePolicy;
 use ledger::{Outcome, Write};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 pub use step::LINE_SALT;
 use step::{Notes, Step};
+pub use terms::Agreed;
 
 /// Everything the Settler needs to know.
 #[derive(Clone)]
@@ -32,6 +35,10 @@ pub struct SettlerPlan {
     pub provider: Option<Address>,
     /// Wei in one minor unit, for a contract that is deployed; checked against one that exists.
     pub wei_per_unit: U256,
+    /// What is agreed in a contract that is deployed; checked against one that exists.
+    pub agreed: Agreed,
+    /// Who holds which account in the contract.
+    pub holders: BTreeMap<AccountId, Address>,
     /// Threshold of the low-credit event, for a contract that is deployed.
     pub low_at: Money,
     /// Blocks that must be on top of a transaction, its own included.

@@ -8,6 +8,8 @@
 
 mod catch_up;
 mod contract;
+mod holders;
+mod incoming;
 mod outgoing;
 mod taken_back;
 
@@ -21,6 +23,7 @@ use contracts::tx::Call;
 use contracts::{Address, B256};
 use domain::{Fact, Timestamp};
 use ledger::{Anchor, Intent, Ledger, LedgerError, Purpose, Write};
+use std::collections::BTreeSet;
 use thiserror::Error;
 
 /// The settings that remember which contract on which chain this ledger belongs to.
@@ -40,6 +43,12 @@ pub(super) struct Notes {
     doubted: Option<Timestamp>,
     /// Since when the chain has fewer blocks than it had.
     behind: Option<Timestamp>,
+    /// Accounts on which something moved before a holder was named.
+    too_late: BTreeSet<u32>,
+    /// What is wrong with the holders of accounts.
+    holders: Option<String>,
+    /// The contract whose terms were compared with ours.
+    agreed: Option<Address>,
     /// The settler's account has little left.
     low_on_coin: Option<String>,
 }
@@ -139,7 +148,7 @@ impl Scene<'_> {
         // makes sure first that both mean the same accounts.
         let acquainted = self.ledger.deposits_block()? > 0;
         if let Some(provider) = self.provider.filter(|_| acquainted)
-            && let Some(step) = self.deposits(provider, turn, notes)?
+            && let Some(step) = self.incoming(provider, turn, notes)?
         {
             return Ok(step);
         }
@@ -151,7 +160,7 @@ impl Scene<'_> {
         let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| !matches!(what, Purpose::Settle { .. }));
         let may_queue = !set_up_refused || (turn.settle && !turn.queued);
         let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
-        let problem = problem.or_else(|| notes.low_on_coin.clone());
+        let problem = problem.or_else(|| notes.low_on_coin.clone()).or_else(|| notes.holders.clone());
         let problem = problem.or_else(|| self.plan.chain.problems().into_iter().next());
         let Some(provider) = self.provider else {
             return Ok(match may_queue {
@@ -160,13 +169,20 @@ impl Scene<'_> {
                 false => Step::Rest { waiting: None, problem, nothing_due: true },
             });
         };
+        self.agreed(provider, notes)?;
         if let Some(step) = self.accounts(provider, may_queue)? {
             return Ok(step);
         }
-        if let (false, Some(step)) = (acquainted, self.deposits(provider, turn, notes)?) {
+        if let (false, Some(step)) = (acquainted, self.incoming(provider, turn, notes)?) {
             return Ok(step);
         }
         let accounts = self.ledger.accounts()?;
+        if let Some(step) = self.name_holders(provider, &accounts, may_queue, notes)? {
+            return Ok(step);
+        }
+        if let Some(step) = self.doubted(provider, &accounts)? {
+            return Ok(step);
+        }
         let ahead = accounts.iter().filter(|a| a.opened && a.chain_is_ahead()).count();
         let waits = accounts.iter().any(|a| a.opened && a.unsettled() && !a.chain_is_ahead());
         if turn.settle && waits {
@@ -195,6 +211,23 @@ impl Scene<'_> {
         }
         let waiting = (ahead > 0).then(|| catch_up::waiting_for(ahead));
         Ok(Step::Rest { waiting, problem, nothing_due: !waits })
+    }
+
+    /// An error if the contract was made under other terms than ours: they never change.
+    fn agreed(&self, provider: Address, notes: &mut Notes) -> Result<(), Trouble> {
+        if notes.agreed == Some(provider) {
+            return Ok(());
+        }
+        let broken = self.plan.agreed.broken_by(&provider::terms(&*self.plan.chain, provider)?);
+        if !broken.is_empty() {
+            return Err(Trouble::Other(format!(
+                "contract {provider} was made under other terms than [chain] says, and they never change; nothing is \
+                 settled. {}. Say in [chain] what is there, or begin a new contract with a new state folder",
+                broken.join("; ")
+            )));
+        }
+        notes.agreed = Some(provider);
+        Ok(())
     }
 
     fn me(&self) -> Address {
@@ -247,8 +280,9 @@ impl Scene<'_> {
                 let opened = accounts.into_iter().filter(|a| numbers.contains(&a.number));
                 opened.map(|a| Fact::AccountOpened { account: a.name, number: a.number }).collect()
             }
-            // The contract itself says which prices it has; the intent, which transaction brought them.
-            Purpose::SetTariff { .. } => Vec::new(),
+            // The contract itself says which prices it has; the intent, which transaction brought them. A holder's name
+            // comes with the contract's events, whoever gave it.
+            Purpose::SetTariff { .. } | Purpose::NameHolder { .. } => Vec::new(),
             Purpose::Settle { sequence } => {
                 let batch = self.ledger.batch(*sequence)?;
                 let accounts = batch.map_or(0, |b| u32::try_from(b.items.len()).unwrap_or(u32::MAX));
@@ -264,7 +298,14 @@ impl Scene<'_> {
     fn call(&self, purpose: &Purpose) -> Result<Call, Trouble> {
         let provider = || self.provider.ok_or_else(|| Trouble::Other("no provider contract is known".into()));
         match purpose {
-            Purpose::Deploy => Ok(provider::deploy_call(self.plan.wei_per_unit, self.prices, self.plan.low_at)?),
+            Purpose::Deploy => {
+                let (plan, terms) = (self.plan, self.plan.agreed.terms());
+                Ok(provider::deploy_under(plan.wei_per_unit, self.prices, plan.low_at, &terms)?)
+            }
+            Purpose::NameHolder { number, holder } => {
+                let holder = holder.parse().map_err(|e| Trouble::Other(format!("a recorded holder {holder}: {e}")))?;
+                Ok(provider::set_holder(provider()?, *number, holder))
+            }
             Purpose::OpenAccounts { numbers } => {
                 let mut named = Vec::with_capacity(numbers.len());
                 for account in self.ledger.accounts()?.iter().filter(|a| numbers.contains(&a.number)) {
@@ -290,6 +331,7 @@ fn name(purpose: &Purpose) -> String {
         Purpose::Deploy => "the contract".to_owned(),
         Purpose::OpenAccounts { numbers } => format!("the opening of {} accounts", numbers.len()),
         Purpose::SetTariff { .. } => "the new prices".to_owned(),
+        Purpose::NameHolder { number, .. } => format!("the holder of account {number}"),
         Purpose::Settle { sequence } => format!("batch {sequence}"),
     }
 }

@@ -10,6 +10,7 @@ mod faults;
 mod held;
 mod hook;
 mod keeper;
+mod leaving;
 mod prices;
 mod proxy;
 mod refused;

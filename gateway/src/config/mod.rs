@@ -105,6 +105,8 @@ pub struct Account {
     pub class: Option<ClassId>,
     /// The share of what is paid in that goes to debt, while there is debt.
     pub debt_share: Permille,
+    /// Who holds it in the contract: gets what is left when it is closed, and may contest what is billed.
+    pub holder: Option<Address>,
     /// What its tokens are made of, if it takes any.
     pub tokens: Option<TokenPlan>,
 }
@@ -222,6 +224,8 @@ pub struct Chain {
     pub max_fee_gwei: u128,
     /// How long a transaction may be left out of blocks before more is offered for it.
     pub patience: Duration,
+    /// What is agreed with customers in the contract.
+    pub agreed: actors::Agreed,
 }
 
 /// Which chain.

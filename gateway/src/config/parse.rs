@@ -1,5 +1,6 @@
 //! From TOML text to a [`Config`], or to every problem at once.
 
+mod agreed;
 mod devices;
 mod enforce;
 mod feeder;
@@ -124,7 +125,10 @@ impl Reader<'_> {
         }
         close(web);
         let chain = root.section("chain");
-        let chain_settings = chain.as_ref().and_then(|c| self.chain(c, state.as_deref()));
+        let chain_settings = chain.as_ref().and_then(|c| self.chain(c, state.as_deref(), &unit));
+        if let Some(c) = &chain {
+            agreed::holders(c, &accounts);
+        }
         if chain.is_none() {
             root.problem("chain", "is missing");
         }
@@ -313,7 +317,7 @@ impl Reader<'_> {
         }
     }
 
-    fn chain(&self, table: &Table<'_, '_>, state: Option<&Path>) -> Option<Chain> {
+    fn chain(&self, table: &Table<'_, '_>, state: Option<&Path>, unit: &Currency) -> Option<Chain> {
         let embedded = table.required_choice("kind", &[("embedded", true), ("rpc", false)]);
         let chain_id: Option<u64> = table.required_number("chain_id", 1..i128::from(u64::MAX / 4));
         let key_file = match table.text("key_file") {
@@ -327,6 +331,7 @@ impl Reader<'_> {
         let confirmations = table.number("confirmations", 1..1001).unwrap_or(usual);
         let first_account = table.number("first_account", 1..i128::from(u32::MAX) - 65_535).unwrap_or(1);
         let max_fee_gwei: u128 = table.number("max_fee_gwei", 1..1_000_001).unwrap_or(MAX_FEE_GWEI);
+        let agreed = agreed::agreed(table, unit, settle_every);
         let patience = duration(table, "patience", "1m", Duration::from_secs(1)..=DAY);
         let (rpc, urls, fund) = (address(table, "rpc_listen", false), table.text_or_texts("url"), table.texts("fund"));
         let kind = match embedded? {
@@ -374,6 +379,7 @@ impl Reader<'_> {
             first_account,
             max_fee_gwei,
             patience: patience?,
+            agreed,
         })
     }
 }

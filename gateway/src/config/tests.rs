@@ -76,6 +76,10 @@ confirmations = 3
 first_account = 1001
 max_fee_gwei = 40
 patience = "90s"
+exit_delay = "7d"
+operator = "0xe7f1725e7734ce288f8367e1bb143e90bb3f0512"
+challenge_window = "30d"
+max_network_fee = "0.05"
 key_file = "keys/mine.key"
 password_file = "keys/mine.password"
 provider = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
@@ -120,6 +124,7 @@ restore_at = "0.75"
 
 [[account]]
 id = "barn"
+holder = "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc"
 protected = true
 class = "shop"
 debt_share = "30%"
@@ -221,6 +226,10 @@ fn every_key_arrives_where_it_belongs() {
     assert!(config.chain.provider.is_some());
     assert_eq!(config.chain.first_account, 1001);
     assert_eq!((config.chain.max_fee_gwei, config.chain.patience), (40, Duration::from_secs(90)));
+    let terms = config.chain.agreed;
+    assert_eq!((terms.exit_delay, terms.window), (Some(604_800), Some(2_592_000)));
+    assert_eq!((terms.max_network_fee, terms.registry.is_some()), (Some(Price(50)), true));
+    assert_eq!(config.accounts.iter().map(|a| a.holder.is_some()).collect::<Vec<_>>(), [false, true]);
 
     let BusKind::ModbusRtu { port, baud, parity, stop_bits, timeout } = &config.buses[0].spec.kind else {
         panic!("{:?}", config.buses[0])
@@ -343,6 +352,17 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("first_account = 1001", "first_account = 0", "chain.first_account", "from 1 to"),
     ("max_fee_gwei = 40", "max_fee_gwei = 0", "chain.max_fee_gwei", "from 1 to 1000000"),
     ("patience = \"90s\"", "patience = \"soon\"", "chain.patience", "duration"),
+    ("exit_delay = \"7d\"", "exit_delay = \"5m\"", "chain.exit_delay", "from 600s to 90d"),
+    ("exit_delay = \"7d\"", "exit_delay = \"forever\"", "chain.exit_delay", "from 600s to 90d"),
+    ("operator = \"0xe7f1725e7734ce288f8367e1bb143e90bb3f0512\"", "operator = \"0xe7\"", "chain.operator", "0xe7"),
+    ("challenge_window = \"30d\"", "challenge_window = \"91d\"", "chain.challenge_window", "from 3600s to 90d"),
+    ("max_network_fee = \"0.05\"", "max_network_fee = \"-1\"", "chain.max_network_fee", "negative"),
+    (
+        "\"0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc\"",
+        "\"0x0000000000000000000000000000000000000000\"",
+        "account[2].holder",
+        "zero",
+    ),
     ("confirmations = 3", "confirmations = 0", "chain.confirmations", "from 1 to 1000"),
     ("\"0x5fbdb2315678afecb367f032d93f642f64180aa3\"", "\"0x5fbd\"", "chain.provider", "0x5fbd"),
     ("\"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\"", "\"nobody\"", "chain.fund", "nobody"),
@@ -493,6 +513,27 @@ fn a_node_needs_a_url_and_takes_nothing_that_belongs_to_the_embedded_chain() {
     let mut fields: Vec<&str> = found.iter().map(|p| p.field.as_str()).collect();
     fields.sort_unstable();
     assert_eq!(fields, ["chain.fund", "chain.rpc_listen", "chain.url"]);
+}
+
+#[test]
+fn whoever_may_leave_is_not_paid_out_before_the_last_energy_is_billed() {
+    let provider = "provider = \"0x5fbdb2315678afecb367f032d93f642f64180aa3\"\n";
+    let text = FULL.replace("exit_delay = \"7d\"\n", "");
+    sound(&text);
+    let Err(Problems(found)) = parse(&text.replace(provider, "")) else { panic!("taken") };
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].to_string().contains("chain.exit_delay is missing: barn has a holder"), "{found:#?}");
+    sound(&text.replace(provider, "").replace("holder = \"0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc\"\n", ""));
+}
+
+#[test]
+fn challenges_and_fees_of_the_grid_need_the_operators_register() {
+    let Err(Problems(found)) = parse(&FULL.replace("operator = \"0xe7f1725e7734ce288f8367e1bb143e90bb3f0512\"\n", ""))
+    else {
+        panic!("taken")
+    };
+    let fields: Vec<&str> = found.iter().map(|p| p.field.as_str()).collect();
+    assert_eq!(fields, ["chain.challenge_window", "chain.max_network_fee"]);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod disk;
 mod load;
 mod meters;
 mod money;
+mod on_chain;
 mod power;
 mod promises;
 mod reorg;

@@ -3,7 +3,7 @@
 use super::enforce::Enforced;
 use super::fields::{DAY, duration, parsed};
 use super::operators::tokens;
-use super::{Table, gpio, terms};
+use super::{Table, agreed, gpio, terms};
 use crate::config::{Account, Bus, Meter, SimulatedHome, Switch};
 use domain::feeder::Counted;
 use domain::{
@@ -40,9 +40,10 @@ pub(super) fn accounts(
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             table.problem("class", format!("is {class}, which no [[tariff.class]] describes (there: {known})"));
         }
+        let holder = agreed::holder(&table);
         table.close();
         if let Some(id) = id {
-            accounts.push(Account { id, terms, class, debt_share, tokens });
+            accounts.push(Account { id, terms, class, debt_share, holder, tokens });
         }
     }
     accounts
