@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo deb test fuzz soak bench gpio peers contracts lint clean
+.PHONY: help build demo deb test fuzz soak bench gpio peers contracts invariants lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -33,6 +33,9 @@ soak: contracts/node_modules/.ready ## power cuts at every write of 20 lives of 
 
 contracts: contracts/node_modules/.ready ## artefacts match sources, vectors match ethers, lint
 	cd contracts && npm test --silent
+
+invariants: contracts/node_modules/.ready ## long walks over the account books, in Solidity; RUNS=500 DEPTH=300 SEED=the time
+	cd contracts && RUNS=$(or $(RUNS),500) DEPTH=$(or $(DEPTH),300) SEED=$(or $(SEED),$(shell date +%s)) node test/forge.mjs test
 
 lint: ## what .ci/run checks besides tests
 	cargo fmt --all -- --check
