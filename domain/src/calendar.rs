@@ -110,6 +110,20 @@ impl TimeZone {
         Local { day, month, minute: hours * 60 + u16::try_from(local.minute()).unwrap_or(0) }
     }
 
+    /// Local time minus UTC at an instant, in minutes.
+    #[must_use]
+    pub fn offset(&self, at: Timestamp) -> i32 {
+        jiff::Timestamp::from_second(at.0.div_euclid(1000)).map_or(0, |at| self.zone.to_offset(at).seconds() / 60)
+    }
+
+    /// When the local day of so many days since 1970-01-01 begins; `None` beyond the calendar.
+    #[must_use]
+    pub fn day_begins(&self, day: i32) -> Option<Timestamp> {
+        let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(day).ok()?).ok()?;
+        let begins = self.zone.to_zoned(date.at(0, 0, 0, 0)).ok()?;
+        Some(Timestamp(begins.timestamp().as_millisecond()))
+    }
+
     /// Local date and time as `2026-03-01 16:50`, for people.
     #[must_use]
     pub fn day_and_time(&self, at: Timestamp) -> String {

@@ -385,20 +385,25 @@ fn pricer_plan(config: &Config, clock: &Clock) -> PricerPlan {
     }
 }
 
+/// All meters in intervals of this length, with what their registers are judged by.
+pub fn grid(config: &Config, interval: Duration) -> Grid {
+    let rule = |m: &crate::config::Meter| {
+        let gap = m.template.quiet().unwrap_or_default().max(m.period * 3);
+        (m.id.clone(), (m.template.guard(m.max_power), gap))
+    };
+    Grid { interval, meters: config.meters.iter().map(rule).collect() }
+}
+
 /// What the Auditor compares; `None` without a feeder meter or without homes.
 pub fn audit_plan(config: &Config) -> Option<AuditPlan> {
     let feeder = &config.feeder;
     if feeder.meters.is_empty() || feeder.homes.is_empty() {
         return None;
     }
-    let rule = |m: &crate::config::Meter| {
-        let gap = m.template.quiet().unwrap_or_default().max(m.period * 3);
-        (m.id.clone(), (m.template.guard(m.max_power), gap))
-    };
     Some(AuditPlan {
         feeders: feeder.meters.clone(),
         homes: feeder.homes.clone(),
-        grid: Grid { interval: feeder.interval, meters: config.meters.iter().map(rule).collect() },
+        grid: grid(config, feeder.interval),
         window: feeder.window,
         settings: feeder.settings,
     })
