@@ -16,6 +16,13 @@ pub struct DayRange {
 const DAY_MINUTES: u16 = 24 * 60;
 
 impl DayRange {
+    /// From a minute of the local day to another, which may be 1440; `None` if that is empty or no time of day.
+    #[must_use]
+    pub fn new(start: u16, end: u16) -> Option<Self> {
+        let whole = start < DAY_MINUTES && end <= DAY_MINUTES && start != end % DAY_MINUTES;
+        whole.then_some(Self { start, end })
+    }
+
     pub(crate) fn contains(self, minute: u16) -> bool {
         if self.start < self.end {
             (self.start..self.end).contains(&minute)

@@ -4,7 +4,7 @@ use super::{open_ledger, print};
 use crate::cli::{ConfigFile, History, Load};
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use crate::house::grid;
+use crate::house::{grid, homes};
 use domain::{LoadTable, MeterId, Seq, Timestamp, Unit};
 use ledger::{Group, Ledger, LedgerError};
 use solvers::forecast::{Row, Series};
@@ -38,12 +38,6 @@ pub fn load(options: &Load) -> Result<(), Failure> {
     }
     let table = ledger.history(from, to, grid(&config, options.interval), &groups, &config.tariff.zone)?;
     print(&table.to_string())
-}
-
-/// All meters that somebody pays for.
-pub fn homes(config: &Config) -> Group {
-    let homes = config.meters.iter().filter(|m| m.account.is_some()).map(|m| m.id.clone());
-    Group { name: "load".into(), meters: homes.collect() }
 }
 
 fn of(config: &Config, account: &str) -> Group {

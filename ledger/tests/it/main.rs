@@ -19,6 +19,7 @@ mod meters;
 mod money;
 mod power;
 mod promises;
+mod ranges;
 mod reorg;
 mod retention;
 mod rows;
