@@ -1,6 +1,6 @@
 //! What is of the moment only: live values and health. Nothing here is a record; losing it loses nothing.
 
-use crate::{BalanceLive, SwitchState};
+use crate::{BalanceLive, PricesLive, SwitchState};
 use domain::{
     AccountId, Credit, Emergency, MeterId, Position, Reading, Reason, Supply, Suspicion, SwitchId, Timestamp,
 };
@@ -125,6 +125,8 @@ pub struct Live {
     pub chain: ChainHealth,
     /// The feeder against its homes; `None` before the first look, and without a feeder meter.
     pub balance: Option<BalanceLive>,
+    /// Prices and their ranges, today and tomorrow.
+    pub prices: PricesLive,
     /// Whether the broker takes our messages; `None` without a broker.
     pub broker: Option<bool>,
     /// What keeps the ledger from being written, while something does.

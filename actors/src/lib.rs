@@ -4,7 +4,8 @@
 //! Poller ─▶ Recorder ══ ledger ─▶ Pricer ─▶ Enforcer ─▶ Switch
 //!                         │   └──▶ Settler ─▶ Chain
 //!                         ├──────▶ Herald ─▶ broker
-//!                         └──────▶ Auditor: the feeder against its homes
+//!                         ├──────▶ Auditor: the feeder against its homes
+//!                         └──────▶ Ranger: which price range holds when; tomorrow's, by a forecast
 //! ```
 //!
 //! [`Keeper`] lets go of what is older than it has to be kept.
@@ -21,6 +22,7 @@ mod keeper;
 mod notifier;
 mod poller;
 mod pricer;
+mod ranger;
 mod recorder;
 mod settler;
 mod warden;
@@ -33,6 +35,7 @@ pub use keeper::{Keeper, KeeperPlan};
 pub use notifier::{Notifier, NotifierPlan};
 pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};
+pub use ranger::{ForecastPlan, NoRanges, PricesLive, Ranger, RangerPlan, Stretch};
 pub use recorder::{RecordFailed, Recorder, Scribe};
 pub use settler::{Agreed, FeePolicy, LINE_SALT, SettleNow, Settler, SettlerPlan};
 pub use warden::Warden;

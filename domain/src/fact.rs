@@ -2,8 +2,8 @@
 
 use crate::feeder::{Cause, Irregularity};
 use crate::{
-    AccountId, ClassId, Credit, Emergency, MeterId, Money, OnChain, Position, Reason, Registers, Replacement, Source,
-    Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
+    AccountId, ClassId, Credit, DayRange, Emergency, MeterId, Money, OnChain, Position, Reason, Registers, Replacement,
+    Source, Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
 };
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +146,43 @@ pub enum Fact {
         since: Timestamp,
         /// Who did it.
         who: String,
+    },
+    /// The price ranges of a day follow from a forecast of it. A version of the tariff says them; it may be an older one.
+    RangesAnnounced {
+        /// When the day begins.
+        from: Timestamp,
+        /// The version that holds then.
+        version: u32,
+        /// The dearer hours.
+        peak_hours: Vec<DayRange>,
+        /// The readings that the model learned from: the first instant, and the first after.
+        data: (Timestamp, Timestamp),
+        /// The model that forecast.
+        chosen: String,
+        /// Keccak-256 of what it learned, as hex.
+        model: String,
+        /// Keccak-256 of the forecast in watts, as the contract takes it.
+        forecast: String,
+    },
+    /// The forecast of a day was posted on the chain by this gateway.
+    RangesPosted {
+        /// The contract's number of the day.
+        round: u32,
+        /// When it begins.
+        from: Timestamp,
+        /// The transaction, as hex.
+        transaction: String,
+    },
+    /// Another gateway posted a day, and this one said on the chain whether it forecast the same.
+    RangesAttested {
+        /// The contract's number of the day.
+        round: u32,
+        /// When it begins.
+        from: Timestamp,
+        /// Whether it did.
+        agreed: bool,
+        /// The transaction, as hex.
+        transaction: String,
     },
     /// A customer belongs to another class.
     ClassChanged {

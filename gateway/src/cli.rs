@@ -6,7 +6,7 @@ mod network;
 mod operator;
 
 pub use field::{Doctor, Paper, Papers, Silence};
-pub use load::{Forecast, Horizon, Tou};
+pub use load::{Forecast, History, Horizon, Load, Tou};
 pub use network::{Flow, Opf};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
 
@@ -114,6 +114,8 @@ pub enum Verb {
     Balance(Balance),
     /// Play witnesses, mining sets and plain proof of work against liars: what each accepts, whom each flags
     SimulateConsensus(Consensus),
+    /// Write the load of the homes, interval by interval, as CSV
+    Load(Load),
     /// Forecast a load history, with what every model was worth on days that it had not seen
     Forecast(Forecast),
     /// Find the time-of-use ranges of a day by exact k-means, here and with the bytecode of the contract

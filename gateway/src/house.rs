@@ -5,9 +5,9 @@ use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, Herald, HeraldPlan, Keeper, KeeperPlan, MeterPlan,
-    Notifier, NotifierPlan, Poller, Pricer, PricerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger,
-    SwitchPlan, Warden,
+    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, Herald, HeraldPlan, Keeper, KeeperPlan,
+    MeterPlan, Notifier, NotifierPlan, Poller, Pricer, PricerPlan, Ranger, RangerPlan, Recorder, Scribe, SettleNow,
+    Settler, SettlerPlan, Stagger, SwitchPlan, Warden,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
@@ -18,7 +18,7 @@ use contracts::{Address, U256};
 use domain::{BusId, Clock, Fact, MeterId, Money};
 use drivers::{Bus, Switch, Webhook};
 use futures_util::future::join_all;
-use ledger::{Enrolled, Enrolment, Grid, Ledger};
+use ledger::{Enrolled, Enrolment, Grid, Group, Ledger};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,6 +153,7 @@ impl House {
         if let Some(plan) = audit_plan(&config) {
             Auditor::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
         }
+        Ranger::new(ranger_plan(&config), clock.clone(), scribe.clone(), board.clone()).start();
         if let Some(url) = &config.webhook {
             let plan = NotifierPlan {
                 hook: Webhook::new(url, Duration::from_secs(10)),
@@ -256,7 +257,11 @@ fn enrol(config: &mut Config, ledger: &Ledger, clock: &Clock) -> Result<(), Fail
         }
     }
     let tariff = ledger.adopt_configured(clock.now(), &config.tariff, "the configuration")?;
-    if !tariff.same_terms(&config.tariff) {
+    let differs = match config.forecast {
+        Some(_) => !tariff.same_prices(&config.tariff),
+        None => !tariff.same_terms(&config.tariff),
+    };
+    if differs {
         let version = tariff.version;
         tracing::warn!(version, "other prices were announced since [tariff] was last changed: they hold, not it");
     } else if tariff.since > clock.now() {
@@ -387,23 +392,50 @@ fn pricer_plan(config: &Config, clock: &Clock) -> PricerPlan {
     }
 }
 
+/// All meters in intervals of this length, with what their registers are judged by.
+pub fn grid(config: &Config, interval: Duration) -> Grid {
+    let rule = |m: &crate::config::Meter| {
+        let gap = m.template.quiet().unwrap_or_default().max(m.period * 3);
+        (m.id.clone(), (m.template.guard(m.max_power), gap))
+    };
+    Grid { interval, meters: config.meters.iter().map(rule).collect() }
+}
+
 /// What the Auditor compares; `None` without a feeder meter or without homes.
 pub fn audit_plan(config: &Config) -> Option<AuditPlan> {
     let feeder = &config.feeder;
     if feeder.meters.is_empty() || feeder.homes.is_empty() {
         return None;
     }
-    let rule = |m: &crate::config::Meter| {
-        let gap = m.template.quiet().unwrap_or_default().max(m.period * 3);
-        (m.id.clone(), (m.template.guard(m.max_power), gap))
-    };
     Some(AuditPlan {
         feeders: feeder.meters.clone(),
         homes: feeder.homes.clone(),
-        grid: Grid { interval: feeder.interval, meters: config.meters.iter().map(rule).collect() },
+        grid: grid(config, feeder.interval),
         window: feeder.window,
         settings: feeder.settings,
     })
+}
+
+/// Which ranges hold when: fixed, or by forecast.
+fn ranger_plan(config: &Config) -> RangerPlan {
+    let plan = |f: &crate::config::Forecast| ForecastPlan {
+        homes: homes(config),
+        grid: grid(config, f.interval),
+        at_minute: f.at_minute,
+        least_days: f.least_days,
+        notice: f.notice,
+        min_run: f.min_run,
+        max_switches: f.max_switches,
+        hysteresis: f.hysteresis,
+        seed: f.seed,
+    };
+    RangerPlan { zone: config.tariff.zone.clone(), forecast: config.forecast.as_ref().map(plan) }
+}
+
+/// All meters that somebody pays for.
+pub fn homes(config: &Config) -> Group {
+    let homes = config.meters.iter().filter(|m| m.account.is_some()).map(|m| m.id.clone());
+    Group { name: "load".into(), meters: homes.collect() }
 }
 
 fn herald_plan(config: &Config) -> Option<HeraldPlan> {

@@ -93,6 +93,24 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::TariffChanged { version, since, who } => {
             (Level::Warn, format!("{who} changed the tariff: version {version} holds from {since}"))
         }
+        Fact::RangesAnnounced { from, version, peak_hours, chosen, .. } => {
+            let hours: Vec<String> = peak_hours.iter().map(ToString::to_string).collect();
+            let hours = if hours.is_empty() { "no hour".to_owned() } else { hours.join(" and ") };
+            info(format!("the dearer hours of the day from {from} are {hours}, by {chosen} (tariff version {version})"))
+        }
+        Fact::RangesPosted { round, from, .. } => {
+            info(format!("the forecast of the day from {from} is on the chain as round {round}"))
+        }
+        Fact::RangesAttested { round, agreed: true, .. } => {
+            info(format!("round {round} on the chain is what we forecast as well"))
+        }
+        Fact::RangesAttested { round, agreed: false, .. } => (
+            Level::Alarm,
+            format!(
+                "round {round} on the chain is not what follows from our readings: we said so there. Somebody tampers, or \
+                 one of two ledgers lacks readings"
+            ),
+        ),
         Fact::ClassChanged { account, class, since, who } => {
             let class = class.as_ref().map_or_else(|| "no class".to_owned(), |c| format!("class {c}"));
             info(format!("{who} put {account} into {class} from {since}"))

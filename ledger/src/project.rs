@@ -99,6 +99,9 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::ClassChanged { .. }
         | Fact::MeterReplaced { .. } => {}
         Fact::Started { .. }
+        | Fact::RangesAnnounced { .. }
+        | Fact::RangesPosted { .. }
+        | Fact::RangesAttested { .. }
         | Fact::ReconnectAsked { .. }
         | Fact::SwitchSuspected { .. }
         | Fact::DeviceDegraded { .. }

@@ -202,7 +202,7 @@ fn border(db: &Connection, now: Timestamp, old: &Tariff, new: &Tariff) -> Result
     Ok(old.common_border(new, Timestamp(after)))
 }
 
-fn adopt(
+pub(crate) fn adopt(
     db: &Connection,
     now: Timestamp,
     wanted: &Tariff,

@@ -37,6 +37,8 @@ pub struct Config {
     pub currency: Currency,
     /// The tariff.
     pub tariff: Tariff,
+    /// How its ranges follow from a forecast; `None` if they are fixed.
+    pub forecast: Option<Forecast>,
     /// How long a lease lasts without news.
     pub lease: Duration,
     /// How old a meter's last word may be to count as news.
@@ -69,6 +71,43 @@ pub struct Config {
     pub discovery: String,
     /// The simulated part of the street, if any.
     pub simulator: Simulator,
+}
+
+/// Price ranges by forecast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// When tomorrow is forecast, in minutes of the local day.
+    pub at_minute: u16,
+    /// Length of a slot.
+    pub interval: Duration,
+    /// Days of history that are needed.
+    pub least_days: u32,
+    /// How long before their day ranges are announced at the latest.
+    pub notice: Duration,
+    /// How long a range lasts at least.
+    pub min_run: Duration,
+    /// Switches a day at most.
+    pub max_switches: usize,
+    /// How far beyond the middle between two ranges a slot lies that leaves yesterday's, in thousandths.
+    pub hysteresis: u32,
+    /// Of all that is random.
+    pub seed: u64,
+}
+
+impl Default for Forecast {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        Self {
+            at_minute: 18 * 60,
+            interval: hour,
+            least_days: 14,
+            notice: hour * 4,
+            min_run: hour * 2,
+            max_switches: 4,
+            hysteresis: 100,
+            seed: 1,
+        }
+    }
 }
 
 /// A field bus.

@@ -5,6 +5,7 @@ mod devices;
 mod enforce;
 mod feeder;
 mod fields;
+mod forecast;
 mod gpio;
 mod ledger;
 mod operators;
@@ -74,7 +75,9 @@ impl Reader<'_> {
         let unit = currency.clone().unwrap_or(Currency { code: "EUR".into(), decimals: 9 });
         let tariff_table = need(root, "tariff");
         let tariff = tariff_table.as_ref().and_then(|t| tariff(t, &unit, zone.clone()));
+        let by_forecast = tariff_table.as_ref().and_then(forecast::ranges);
         close(tariff_table);
+        let forecast = forecast::forecast(root, by_forecast);
 
         let enforce = root.section("enforce");
         let lease = default(enforce.as_ref(), "lease", "15m");
@@ -139,6 +142,7 @@ impl Reader<'_> {
             state: state?,
             currency: currency?,
             tariff: tariff?,
+            forecast,
             lease: lease?,
             stale_after: stale_after?,
             stagger: enforced?.stagger,

@@ -5,6 +5,7 @@ mod acts;
 mod balance;
 mod bill;
 mod office;
+mod prices;
 mod snapshot;
 
 pub use snapshot::Shared;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 
 const PAGE: &str = include_str!("assets/index.html");
 const SCRIPT: &str = include_str!("assets/app.js");
+const PRICES: &str = include_str!("assets/prices.js");
+const PRICES_STYLE: &str = include_str!("assets/prices.css");
 const STYLE: &str = include_str!("assets/style.css");
 const ICON: &str = include_str!("assets/favicon.svg");
 
@@ -46,6 +49,8 @@ pub fn serve(listen: SocketAddr, shared: Shared) -> Result<(String, ServerHandle
             .wrap(middleware::from_fn(guard))
             .route("/", web::get().to(|| asset("text/html; charset=utf-8", PAGE)))
             .route("/app.js", web::get().to(|| asset("text/javascript; charset=utf-8", SCRIPT)))
+            .route("/prices.js", web::get().to(|| asset("text/javascript; charset=utf-8", PRICES)))
+            .route("/prices.css", web::get().to(|| asset("text/css; charset=utf-8", PRICES_STYLE)))
             .route("/style.css", web::get().to(|| asset("text/css; charset=utf-8", STYLE)))
             .route("/favicon.svg", web::get().to(|| asset("image/svg+xml", ICON)))
             .route("/health", web::get().to(health))

@@ -4,6 +4,7 @@ use crate::config::{self, Config};
 use crate::house::VERSION;
 use crate::narrate;
 use crate::web::balance::balance;
+use crate::web::prices::prices;
 use actors::{Board, RecordFailed, Scribe};
 use domain::{AccountId, Clock, Fact, Money, Range, Schedule, Seq, Stamp, SwitchId, Timestamp};
 use ledger::{AccountRow, MeterRow, Totals};
@@ -121,6 +122,7 @@ impl Shared {
         found.extend(suspected.map(|(id, suspicion)| format!("switch {id}: {suspicion}")));
         found.extend(live.webhook_problem.clone().map(|p| format!("web hook: {p}")));
         found.extend(live.ledger_problem.clone().map(|p| format!("ledger: {p}")));
+        found.extend(live.prices.problem.clone().map(|p| format!("price ranges: {p}")));
         found.extend(live.chain.problem.clone().map(|p| format!("chain: {p}")));
         found.extend((live.broker == Some(false)).then(|| "broker: does not take our messages".to_owned()));
         found
@@ -183,7 +185,11 @@ impl Shared {
             config.meters.iter().filter_map(|m| Some((m, owner(m).filter(|o| m.configured.as_ref() != Some(o))?)));
         let behind: Vec<_> = behind.map(|(m, to)| json!({ "meter": m.id, "account": to })).collect();
         let newest = parts.schedule.as_ref().map(Schedule::newest);
-        let prices_behind = newest.filter(|t| !t.same_terms(&config.tariff)).map(|t| t.version);
+        let same = |t: &domain::Tariff| match config.forecast {
+            Some(_) => t.same_prices(&config.tariff),
+            None => t.same_terms(&config.tariff),
+        };
+        let prices_behind = newest.filter(|t| !same(t)).map(|t| t.version);
         let totals = &parts.totals;
         let tariff = parts.schedule.as_ref().map_or(&config.tariff, |s| s.at(now));
         let announced = newest.filter(|t| t.since > now);
@@ -222,6 +228,7 @@ impl Shared {
             "chain": live.chain,
             "broker": { "connected": live.broker },
             "balance": live.balance.as_ref().map(balance),
+            "prices": prices(&live.prices, config),
             // No failure: every machine without a battery for its clock begins like this.
             "clock_problem": live.clock_problem,
             "ledger": {

@@ -188,6 +188,10 @@ function alarmsOf(s) {
 		add('behind', 'warn', 'The configuration is behind: other prices were announced', `Version ${s.behind.tariff} of the tariff is not what [tariff] says`,
 			'Write into [tariff] what was announced, so that whoever changes it next begins from there. Until it is changed the announcement holds.');
 	}
+	if (s.prices?.problem) {
+		add('prices', 'warn', 'Tomorrow’s price ranges stay as today’s', s.prices.problem,
+			'Billing goes on at the ranges that hold. It is tried again until it would be too late to announce them.');
+	}
 	if (s.broker?.connected === false) {
 		add('broker', 'warn', 'The message broker is not reachable', 'Others get no messages',
 			'Metering and billing are not affected. Check the broker, its address and password.');
@@ -440,6 +444,7 @@ function take(snapshot) {
 	snapshot.ledger ??= {};
 	snapshot.chain ??= {};
 	state = snapshot;
+	document.dispatchEvent(new CustomEvent('snapshot', { detail: state }));
 	sample(state);
 	link(true);
 	later();
