@@ -1,9 +1,11 @@
 //! The command line.
 
+mod access;
 mod load;
 mod network;
 mod operator;
 
+pub use access::{Access, AccessToken, Desk, PasswordFrom, User};
 pub use load::{Forecast, Horizon, Tou};
 pub use network::{Flow, Opf};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
@@ -104,6 +106,9 @@ pub enum Verb {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Say who may come in: users of the page, and tokens of programs
+    #[command(subcommand)]
+    Access(Access),
     /// Find out who is on a bus, and print what to write into the configuration
     Scan(Scan),
     /// Serve only the simulated devices of a configuration, for other programs to read

@@ -96,6 +96,7 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::ClassChanged { .. }
         | Fact::MeterReplaced { .. } => {}
         Fact::Started { .. }
+        | Fact::AccessChanged { .. }
         | Fact::ReconnectAsked { .. }
         | Fact::SwitchSuspected { .. }
         | Fact::DeviceDegraded { .. }
