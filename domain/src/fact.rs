@@ -2,8 +2,8 @@
 
 use crate::feeder::{Cause, Irregularity};
 use crate::{
-    AccountId, ClassId, Credit, DayRange, Emergency, MeterId, Money, OnChain, Position, Reason, Registers, Replacement,
-    Source, Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
+    Access, AccountId, ClassId, Credit, DayRange, Emergency, MeterId, Money, OnChain, Position, Reason, Registers,
+    Replacement, Source, Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
 };
 use serde::{Deserialize, Serialize};
 
@@ -361,6 +361,15 @@ pub enum Fact {
         /// Until when no other is looked at.
         until: Timestamp,
         /// Who tried.
+        by: String,
+    },
+    /// Who may come in changed, or somebody came in or was kept out.
+    AccessChanged {
+        /// Whom or what it is about: a user, a token, or the account of a customer's page.
+        subject: String,
+        /// What became of it.
+        change: Access,
+        /// Who did it.
         by: String,
     },
     /// A batch of registers is final on the chain.

@@ -4,6 +4,7 @@
 //! Sign rule, everywhere: **+ is import** (energy from the grid to the home), **− is export**. Registers are cumulative
 //! and counted in whole watt-hours; money is counted in whole minor units of a currency with stated decimals.
 
+mod access;
 mod attempts;
 mod biller;
 pub mod billing;
@@ -31,6 +32,7 @@ mod trust;
 mod units;
 pub mod voucher;
 
+pub use access::Access;
 pub use attempts::Attempts;
 pub use biller::{Biller, Customer, Metered, NotReplaced, Replaced, Step};
 pub use billing::{Billed, MeterBook};

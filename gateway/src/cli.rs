@@ -1,10 +1,12 @@
 //! The command line.
 
+mod access;
 mod field;
 mod load;
 mod network;
 mod operator;
 
+pub use access::{Access, AccessToken, Desk, PasswordFrom, User};
 pub use field::{Doctor, Paper, Papers, Silence};
 pub use load::{Forecast, History, Horizon, Load, Tou};
 pub use network::{Flow, Opf};
@@ -106,6 +108,9 @@ pub enum Verb {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Say who may come in: users of the page, and tokens of programs
+    #[command(subcommand)]
+    Access(Access),
     /// Find out who is on a bus, and print what to write into the configuration
     Scan(Scan),
     /// Serve only the simulated devices of a configuration, for other programs to read

@@ -1,5 +1,6 @@
 //! Builds the whole gateway from a configuration, leaf first, and takes it down again.
 
+use crate::access::Access;
 use crate::config::{ChainKind, Config};
 use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
@@ -42,6 +43,8 @@ pub struct House {
     pub board: Board,
     /// The chain it settles on.
     pub chain: Arc<dyn Chain>,
+    /// Who is let in.
+    pub access: Arc<Access>,
     /// Where it listens, by name.
     pub listening: BTreeMap<String, String>,
     pollers: Vec<Addr<Poller>>,
@@ -163,9 +166,10 @@ impl House {
             };
             Notifier::new(plan, scribe.clone(), board.clone()).start();
         }
+        let access = Access::new(&config.state);
         if let Some(listen) = config.web {
             let shared = web::Shared::new(Arc::clone(&config), clock.clone(), scribe.clone(), board.clone());
-            let (at, server) = web::serve(listen, shared)?;
+            let (at, server) = web::serve(listen, shared, Arc::clone(&access))?;
             listening.insert("http".into(), at);
             servers.push(server);
         }
@@ -180,6 +184,7 @@ impl House {
             scribe,
             board,
             chain,
+            access,
             listening,
             pollers,
             settler,

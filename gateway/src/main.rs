@@ -1,5 +1,6 @@
 //! `microgrid-gateway`: see the README for what it does and where things live.
 
+mod access;
 mod bench;
 mod broker;
 mod cli;
@@ -60,6 +61,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Voucher(verb) => verbs::voucher(&verb),
         Verb::Token(verb) => verbs::token(&verb),
         Verb::Receipt { verb, make } => verbs::receipt(verb.as_ref(), &make),
+        Verb::Access(verb) => verbs::access(&verb),
         Verb::Switch(order) => verbs::switch(&order),
         Verb::Emergency { config, account, by } => verbs::emergency(&config, &account, &by),
         Verb::Scan(options) => scan::run(&options),

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use actors::Scribe;
 use domain::token::Act;
-use domain::{AccountId, Currency, Fact, Money, OnChain, Position, Seq, Source, Timestamp};
+use domain::{Access, AccountId, Currency, Fact, Money, OnChain, Position, Seq, Source, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -186,6 +186,11 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
                 "{by} entered a wrong code for {account}, number {failed} in a row; no other is taken until {until}"
             ),
         ),
+        Fact::AccessChanged { subject, change, by } => {
+            let level = if matches!(change, Access::KeptOut { .. }) { Level::Warn } else { Level::Info };
+            let by = if by == subject { String::new() } else { format!(" (by {by})") };
+            (level, format!("{subject} {change}{by}"))
+        }
         Fact::Settled { batch, accounts, gas, .. } => info(format!(
             "batch {batch} settled {accounts} account{} on the chain ({gas} gas)",
             if *accounts == 1 { "" } else { "s" }

@@ -2,8 +2,9 @@
 
 use domain::token::TokenKey;
 use drivers::Credentials;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -14,6 +15,58 @@ pub fn private(path: &Path) -> Result<(), String> {
         return Err(format!("names {}, which others can read: chmod 600 it", path.display()));
     }
     Ok(())
+}
+
+/// Writes a file that nobody else can read: after a power cut there is the old one or the new one.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    // One that a power cut left may have any mode.
+    match std::fs::remove_file(&beside) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    hand_over(&file, &beside)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// What root makes beside the service belongs to whoever owns the folder: else the service could not read it.
+pub fn hand_over(file: &File, path: &Path) -> std::io::Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    let (mine, owner) = (file.metadata()?.uid(), std::fs::metadata(folder)?);
+    if mine == 0 && owner.uid() != 0 {
+        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
+}
+
+/// A line of standard input: unseen from a terminal, which is told what is wanted. Answers whether it is one.
+pub fn read_line(wanted: &str) -> Result<(String, bool), String> {
+    use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+    let stdin = std::io::stdin();
+    let terminal = tcgetattr(&stdin).ok();
+    if let Some(before) = &terminal {
+        eprint!("{wanted}");
+        let mut silent = before.clone();
+        silent.local_flags.remove(LocalFlags::ECHO);
+        // Shown to everybody in the room would be worse than not read.
+        tcsetattr(&stdin, SetArg::TCSAFLUSH, &silent).map_err(|e| format!("the terminal: {e}"))?;
+    }
+    let mut line = String::new();
+    let read = std::io::BufRead::read_line(&mut stdin.lock().take(4_096), &mut line);
+    if let Some(before) = &terminal {
+        let _ = tcsetattr(&stdin, SetArg::TCSAFLUSH, before);
+        eprintln!();
+    }
+    read.map_err(|e| format!("standard input: {e}"))?;
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+    Ok((line, terminal.is_some()))
 }
 
 /// Lines of `user:password`; `#` begins a comment.

@@ -1,5 +1,6 @@
 //! The verbs that are short: each reads like what it prints.
 
+mod access;
 mod balance;
 mod chain;
 mod consensus;
@@ -20,6 +21,7 @@ mod switch;
 mod tariff;
 mod tou;
 
+pub use access::access;
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_serve};
 pub use consensus::run as consensus;
@@ -95,6 +97,7 @@ pub fn run(file: &ConfigFile) -> Result<(), Failure> {
         for (name, at) in &house.listening {
             tracing::info!(%at, "listening for {name}");
         }
+        first_user(&house);
         if house.config.is_simulated() {
             tracing::warn!("this street is simulated in part or in whole");
         }
@@ -113,6 +116,18 @@ pub fn run(file: &ConfigFile) -> Result<(), Failure> {
         house.drain().await;
         Ok(())
     })
+}
+
+/// While there are no users, says how the first comes in. There is no password that everybody knows.
+fn first_user(house: &House) {
+    let Some(at) = house.listening.get("http") else { return };
+    match house.access.first_code() {
+        Ok(None) => {}
+        Ok(Some(code)) => {
+            tracing::warn!("nobody can sign in yet: make the first operator at http://{at}/#setup={code}");
+        }
+        Err(what) => tracing::error!("nobody can come in: {what}"),
+    }
 }
 
 /// `check`

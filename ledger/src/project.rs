@@ -102,6 +102,7 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::RangesAnnounced { .. }
         | Fact::RangesPosted { .. }
         | Fact::RangesAttested { .. }
+        | Fact::AccessChanged { .. }
         | Fact::ReconnectAsked { .. }
         | Fact::SwitchSuspected { .. }
         | Fact::DeviceDegraded { .. }

@@ -7,6 +7,7 @@ mod street;
 
 pub use street::free_port;
 
+use crate::access::Role;
 use crate::cli::Demo;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
@@ -98,9 +99,10 @@ fn state_folder(options: &Demo) -> Result<(PathBuf, Option<Temporary>), Failure>
 
 fn announce(house: &House, options: &Demo, path: &std::path::Path) -> Result<(), Failure> {
     let at = |name: &str| house.listening.get(name).cloned().unwrap_or_default();
+    let code = house.access.guest_code("guest", Role::Operator).map_err(|e| Failure::new(Code::Unavailable, e))?;
     print(&format!(
         "A simulated street of {} homes, {} times faster than life. Everything but the homes is real.\n\n  \
-         page      http://{}/\n  MQTT      {}\n  JSON-RPC  http://{}\n  config    {}\n\n",
+         page      http://{}/#code={code}  (lets one browser in)\n  MQTT      {}\n  JSON-RPC  http://{}\n  config    {}\n\n",
         options.homes,
         options.speed,
         at("http"),

@@ -1,9 +1,10 @@
 //! What an operator does from the page or a script: the same acts as on the command line, one POST each.
 
 use super::Shared;
-use crate::operator::{Act, Done, NotDone, Order, Request, name_of};
+use crate::access::Who;
+use crate::operator::{Act, Done, NotDone, Order, Request};
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use actors::RecordFailed;
 use domain::AccountId;
 use serde::Deserialize;
@@ -14,17 +15,6 @@ use tokio::sync::Mutex;
 /// One code is looked at after the other: guesses that came together would all be looked at before the first is counted.
 #[derive(Default)]
 pub(super) struct Door(Mutex<()>);
-
-/// Who asks. A form on a foreign page cannot send this header without asking first, and it is not told yes.
-pub(super) fn operator(request: &HttpRequest) -> Option<String> {
-    let name = request.headers().get("x-operator")?.to_str().ok()?;
-    name_of(name).ok()
-}
-
-/// What somebody without a name is told.
-pub(super) fn nameless() -> HttpResponse {
-    HttpResponse::Forbidden().body("send the header X-Operator with your name, in ASCII letters")
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,9 +68,9 @@ pub(super) async fn act(
     door: web::Data<Door>,
     path: web::Path<(String, String)>,
     body: web::Bytes,
-    request: HttpRequest,
+    who: web::ReqData<Who>,
 ) -> HttpResponse {
-    let Some(who) = operator(&request) else { return nameless() };
+    let who = who.into_inner().name;
     let (account, act) = path.into_inner();
     let asked = match asked(&shared, &account, &act, &body, who) {
         Ok(asked) => asked,

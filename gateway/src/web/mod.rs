@@ -1,21 +1,26 @@
 //! The operator's page and its data, and the embedded chain's JSON-RPC. Loopback only; a request that names another
-//! host is refused, so that no page from elsewhere can reach it through a rebound name.
+//! host is refused, so that no page from elsewhere can reach it through a rebound name. The page's data are for those
+//! who signed in, or have a token: `gate` asks who, `routes` says who may what.
 
 mod acts;
 mod balance;
 mod bill;
+mod gate;
 mod office;
 mod prices;
+mod routes;
+mod session;
 mod snapshot;
 
 pub use snapshot::Shared;
 
+use crate::access::{Access, Who};
 use crate::failure::{Code, Failure};
 use actix_web::dev::{ServerHandle, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{App, Error, HttpResponse, HttpServer, middleware, web};
+use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, HttpServer, middleware, web};
 use contracts::embedded::EmbeddedChain;
 use futures_util::stream;
 use std::net::SocketAddr;
@@ -25,6 +30,8 @@ const PAGE: &str = include_str!("assets/index.html");
 const SCRIPT: &str = include_str!("assets/app.js");
 const PRICES: &str = include_str!("assets/prices.js");
 const PRICES_STYLE: &str = include_str!("assets/prices.css");
+const ACCESS: &str = include_str!("assets/access.js");
+const WORDS: &str = include_str!("assets/words.js");
 const STYLE: &str = include_str!("assets/style.css");
 const ICON: &str = include_str!("assets/favicon.svg");
 
@@ -32,6 +39,8 @@ const ICON: &str = include_str!("assets/favicon.svg");
 const CONNECTIONS: usize = 256;
 /// The longest that a watching page hears nothing.
 const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
+/// Largest request to the page.
+const BODY_BYTES: usize = 64 << 10;
 /// Largest JSON-RPC request: a contract deployment with room to spare.
 const RPC_BYTES: usize = 2 << 20;
 
@@ -40,28 +49,24 @@ fn bound(listen: SocketAddr, what: &str, e: &std::io::Error) -> Failure {
 }
 
 /// Serves the page. Answers where, and how to stop it.
-pub fn serve(listen: SocketAddr, shared: Shared) -> Result<(String, ServerHandle), Failure> {
+pub fn serve(listen: SocketAddr, shared: Shared, access: Arc<Access>) -> Result<(String, ServerHandle), Failure> {
+    let place = web::Data::new(gate::Place::new(&shared.config().site, false));
     let (shared, door) = (web::Data::new(shared), web::Data::new(acts::Door::default()));
+    let access = web::Data::from(access);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
+            .app_data(access.clone())
+            .app_data(place.clone())
             .app_data(door.clone())
+            .app_data(web::PayloadConfig::new(BODY_BYTES))
+            .wrap(middleware::from_fn(gate::gate))
             .wrap(middleware::from_fn(guard))
-            .route("/", web::get().to(|| asset("text/html; charset=utf-8", PAGE)))
-            .route("/app.js", web::get().to(|| asset("text/javascript; charset=utf-8", SCRIPT)))
-            .route("/prices.js", web::get().to(|| asset("text/javascript; charset=utf-8", PRICES)))
-            .route("/prices.css", web::get().to(|| asset("text/css; charset=utf-8", PRICES_STYLE)))
-            .route("/style.css", web::get().to(|| asset("text/css; charset=utf-8", STYLE)))
-            .route("/favicon.svg", web::get().to(|| asset("image/svg+xml", ICON)))
-            .route("/health", web::get().to(health))
-            .route("/api/v1/state", web::get().to(state))
-            .route("/api/v1/events", web::get().to(events))
-            .route("/api/v1/accounts/{account}/intervals", web::get().to(bill::intervals))
-            .route("/api/v1/accounts/{account}/receipt", web::get().to(bill::receipt))
-            .route("/api/v1/accounts/{account}/{act}", web::post().to(acts::act))
-            .route("/api/v1/meters/{meter}/{act}", web::post().to(office::meter))
-            .route("/api/v1/tariff", web::get().to(office::tariff))
-            .route("/api/v1/tariff/{act}", web::post().to(office::announce))
+            .configure(|app| {
+                for entry in routes::ENTRIES {
+                    app.route(entry.path, (entry.route)().method(entry.method.clone()));
+                }
+            })
     })
     .workers(1)
     .max_connections(CONNECTIONS)
@@ -155,34 +160,45 @@ async fn state(shared: web::Data<Shared>) -> HttpResponse {
     }
 }
 
-async fn health(shared: web::Data<Shared>) -> HttpResponse {
+async fn health(shared: web::Data<Shared>, request: HttpRequest) -> HttpResponse {
     let problems = shared.problems();
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    HttpResponse::build(status).json(serde_json::json!({ "ok": problems.is_empty(), "problems": problems }))
+    // A probe needs to know whether, and only who may look at the street what.
+    let told = request.extensions().get::<Who>().is_some_and(|who| who.scopes.contains(&crate::access::Scope::Read));
+    let problems_told = told.then_some(&problems);
+    HttpResponse::build(status).json(serde_json::json!({ "ok": problems.is_empty(), "problems": problems_told }))
 }
 
-async fn events(shared: web::Data<Shared>) -> HttpResponse {
+async fn events(shared: web::Data<Shared>, access: web::Data<Access>, who: web::ReqData<Who>) -> HttpResponse {
     let updates = shared.subscribe();
     let first = shared.snapshot().await.ok();
-    let stream = stream::unfold((first, updates, shared), |(first, mut updates, shared)| async move {
-        let json = match first {
-            Some(json) => json,
-            None => {
-                // A quiet street says so now and then: the page takes long silence for a dead connection.
-                match tokio::time::timeout(HEARTBEAT, updates.changed()).await {
-                    Ok(changed) => {
-                        changed.ok()?;
-                        updates.borrow_and_update().clone()
+    let who = who.into_inner();
+    let stream = stream::unfold((first, updates, shared), move |(first, mut updates, shared)| {
+        let (access, who) = (access.clone(), who.clone());
+        async move {
+            let json = match first {
+                Some(json) => json,
+                None => {
+                    // A quiet street says so now and then: the page takes long silence for a dead connection.
+                    match tokio::time::timeout(HEARTBEAT, updates.changed()).await {
+                        Ok(changed) => {
+                            changed.ok()?;
+                            updates.borrow_and_update().clone()
+                        }
+                        Err(_) => shared.snapshot().await.unwrap_or_else(|_| Arc::from("")),
                     }
-                    Err(_) => shared.snapshot().await.unwrap_or_else(|_| Arc::from("")),
                 }
+            };
+            // Whoever signed out, or may not look any more, is told nothing further.
+            if !access.still(&who) {
+                return None;
             }
-        };
-        let event = match json.is_empty() {
-            true => web::Bytes::from_static(b": quiet\n\n"),
-            false => web::Bytes::from(format!("event: state\ndata: {json}\n\n")),
-        };
-        Some((Ok::<_, Error>(event), (None, updates, shared)))
+            let event = match json.is_empty() {
+                true => web::Bytes::from_static(b": quiet\n\n"),
+                false => web::Bytes::from(format!("event: state\ndata: {json}\n\n")),
+            };
+            Some((Ok::<_, Error>(event), (None, updates, shared)))
+        }
     });
     HttpResponse::Ok().content_type("text/event-stream").streaming(stream)
 }

@@ -1,9 +1,10 @@
 //! What an operator does to meters and prices from the page or a script: the same acts as on the command line.
 
 use super::Shared;
-use super::acts::{nameless, operator, told};
+use super::acts::told;
+use crate::access::Who;
 use crate::operator::{Announcement, MeterAct, NotDone, Typed, changes, since};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use actors::RecordFailed;
 use domain::AccountId;
 use ledger::{Ledger, LedgerError};
@@ -59,9 +60,9 @@ pub(super) async fn meter(
     shared: web::Data<Shared>,
     path: web::Path<(String, String)>,
     body: web::Bytes,
-    request: HttpRequest,
+    who: web::ReqData<Who>,
 ) -> HttpResponse {
-    let Some(by) = operator(&request) else { return nameless() };
+    let by = who.into_inner().name;
     let (meter, act) = path.into_inner();
     let act = match meter_act(&act, &body, &shared) {
         Ok(act) => act,
@@ -149,9 +150,9 @@ pub(super) async fn announce(
     shared: web::Data<Shared>,
     act: web::Path<String>,
     body: web::Bytes,
-    request: HttpRequest,
+    who: web::ReqData<Who>,
 ) -> HttpResponse {
-    let Some(by) = operator(&request) else { return nameless() };
+    let by = who.into_inner().name;
     let try_only = match act.as_str() {
         "announce" => false,
         "preview" => true,

@@ -12,6 +12,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_microgrid-gateway");
 struct Demo {
     process: Child,
     page: String,
+    guest: String,
 }
 
 impl Demo {
@@ -23,15 +24,21 @@ impl Demo {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let page = lines.by_ref().find_map(|l| l.trim().strip_prefix("page").map(|at| at.trim().to_owned()));
+        let link = lines.by_ref().find_map(|l| l.trim().strip_prefix("page").map(|at| at.trim().to_owned()));
+        let link = link.expect("the demo ended before it said where its page is");
+        let (page, code) = link.split_once("#code=").unwrap();
+        let body = serde_json::json!({ "code": code.split(' ').next() }).to_string();
+        let entered = ureq::post(format!("{page}api/v1/session")).content_type("application/json").send(body).unwrap();
+        let cookie = entered.headers()["set-cookie"].to_str().unwrap();
+        let guest = cookie.split(';').next().unwrap().to_owned();
         // Nobody may block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, page: page.expect("the demo ended before it said where its page is") }
+        Self { process, page: page.to_owned(), guest }
     }
 
     /// How many readings the gateway says are recorded.
     fn recorded(&self) -> Option<i64> {
-        let mut answer = ureq::get(format!("{}api/v1/state", self.page)).call().ok()?;
+        let mut answer = ureq::get(format!("{}api/v1/state", self.page)).header("cookie", &self.guest).call().ok()?;
         let state: Value = serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()?;
         state["ledger"]["readings"].as_i64()
     }

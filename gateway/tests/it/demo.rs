@@ -16,13 +16,17 @@ fn a_street_lives_a_day_part_and_everything_adds_up() {
     // The demonstration keeps its own files in the folder for temporary files.
     command.arg(SEED.to_string()).arg("--json").arg(&report).env("TMPDIR", room.path(""));
     let mut demo = Running::start("the demonstration", &mut command);
-    let at = demo.line("where its page is", |line| {
-        line.split_once("http://")?.1.trim_end_matches('/').parse::<SocketAddr>().ok().filter(|_| line.contains("page"))
+    let (at, code) = demo.line("where its page is", |line| {
+        let (at, rest) = line.split_once("http://")?.1.split_once("/#code=")?;
+        let code = rest.split(' ').next()?.to_owned();
+        Some((at.parse::<SocketAddr>().ok()?, code)).filter(|_| line.contains("page"))
     });
+    let guest = the_link_lets_one_browser_in(at, &code);
+    house::comes_in(at, "Cookie", &guest);
 
     the_page_is_whole(at);
     strangers_are_turned_away(at);
-    the_first_event_is_the_whole_street(at);
+    the_first_event_is_the_whole_street(at, &guest);
 
     assert_eq!(demo.ended(), 0);
     let report: Value = serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
@@ -47,10 +51,23 @@ fn a_street_lives_a_day_part_and_everything_adds_up() {
     assert_eq!(left, ["report.json"], "it cleans up behind itself");
 }
 
+fn the_link_lets_one_browser_in(at: SocketAddr, code: &str) -> String {
+    assert_eq!(house::get(at, "/api/v1/state").status, 401, "a street is shown to nobody");
+    let body = format!("{{\"code\": {code:?}}}");
+    let entered = house::post_as(at, "/api/v1/session", &[], &body);
+    assert_eq!((entered.status, &entered.json()["name"]), (200, &"guest".into()), "{entered:?}");
+    let cookie = entered.header("set-cookie").unwrap();
+    assert!(cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
+    assert_eq!(house::post_as(at, "/api/v1/session", &[], &body).status, 401, "the code was good twice");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
 fn the_page_is_whole(at: SocketAddr) {
     for (path, kind, part) in [
         ("/", "text/html", "<html"),
         ("/app.js", "text/javascript", "EventSource"),
+        ("/access.js", "text/javascript", "export"),
+        ("/words.js", "text/javascript", "export"),
         ("/style.css", "text/css", "{"),
         ("/favicon.svg", "image/svg+xml", "<svg"),
     ] {
@@ -101,10 +118,10 @@ fn strangers_are_turned_away(at: SocketAddr) {
     assert!([200, 503].contains(&from_here.status), "the page itself was refused: {from_here:?}");
 }
 
-fn the_first_event_is_the_whole_street(at: SocketAddr) {
+fn the_first_event_is_the_whole_street(at: SocketAddr, guest: &str) {
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: {at}\r\n\r\n").unwrap();
+    write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: {at}\r\nCookie: {guest}\r\n\r\n").unwrap();
     let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
     let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
     assert!(head[0].contains(" 200 "), "{head:?}");

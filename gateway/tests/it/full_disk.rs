@@ -130,7 +130,7 @@ fn files_that_may_not_grow_move_no_switch_and_lose_no_energy() {
         let mut shell = Command::new("sh");
         let started = shell.args(["-c", "trap '' XFSZ; exec \"$0\" run -c \"$1\"", house::GATEWAY]).arg(config);
         let running = Running::start("the gateway", started);
-        running.listening("http");
+        house::bo_comes_in(running.listening("http"), config);
         running
     };
     live_through(&Room::new(), start, |process| limit(process, "1"), |process| limit(process, "unlimited"));

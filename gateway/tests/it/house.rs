@@ -1,12 +1,13 @@
 //! What the tests share: a room with files of its own, programs that end with the test, and waiting that has an end.
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before the test gives up on it: far above what it takes, even on a busy machine.
@@ -202,10 +203,10 @@ impl Running {
         Self { name: name.to_owned(), child, said }
     }
 
-    /// Starts `run -c CONFIG` and waits until the page answers.
+    /// Starts `run -c CONFIG` and waits until the page answers, which then lets `get`, `post` and `state` in as bo.
     pub fn gateway(config: &Path) -> Self {
         let running = Self::start("the gateway", gateway(["run", "-c"]).arg(config));
-        running.listening("http");
+        bo_comes_in(running.listening("http"), config);
         running
     }
 
@@ -298,11 +299,19 @@ pub struct Answer {
     pub status: u16,
     /// Status line and headers, in lower case.
     pub head: String,
+    /// Status line and headers.
+    raw: String,
     /// The body.
     pub body: String,
 }
 
 impl Answer {
+    /// What a header says.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.raw.lines().filter_map(|line| line.split_once(": "));
+        headers.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
     /// The body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
@@ -310,17 +319,64 @@ impl Answer {
     }
 }
 
+type Keys = BTreeMap<SocketAddr, (&'static str, String)>;
+
+/// The header by which the tests come in, by where the page is.
+static KEYS: Mutex<Keys> = Mutex::new(Keys::new());
+
+fn key(at: SocketAddr) -> Option<(&'static str, String)> {
+    KEYS.lock().unwrap_or_else(PoisonError::into_inner).get(&at).cloned()
+}
+
+/// Lets `get`, `post` and `state` in by a header from now on.
+pub fn comes_in(at: SocketAddr, header: &'static str, value: &str) {
+    KEYS.lock().unwrap_or_else(PoisonError::into_inner).insert(at, (header, value.to_owned()));
+}
+
+/// Bo has a token for everything, made beside the first gateway of a room and good for those after it.
+pub fn bo_comes_in(at: SocketAddr, config: &Path) {
+    let kept = config.with_file_name("bo.token");
+    let token = std::fs::read_to_string(&kept).unwrap_or_else(|_| {
+        let token = token(config, "bo", "read,metrics,money,meters,prices");
+        std::fs::write(&kept, &token).unwrap();
+        token
+    });
+    comes_in(at, "Authorization", &format!("Bearer {token}"));
+}
+
+/// Makes a token.
+#[track_caller]
+pub fn token(config: &Path, name: &str, scopes: &str) -> String {
+    let made = verb(&["access", "token", "create", name, "--scope", scopes, "--by", "ada"], config);
+    made.well().out.trim().to_owned()
+}
+
 /// Asks for a path with exactly these headers.
 pub fn ask(at: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
     send(at, "GET", path, headers, "")
 }
 
-/// Posts a body as a program on this machine would.
-pub fn post(at: SocketAddr, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+/// Posts a body as bo's program does.
+pub fn post(at: SocketAddr, path: &str, body: &str) -> Answer {
+    let bo = key(at);
+    let headers: Vec<_> = bo.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    post_as(at, path, &headers, body)
+}
+
+/// Posts a body with these headers.
+pub fn post_as(at: SocketAddr, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    send_as(at, "POST", path, headers, body)
+}
+
+/// Asks for something in any way, with these headers.
+pub fn send_as(at: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let (host, length) = (at.to_string(), body.len().to_string());
     let mut all = vec![("Host", host.as_str()), ("Content-Length", length.as_str())];
+    if !headers.iter().any(|(name, _)| *name == "Content-Type") {
+        all.push(("Content-Type", "application/json"));
+    }
     all.extend(headers);
-    send(at, "POST", path, &all, body)
+    send(at, method, path, &all, body)
 }
 
 fn send(at: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -336,12 +392,15 @@ fn send(at: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body
     let all = String::from_utf8(all).unwrap();
     let (head, body) = all.split_once("\r\n\r\n").unwrap_or((&all, ""));
     let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
-    Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    Answer { status, head: head.to_lowercase(), raw: head.to_owned(), body: body.to_owned() }
 }
 
-/// Asks for a path as a browser on this machine would.
+/// Asks for a path as a browser on this machine would, as bo if that is somebody there.
 pub fn get(at: SocketAddr, path: &str) -> Answer {
-    ask(at, path, &[("Host", &at.to_string())])
+    let (host, bo) = (at.to_string(), key(at));
+    let mut headers = vec![("Host", host.as_str())];
+    headers.extend(bo.iter().map(|(name, value)| (*name, value.as_str())));
+    ask(at, path, &headers)
 }
 
 /// The picture of the whole street.

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on should stop here and say where"
 )]
 
+mod access;
 mod alarms;
 mod bad_files;
 mod bad_input;

@@ -48,7 +48,7 @@ fn look(config: &Path, verb: &[&str]) -> Value {
 }
 
 fn act(page: SocketAddr, path: &str, body: &Value) -> house::Answer {
-    house::post(page, &format!("/api/v1/accounts/{path}"), &[("X-Operator", "bo")], &body.to_string())
+    house::post(page, &format!("/api/v1/accounts/{path}"), &body.to_string())
 }
 
 #[track_caller]
@@ -95,8 +95,8 @@ fn cash_refunds_adjustments_and_loans_are_booked_once_for_each_reference_beside_
     // The same from a script or the page.
     let path = "hall/cash";
     let five = json!({ "amount": "5.00", "reference": "w-1" });
-    let nameless = house::post(page, &format!("/api/v1/accounts/{path}"), &[], &five.to_string());
-    assert_eq!(nameless.status, 403, "{nameless:?}");
+    let nameless = house::post_as(page, &format!("/api/v1/accounts/{path}"), &[], &five.to_string());
+    assert_eq!(nameless.status, 401, "{nameless:?}");
     for repeated in [false, true] {
         let answer = act(page, path, &five);
         assert_eq!((answer.status, &answer.json()["repeated"]), (200, &json!(repeated)), "{answer:?}");
@@ -366,14 +366,12 @@ fn prices_are_announced_on_the_page_and_stay_after_a_restart() {
     let config = room.config(&text);
     let gateway = Running::gateway(&config);
     let page = gateway.listening("http");
-    let post = |what: &str, body: &Value| {
-        house::post(page, &format!("/api/v1/tariff/{what}"), &[("X-Operator", "bo")], &body.to_string())
-    };
+    let post = |what: &str, body: &Value| house::post(page, &format!("/api/v1/tariff/{what}"), &body.to_string());
     let shown = house::get(page, "/api/v1/tariff").json();
     assert_eq!(shown["terms"]["off_peak"], "0.18");
     assert_eq!(shown["versions"][0]["state"], "holds");
-    let nameless = house::post(page, "/api/v1/tariff/announce", &[], "{}");
-    assert_eq!(nameless.status, 403, "{nameless:?}");
+    let nameless = house::post_as(page, "/api/v1/tariff/announce", &[], "{}");
+    assert_eq!(nameless.status, 401, "{nameless:?}");
 
     let wrong = json!({ "off_peak": "cheap", "tax": "19", "pesk": "1", "from": "soon", "interval": 900 });
     let answer = post("announce", &wrong);
@@ -439,14 +437,12 @@ fn meters_are_replaced_and_moved_from_the_page_while_they_are_read() {
     let config = room.config(&street());
     let gateway = Running::gateway(&config);
     let page = gateway.listening("http");
-    let post = |path: &str, body: &Value| {
-        house::post(page, &format!("/api/v1/meters/{path}"), &[("X-Operator", "bo")], &body.to_string())
-    };
+    let post = |path: &str, body: &Value| house::post(page, &format!("/api/v1/meters/{path}"), &body.to_string());
     let meter = || look(&config, &["meter", "list"])[0].clone();
     let import = eventually("the meter is read", || meter()["book"]["import"].as_i64());
     let wh = |energy: i64| format!("{energy}Wh");
-    let nameless = house::post(page, "/api/v1/meters/hall/release", &[], "");
-    assert_eq!(nameless.status, 403, "{nameless:?}");
+    let nameless = house::post_as(page, "/api/v1/meters/hall/release", &[], "");
+    assert_eq!(nameless.status, 401, "{nameless:?}");
 
     let wrong = json!({ "final_import": "much", "final_export": 7, "at": "noon", "by": "me" });
     let answer = post("hall/replace", &wrong);
@@ -486,7 +482,7 @@ fn meters_are_replaced_and_moved_from_the_page_while_they_are_read() {
     let held = post("hall/move", &json!({ "account": "barn" }));
     assert!(held.status == 409 && held.body.contains("is held"), "{held:?}");
     for repeated in [false, true] {
-        let answer = house::post(page, "/api/v1/meters/hall/release", &[("X-Operator", "bo")], "");
+        let answer = house::post(page, "/api/v1/meters/hall/release", "");
         assert_eq!((answer.status, &answer.json()["repeated"]), (200, &json!(repeated)), "{answer:?}");
     }
     says(&does(&config, &["meter", "release", "hall"]), &["done already at", "bo released hall"]);

@@ -13,6 +13,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("actix", &["actors", "gateway"]),
     ("actix-web", &["gateway"]),
     ("aes", &["contracts"]),
+    ("argon2", &["gateway"]),
     ("clarabel", &["solvers"]),
     ("ctr", &["contracts"]),
     ("gpiocdev", &["drivers"]),

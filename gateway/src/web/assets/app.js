@@ -1,5 +1,7 @@
 // One snapshot in, the existing nodes patched. Data only ever becomes text, never markup.
 
+import { leave, onEnter, post } from './access.js';
+
 const $ = (id) => document.getElementById(id);
 const buttons = document.querySelectorAll('[data-show]');
 const SAMPLES = 60;
@@ -472,8 +474,10 @@ function link(up) {
 }
 /** A stream that says nothing may be quiet or dead: ask once, and open a new one. */
 async function check() {
+	if (!document.body.dataset.in) return;
 	try {
 		const reply = await fetch('api/v1/state', { cache: 'no-store', signal: AbortSignal.timeout(8000) });
+		if (reply.status === 401) return out();
 		if (!reply.ok) throw new Error(reply.status);
 		take(await reply.json());
 		if (!source || source.readyState !== EventSource.OPEN || Date.now() - heard > QUIET_MS) open();
@@ -482,6 +486,15 @@ async function check() {
 	}
 }
 let heard = 0;
+/** The session is over: the door, and no further tries behind it. */
+function out() {
+	source?.close();
+	source = null;
+	clearTimeout(timer);
+	clearTimeout(watchdog);
+	linked = null;
+	leave();
+}
 function open() {
 	clearTimeout(timer);
 	source?.close();
@@ -548,10 +561,9 @@ function relabel(form) {
 $('grid').addEventListener('toggle', ({ target }) => {
 	const form = target.querySelector('form');
 	if (!target.open || !form) return;
-	try { form.elements.who.value ||= localStorage.getItem('operator') ?? ''; } catch { /* a browser may keep nothing */ }
 	form.elements.reference.value ||= fresh();
 	relabel(form);
-	(form.elements.who.value ? form.elements.value : form.elements.who).focus();
+	form.elements.value.focus();
 }, true);
 $('grid').addEventListener('change', ({ target }) => { if (target.name === 'act') relabel(target.form); });
 $('grid').addEventListener('submit', async (event) => {
@@ -563,15 +575,10 @@ $('grid').addEventListener('submit', async (event) => {
 	button.disabled = true;
 	try {
 		const account = encodeURIComponent(form.closest('[data-account]').dataset.account);
-		const reply = await fetch(`api/v1/accounts/${account}/${act}`, {
-			method: 'POST', headers: { 'X-Operator': form.elements.who.value.trim(), 'Content-Type': 'application/json' }, body: JSON.stringify(body),
-		});
-		if (!reply.ok) throw new Error((await reply.text()) || reply.statusText);
-		const done = await reply.json();
+		const done = await post(`api/v1/accounts/${account}/${act}`, body);
 		text(said, `${done.repeated ? 'Done before: ' : ''}${done.said}. Balance ${done.balance}.`);
 		form.elements.value.value = '';
 		form.elements.reference.value = fresh();
-		try { localStorage.setItem('operator', form.elements.who.value.trim()); } catch { /* as above */ }
 	} catch (error) {
 		// The number stays: whoever tries again after a lost answer pays in once.
 		text(said, cap(stop(error.message)));
@@ -587,19 +594,6 @@ function options(select, names) {
 	const chosen = select.value;
 	select.replaceChildren(...names.map((name) => new Option(name, name)));
 	if (names.includes(chosen)) select.value = chosen;
-}
-function remember(form) {
-	try { localStorage.setItem('operator', form.elements.who.value.trim()); } catch { /* a browser may keep nothing */ }
-}
-function recall(form) {
-	try { form.elements.who.value ||= localStorage.getItem('operator') ?? ''; } catch { /* as above */ }
-}
-async function post(path, who, body) {
-	const reply = await fetch(path, {
-		method: 'POST', headers: { 'X-Operator': who.trim(), 'Content-Type': 'application/json' }, body: JSON.stringify(body),
-	});
-	if (!reply.ok) throw new Error((await reply.text()) || reply.statusText);
-	return reply.json();
 }
 /** Not capitalised: it often begins with the name of a field. */
 const failed = (error) => stop(error.message);
@@ -671,21 +665,19 @@ async function loadTariff() {
 	}
 }
 const tariffForm = $('t-op').querySelector('form');
-$('t-op').addEventListener('toggle', () => { if ($('t-op').open) recall(tariffForm); });
 function preview(done) {
 	show($('t-go'), !!done && !done.repeated && done.changes.length > 0);
 	$('t-changes').replaceChildren(...list(done?.changes).map((c) => Object.assign(document.createElement('li'), { textContent: change(c) })));
 	show($('t-conf'), false);
 }
-tariffForm.addEventListener('input', ({ target }) => { if (target.name !== 'who') { preview(null); put('t-said', ''); } });
+tariffForm.addEventListener('input', () => { preview(null); put('t-said', ''); });
 async function announce(what) {
 	const go = tariffForm.querySelectorAll('button');
 	if (!offered || !tariffForm.reportValidity()) return;
 	go.forEach((b) => { b.disabled = true; });
 	try {
-		const done = await post(`api/v1/tariff/${what}`, tariffForm.elements.who.value, announcement(tariffForm));
+		const done = await post(`api/v1/tariff/${what}`, announcement(tariffForm));
 		preview(what === 'preview' ? done : null);
-		remember(tariffForm);
 		if (what === 'preview') return put('t-said', done.repeated ? `Version ${done.version} says so already.` : `This would hold from ${done.since_local}:`);
 		put('t-said', `${done.repeated ? 'Done before: version' : 'Version'} ${done.version} holds from ${done.since_local}. Write this into the configuration, so that it says the same:`);
 		put('t-conf', done.configuration);
@@ -719,7 +711,7 @@ function relabelMeter() {
 	text(meterForm.querySelector('button'), METER_SAYS[act]);
 	noteMeter();
 }
-$('m-op').addEventListener('toggle', () => { if ($('m-op').open) { recall(meterForm); relabelMeter(); } });
+$('m-op').addEventListener('toggle', () => { if ($('m-op').open) relabelMeter(); });
 meterForm.addEventListener('change', relabelMeter);
 meterForm.addEventListener('submit', async (event) => {
 	event.preventDefault();
@@ -731,9 +723,8 @@ meterForm.addEventListener('submit', async (event) => {
 	}
 	button.disabled = true;
 	try {
-		const done = await post(`api/v1/meters/${encodeURIComponent(meter.value)}/${act.value}`, meterForm.elements.who.value, body);
+		const done = await post(`api/v1/meters/${encodeURIComponent(meter.value)}/${act.value}`, body);
 		text(said, `${done.repeated ? 'Done before: ' : ''}${stop(done.said)}${done.todo ? ' Now ' + stop(done.todo) : ''}`);
-		remember(meterForm);
 	} catch (error) {
 		text(said, failed(error));
 	} finally {
@@ -749,4 +740,4 @@ $('line').addEventListener('click', (event) => {
 	card?.focus({ preventScroll: true });
 });
 
-check();
+onEnter(check);

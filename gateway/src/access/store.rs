@@ -1,0 +1,152 @@
+//! The file of users, tokens and links.
+
+use super::password::Hash;
+use super::secret::{self, Digest};
+use super::{Role, Scopes, Who};
+use crate::secrets::{private, write_private};
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Name.
+    pub name: String,
+    /// What for.
+    pub role: Role,
+    /// What is kept of the password.
+    pub password: Hash,
+}
+
+/// A program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Name.
+    pub name: String,
+    /// What it is good for.
+    pub scopes: Scopes,
+    /// What is kept of it.
+    #[serde(with = "hex")]
+    pub digest: Digest,
+}
+
+/// Everything in the file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Book {
+    /// Persons.
+    pub users: Vec<User>,
+    /// Programs.
+    pub tokens: Vec<Token>,
+}
+
+impl Book {
+    /// The user of this name.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users.iter().find(|u| u.name == name)
+    }
+
+    /// Whose token this is.
+    #[must_use]
+    pub fn token(&self, token: &str) -> Option<Who> {
+        let digest = secret::digest(token);
+        let found = self.tokens.iter().find(|t| secret::same(&t.digest, &digest))?;
+        Some(Who { name: found.name.clone(), scopes: found.scopes.clone(), session: None })
+    }
+
+    /// Whether a name is taken: users and tokens share names, for the books tell them apart by nothing else.
+    pub fn free(&self, name: &str) -> Result<(), String> {
+        match () {
+            () if self.user(name).is_some() => Err(format!("there is a user {name} already")),
+            () if self.tokens.iter().any(|t| t.name == name) => Err(format!("there is a token {name} already")),
+            () => Ok(()),
+        }
+    }
+
+    /// Adds a user.
+    pub fn add_user(&mut self, name: &str, role: Role, password: Hash) -> Result<(), String> {
+        self.free(name)?;
+        self.users.push(User { name: name.to_owned(), role, password });
+        Ok(())
+    }
+
+    /// Adds a token, and answers it: nobody can read it anywhere afterwards.
+    pub fn add_token(&mut self, name: &str, scopes: Scopes) -> Result<String, String> {
+        self.free(name)?;
+        let token = format!("{}{}", secret::TOKEN, secret::text()?);
+        self.tokens.push(Token { name: name.to_owned(), scopes, digest: secret::digest(&token) });
+        Ok(token)
+    }
+}
+
+type Mark = (u64, i64, i64, u64);
+
+/// The file, and what was read of it last.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    seen: Mutex<Option<(Mark, Arc<Book>)>>,
+}
+
+impl Store {
+    /// In a state folder.
+    #[must_use]
+    pub fn new(state: &Path) -> Self {
+        Self { path: state.join("access.json"), seen: Mutex::default() }
+    }
+
+    /// What the file says now. No file is nobody; one that cannot be read, or that others can read, lets nobody in.
+    pub fn book(&self) -> Result<Arc<Book>, String> {
+        let meta = match std::fs::metadata(&self.path) {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Arc::default()),
+            Err(e) => return Err(format!("{}: {e}", self.path.display())),
+        };
+        let mark = (meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((old, book)) = &*seen
+            && *old == mark
+        {
+            return Ok(Arc::clone(book));
+        }
+        private(&self.path).map_err(|what| format!("access {what}"))?;
+        let text = std::fs::read(&self.path).map_err(|e| format!("{}: {e}", self.path.display()))?;
+        let book: Book = serde_json::from_slice(&text).map_err(|e| {
+            // The words of the error name fields and places, and no value.
+            let (line, column) = (e.line(), e.column());
+            format!(
+                "{}: damaged at line {line}, column {column}; put a copy of it back, or remove it and begin anew",
+                self.path.display()
+            )
+        })?;
+        let book = Arc::new(book);
+        *seen = Some((mark, Arc::clone(&book)));
+        Ok(book)
+    }
+
+    /// Changes it: the old or the new file is there after a power cut, and of two that change at once one waits.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Book) -> Result<T, String>) -> Result<T, String> {
+        let failed = |e: std::io::Error| format!("{}: {e}", self.path.display());
+        let _one_at_a_time = self.lock().map_err(failed)?;
+        let mut book = (*self.book()?).clone();
+        let answer = change(&mut book)?;
+        let mut text = serde_json::to_vec_pretty(&book).map_err(|e| e.to_string())?;
+        text.push(b'\n');
+        write_private(&self.path, &text).map_err(failed)?;
+        Ok(answer)
+    }
+
+    fn lock(&self) -> std::io::Result<File> {
+        let path = self.path.with_extension("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+        crate::secrets::hand_over(&lock, &path)?;
+        lock.lock()?;
+        Ok(lock)
+    }
+}
