@@ -229,7 +229,8 @@ impl State {
     /// Takes whole frames out of what was heard, and keeps those that are awaited.
     fn sift(&mut self, bell: &Bell) -> io::Result<()> {
         let mut from = 0;
-        while let Some([id0, id1, p0, p1, l0, l1]) = self.heard.get(from..).and_then(<[u8]>::first_chunk::<6>).copied() {
+        while let Some([id0, id1, p0, p1, l0, l1]) = self.heard.get(from..).and_then(<[u8]>::first_chunk::<6>).copied()
+        {
             let len = usize::from(u16::from_be_bytes([l0, l1]));
             // After a header that is none, nobody knows where the next frame begins, nor whether the last one ended
             // where it said.
@@ -325,7 +326,8 @@ impl AsyncWrite for Voice {
         if let Some(kind) = state.ended {
             return Poll::Ready(Err(kind.into()));
         }
-        let (Some(question), Some((own, rest))) = (state.questions.get_mut(self.place), bytes.split_first_chunk()) else {
+        let (Some(question), Some((own, rest))) = (state.questions.get_mut(self.place), bytes.split_first_chunk())
+        else {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
         };
         question.own = u16::from_be_bytes(*own);
