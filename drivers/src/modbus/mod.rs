@@ -9,6 +9,7 @@ mod alarm;
 pub(crate) mod ask;
 mod bell;
 mod device;
+mod failed;
 mod gate;
 mod identity;
 mod limit;
@@ -32,6 +33,7 @@ use crate::backoff::Backoff;
 use crate::capability::{DeviceError, Outlook};
 use crate::traffic::Watch;
 use domain::{BusId, Clock};
+use failed::{Failed, Why};
 use gate::{Company, Gate, Inside, Lane};
 use line::Expected;
 use patience::Patience;
@@ -66,9 +68,6 @@ struct Asker {
 /// So many questions in a row without any answer, to whatever unit, for each that may be under way, and a TCP connection
 /// is taken for dead: a peer that lost its power says no goodbye.
 const MUTE: u32 = 3;
-
-/// The exception of a device that has no time.
-const BUSY: u8 = 6;
 
 /// A Modbus port.
 pub(crate) struct ModbusBus {
@@ -118,44 +117,6 @@ impl Drop for Pending<'_> {
                 self.bus.unanswered.fetch_add(1, Ordering::Relaxed);
             }
         }
-    }
-}
-
-/// Why a question got no answer of use.
-struct Failed {
-    error: DeviceError,
-    why: Why,
-    /// What else was under way.
-    others: Others,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
-    /// The connection with this number failed, as opposed to what came over it; it had been used before.
-    Broke { on: u32, reused: bool },
-    /// Nothing came.
-    Silent,
-    /// The device said no, or nothing of use, or was not asked.
-    Said,
-}
-
-impl Failed {
-    fn said(error: DeviceError) -> Self {
-        Self { error, why: Why::Said, others: Others::default() }
-    }
-
-    /// It may be the others' doing: then it is worth asking again without them.
-    fn is_company(&self) -> bool {
-        self.others.any
-            && match self.why {
-                Why::Broke { .. } | Why::Silent => true,
-                Why::Said => matches!(self.error, DeviceError::Refused { exception: BUSY, .. }),
-            }
-    }
-
-    /// The device was there and gave an answer.
-    fn is_answer(&self) -> bool {
-        matches!(self.error, DeviceError::Refused { exception, .. } if exception != BUSY)
     }
 }
 

@@ -199,9 +199,8 @@ impl State {
 
     /// Sends what there is to send, and takes what has come: how many bytes.
     fn exchange(&mut self, cx: &mut Context<'_>, bell: &Bell) -> Poll<io::Result<usize>> {
-        if self.send(cx)?.is_pending() {
-            // What is in the way of our questions may be answers.
-        }
+        // Also while nothing more can be sent: what is in the way of our questions may be answers.
+        let _pending = self.send(cx)?;
         let mut space = [MaybeUninit::uninit(); 2048];
         let mut buf = ReadBuf::uninit(&mut space);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
