@@ -53,7 +53,10 @@ impl Bus {
             let serial = !matches!(place, Place::Tcp { .. } | Place::Tls { .. });
             let (silence, pipeline) = (spec.turnaround.max(least), spec.pipeline);
             if !(1..=BusSpec::PIPELINE).contains(&pipeline) {
-                return Err(bad(&format!("{pipeline} questions at a time: from 1 to {} are possible", BusSpec::PIPELINE)));
+                return Err(bad(&format!(
+                    "{pipeline} questions at a time: from 1 to {} are possible",
+                    BusSpec::PIPELINE
+                )));
             }
             if serial && pipeline > 1 {
                 return Err(bad("on a line there is one question at a time: only Modbus TCP numbers them"));

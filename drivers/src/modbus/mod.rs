@@ -9,6 +9,7 @@ mod alarm;
 pub(crate) mod ask;
 mod bell;
 mod device;
+mod failed;
 mod gate;
 mod identity;
 mod limit;
@@ -32,11 +33,12 @@ use crate::backoff::Backoff;
 use crate::capability::{DeviceError, Outlook};
 use crate::traffic::Watch;
 use domain::{BusId, Clock};
+use failed::{Failed, Why};
 use gate::{Company, Gate, Inside, Lane};
 use line::Expected;
 use patience::Patience;
 use place::Guard;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -67,9 +69,6 @@ struct Asker {
 /// is taken for dead: a peer that lost its power says no goodbye.
 const MUTE: u32 = 3;
 
-/// The exception of a device that has no time.
-const BUSY: u8 = 6;
-
 /// A Modbus port.
 pub(crate) struct ModbusBus {
     pub id: BusId,
@@ -87,6 +86,8 @@ pub(crate) struct ModbusBus {
     doubts: StdMutex<BTreeMap<(u8, u8), Instant>>,
     /// How long each unit takes.
     patience: StdMutex<BTreeMap<u8, Patience>>,
+    /// Units that were asked with nothing else under way, and have said nothing since.
+    vain: StdMutex<BTreeSet<u8>>,
     /// Questions since the last answer.
     unanswered: AtomicU32,
     /// How often the port was opened.
@@ -119,58 +120,12 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// Why a question got no answer of use.
-struct Failed {
-    error: DeviceError,
-    why: Why,
-    /// What else was under way.
-    others: Others,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
-    /// The connection with this number failed, as opposed to what came over it; it had been used before.
-    Broke { on: u32, reused: bool },
-    /// Nothing came, as so often before since the last answer.
-    Silent { before: u32 },
-    /// The device said no, or nothing of use, or was not asked.
-    Said,
-}
-
-impl Failed {
-    fn said(error: DeviceError) -> Self {
-        Self { error, why: Why::Said, others: Others::default() }
-    }
-
-    /// It may be for the others' sake: then it is worth asking again without them.
-    fn is_company(&self) -> bool {
-        self.others.any
-            && match self.why {
-                Why::Broke { .. } => true,
-                // A unit that was silent before is no news.
-                Why::Silent { before } => before == 0,
-                Why::Said => matches!(self.error, DeviceError::Refused { exception: BUSY, .. }),
-            }
-    }
-
-    /// The device was there and gave an answer.
-    fn is_answer(&self) -> bool {
-        matches!(self.error, DeviceError::Refused { exception, .. } if exception != BUSY)
-    }
-}
-
 fn lock<T>(mutex: &StdMutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ModbusBus {
-    pub fn new(
-        id: BusId,
-        place: Place,
-        timeout: Duration,
-        (silence, pipeline): (Duration, u8),
-        clock: Clock,
-    ) -> Self {
+    pub fn new(id: BusId, place: Place, timeout: Duration, (silence, pipeline): (Duration, u8), clock: Clock) -> Self {
         let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
         let connection = Connection { guard: None, backoff, retry_at: None, problem: String::new() };
         let places = pipeline.max(1);
@@ -187,6 +142,7 @@ impl ModbusBus {
             connection: Mutex::new(connection),
             doubts: StdMutex::default(),
             patience: StdMutex::default(),
+            vain: StdMutex::default(),
             unanswered: AtomicU32::new(0),
             openings: AtomicU32::new(0),
         }
@@ -232,7 +188,7 @@ impl ModbusBus {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
         };
-        if failed.is_company() {
+        if failed.is_company() && !self.is_vain(unit, &failed) {
             drop(asker);
             return self.alone(failed, (unit, expected, request), lane).await;
         }
@@ -261,6 +217,11 @@ impl ModbusBus {
         }
     }
 
+    /// A unit that said nothing, and nothing by itself either.
+    fn is_vain(&self, unit: u8, failed: &Failed) -> bool {
+        failed.why == Why::Silent && lock(&self.vain).contains(&unit)
+    }
+
     /// Asks again what failed beside others, without them, and learns from what comes of it.
     async fn alone(
         &self,
@@ -268,10 +229,9 @@ impl ModbusBus {
         (unit, expected, request): (u8, Expected, Request<'static>),
         lane: Lane,
     ) -> Result<Response, DeviceError> {
-        let silences = self.known(unit).silences();
         let mut asker = self.gate.enter(lane, Company::None).await;
-        if matches!(failed.why, Why::Silent { .. }) && self.known(unit).silences() > silences {
-            // Somebody else has asked this unit by itself meanwhile, in vain.
+        // Somebody else may have found out meanwhile.
+        if self.is_vain(unit, &failed) {
             return Err(failed.error);
         }
         let answer = self.attempt(&mut asker, unit, expected, request).await;
@@ -379,11 +339,16 @@ impl ModbusBus {
                 if let Guard::Line(line) = &guard {
                     line.give_up();
                 }
-                let why = Why::Silent { before: known.silences() };
-                Err(Failed { error: DeviceError::Silent { waited: patience }, why, others })
+                if self.places > 1 && !others.any {
+                    lock(&self.vain).insert(unit);
+                }
+                Err(Failed { error: DeviceError::Silent { waited: patience }, why: Why::Silent, others })
             }
             Ok(Ok(result)) => {
                 (asker.client, asker.on) = (Some(client), on);
+                if self.places > 1 {
+                    lock(&self.vain).remove(&unit);
+                }
                 if others.ahead > 0 && !matches!(result, Err(ExceptionCode::ServerDeviceBusy)) {
                     self.trust.proved();
                 }

@@ -41,11 +41,6 @@ impl Patience {
         self.mean
     }
 
-    /// Silences since the last answer.
-    pub fn silences(&self) -> u32 {
-        self.silences
-    }
-
     pub fn answered(&mut self, took: Duration) {
         if self.answers == 0 {
             (self.mean, self.deviation) = (took, took / 2);

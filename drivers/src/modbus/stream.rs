@@ -199,9 +199,8 @@ impl State {
 
     /// Sends what there is to send, and takes what has come: how many bytes.
     fn exchange(&mut self, cx: &mut Context<'_>, bell: &Bell) -> Poll<io::Result<usize>> {
-        if self.send(cx)?.is_pending() {
-            // What is in the way of our questions may be answers.
-        }
+        // Also while nothing more can be sent: what is in the way of our questions may be answers.
+        let _pending = self.send(cx)?;
         let mut space = [MaybeUninit::uninit(); 2048];
         let mut buf = ReadBuf::uninit(&mut space);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
@@ -229,7 +228,8 @@ impl State {
     /// Takes whole frames out of what was heard, and keeps those that are awaited.
     fn sift(&mut self, bell: &Bell) -> io::Result<()> {
         let mut from = 0;
-        while let Some([id0, id1, p0, p1, l0, l1]) = self.heard.get(from..).and_then(<[u8]>::first_chunk::<6>).copied() {
+        while let Some([id0, id1, p0, p1, l0, l1]) = self.heard.get(from..).and_then(<[u8]>::first_chunk::<6>).copied()
+        {
             let len = usize::from(u16::from_be_bytes([l0, l1]));
             // After a header that is none, nobody knows where the next frame begins, nor whether the last one ended
             // where it said.
@@ -325,7 +325,8 @@ impl AsyncWrite for Voice {
         if let Some(kind) = state.ended {
             return Poll::Ready(Err(kind.into()));
         }
-        let (Some(question), Some((own, rest))) = (state.questions.get_mut(self.place), bytes.split_first_chunk()) else {
+        let (Some(question), Some((own, rest))) = (state.questions.get_mut(self.place), bytes.split_first_chunk())
+        else {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
         };
         question.own = u16::from_be_bytes(*own);

@@ -32,7 +32,7 @@ use std::str::FromStr;
 use std::time::Duration;
 pub(super) use tariff::tariff;
 use toml::de::DeTable;
-use wire::{BUS_KEYS, rs485, tls};
+use wire::{BUS_KEYS, pipeline, rs485, tls};
 
 pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Problems> {
     let notes = Notes::new(file, text);
@@ -230,11 +230,12 @@ impl Reader<'_> {
                 .then(|| duration(&table, "turnaround", "0ms", Duration::ZERO..=Duration::from_secs(5)))
                 .flatten();
             let rs485 = kind.as_ref().and_then(|(kind, _)| rs485(&table, kind));
+            let pipeline = kind.as_ref().map_or(1, |(kind, _)| pipeline(&table, kind));
             table.close();
             if let (Some(id), Some((kind, _))) = (id, kind) {
                 let mut spec = BusSpec::new(id, kind);
                 spec.turnaround = turnaround.unwrap_or(spec.turnaround);
-                spec.rs485 = rs485;
+                (spec.rs485, spec.pipeline) = (rs485, pipeline);
                 buses.push(Bus { spec, simulate });
             }
         }
