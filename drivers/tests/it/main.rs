@@ -12,6 +12,7 @@ mod late;
 mod lines;
 mod mqtt;
 mod noise;
+mod radio;
 mod refusals;
 mod scan;
 mod setup;
