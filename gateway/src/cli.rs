@@ -3,10 +3,12 @@
 mod load;
 mod network;
 mod operator;
+mod place;
 
 pub use load::{Forecast, Horizon, Tou};
 pub use network::{Flow, Opf};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
+pub use place::Locate;
 
 use clap::{Args, Parser, Subcommand};
 use domain::{Permille, Position, Timestamp};
@@ -112,6 +114,8 @@ pub enum Verb {
     Balance(Balance),
     /// Play witnesses, mining sets and plain proof of work against liars: what each accepts, whom each flags
     SimulateConsensus(Consensus),
+    /// Hold the places that devices claim against how loud they were heard
+    Locate(Locate),
     /// Forecast a load history, with what every model was worth on days that it had not seen
     Forecast(Forecast),
     /// Find the time-of-use ranges of a day by exact k-means, here and with the bytecode of the contract

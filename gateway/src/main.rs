@@ -66,6 +66,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Simulate(file) => verbs::simulate(&file),
         Verb::Balance(options) => verbs::balance(&options),
         Verb::SimulateConsensus(options) => verbs::consensus(&options),
+        Verb::Locate(options) => verbs::locate(&options),
         Verb::Forecast(options) => verbs::forecast(&options),
         Verb::Tou(options) => verbs::tou(&options),
         Verb::Opf(options) => verbs::opf(&options),
