@@ -440,6 +440,7 @@ function location() {
   return {
     deploy: { args: text(terms), data: concat([artifact('LocationVerifier').bytecode, AbiCoder.defaultAbiCoder().encode([tuple], [terms])]) },
     ask, commitment,
+    beacon: { secret: hash, seed: salt, code: keccak256(concat([hash, salt])).slice(0, 34) },
     ...encode(abi, { calls, views, events, errors }),
   };
 }

@@ -54,4 +54,4 @@ pub use switch::{OnSilence, Position, Reason, Reconnect, Suspicion};
 pub use tariff::{Block, Period, Range, Rates, Tariff, TariffProblem};
 pub use terms::{Calendar, Emergency, Standing, Supply, Terms};
 pub use trust::{ClockTrust, Distrust};
-pub use units::{Amps, Hertz, Ohms, Permille, Volts, WattHours, Watts};
+pub use units::{Amps, Dbm, Hertz, Ohms, Permille, Volts, WattHours, Watts};

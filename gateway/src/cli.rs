@@ -5,12 +5,14 @@ mod field;
 mod load;
 mod network;
 mod operator;
+mod place;
 
 pub use access::{Access, AccessToken, Desk, PasswordFrom, User};
 pub use field::{Doctor, Paper, Papers, Silence};
 pub use load::{Forecast, History, Horizon, Load, Tou};
 pub use network::{Flow, Opf};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
+pub use place::Locate;
 
 use clap::{Args, Parser, Subcommand};
 use domain::{Permille, Position, Timestamp};
@@ -121,6 +123,8 @@ pub enum Verb {
     SimulateConsensus(Consensus),
     /// Write the load of the homes, interval by interval, as CSV
     Load(Load),
+    /// Hold the places that devices claim against how loud they were heard
+    Locate(Locate),
     /// Forecast a load history, with what every model was worth on days that it had not seen
     Forecast(Forecast),
     /// Find the time-of-use ranges of a day by exact k-means, here and with the bytecode of the contract

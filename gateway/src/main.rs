@@ -69,6 +69,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Balance(options) => verbs::balance(&options),
         Verb::SimulateConsensus(options) => verbs::consensus(&options),
         Verb::Load(options) => verbs::load(&options),
+        Verb::Locate(options) => verbs::locate(&options),
         Verb::Forecast(options) => verbs::forecast(&options),
         Verb::Tou(options) => verbs::tou(&options),
         Verb::Opf(options) => verbs::opf(&options),

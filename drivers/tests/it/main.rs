@@ -13,6 +13,7 @@ mod lines;
 mod mqtt;
 mod noise;
 mod pipeline;
+mod radio;
 mod refusals;
 mod scan;
 mod setup;

@@ -21,6 +21,7 @@ mod gpio;
 mod house;
 mod inverter;
 mod kept;
+mod locate;
 mod operator;
 mod receipt;
 mod rules;

@@ -226,6 +226,14 @@ pub fn collect(verifier: Address) -> Call {
     to(verifier, function("collect()", 0))
 }
 
+/// The code that a device's beacons bear once provers are drawn: the first 16 bytes of Keccak-256 of what it shares with
+/// those who listen, and the seed of the draw. Nobody can know it before, so what was recorded on another day says nothing.
+#[must_use]
+pub fn beacon(secret: &[u8; 32], seed: B256) -> [u8; 16] {
+    let hash = keccak256([&secret[..], &seed[..]].concat());
+    std::array::from_fn(|i| hash[i])
+}
+
 /// Asks what the contract would say of distances: places relative to the claim, and the distance, in millimetres.
 #[must_use]
 pub fn judge_call(verifier: Address, sightings: &[(i32, i32, i32)]) -> Call {

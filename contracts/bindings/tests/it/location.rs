@@ -546,6 +546,9 @@ fn every_call_answer_and_signature_is_as_ethers_makes_it() {
     let a = list(&c["args"]);
     let made = location::commitment(parse(&a[0]), parse(&a[1]), parse(&a[2]), parse(&a[3]), parse(&a[4]), parse(&a[5]));
     assert_eq!(made, parse::<B256>(&c["hash"]));
+    let b = &v["beacon"];
+    let code = location::beacon(&parse::<B256>(&b["secret"]).0, parse(&b["seed"]));
+    assert_eq!(code.to_vec(), bytes(&b["code"]));
     let terms = said_terms(list(&v["deploy"]["args"]));
     assert_eq!(hex::encode(location::deploy_call(&terms).data), hex::encode(bytes(&v["deploy"]["data"])));
     for c in list(&v["calls"]) {
