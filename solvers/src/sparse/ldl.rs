@@ -1,7 +1,9 @@
 //! The numbers of a factorisation, and solving with them.
 #![expect(clippy::neg_cmp_op_on_partial_ord, reason = "a NaN must count as a failure")]
 
-use super::block::{Inverse, add_times, invert, product, subtract, subtract_times, subtract_transposed_times, transposed};
+use super::block::{
+    Inverse, add_times, invert, product, subtract, subtract_times, subtract_transposed_times, transposed,
+};
 use super::fronts::Fronts;
 use super::{B, Block, Matrix, Part, Pattern, krylov};
 
