@@ -322,6 +322,7 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
         chain_id: config.chain.chain_id,
         signer,
         provider: config.chain.provider,
+        time_of_use: config.chain.time_of_use,
         wei_per_unit: wei_per_unit(config),
         low_at,
         confirmations: config.chain.confirmations,

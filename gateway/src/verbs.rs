@@ -18,7 +18,7 @@ mod tariff;
 mod tou;
 
 pub use balance::balance;
-pub use chain::{chain_deploy, chain_serve};
+pub use chain::{chain_deploy, chain_deploy_ranges, chain_serve};
 pub use consensus::run as consensus;
 pub use flow::flow;
 pub use forecast::forecast;

@@ -9,6 +9,7 @@
 mod catch_up;
 mod contract;
 mod outgoing;
+mod ranges;
 mod taken_back;
 
 use super::pending::Memory;
@@ -40,6 +41,9 @@ pub(super) struct Notes {
     doubted: Option<Timestamp>,
     /// Since when the chain has fewer blocks than it had.
     behind: Option<Timestamp>,
+    /// The head at which nothing was to be said about ranges, and what is wrong with those of others.
+    ranges_looked: Option<B256>,
+    ranges_problem: Option<String>,
     /// The settler's account has little left.
     low_on_coin: Option<String>,
 }
@@ -148,10 +152,11 @@ impl Scene<'_> {
         }
         // What the chain refused is tried again when the next settlement is due, not at once and for ever.
         let refusal = self.ledger.last_refusal()?;
-        let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| !matches!(what, Purpose::Settle { .. }));
+        let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| sets_up(what));
         let may_queue = !set_up_refused || (turn.settle && !turn.queued);
         let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
         let problem = problem.or_else(|| notes.low_on_coin.clone());
+        let problem = problem.or_else(|| notes.ranges_problem.clone());
         let problem = problem.or_else(|| self.plan.chain.problems().into_iter().next());
         let Some(provider) = self.provider else {
             return Ok(match may_queue {
@@ -164,6 +169,9 @@ impl Scene<'_> {
             return Ok(step);
         }
         if let (false, Some(step)) = (acquainted, self.deposits(provider, turn, notes)?) {
+            return Ok(step);
+        }
+        if let Some(step) = self.ranges(turn, notes)? {
             return Ok(step);
         }
         let accounts = self.ledger.accounts()?;
@@ -249,6 +257,7 @@ impl Scene<'_> {
             }
             // The contract itself says which prices it has; the intent, which transaction brought them.
             Purpose::SetTariff { .. } => Vec::new(),
+            Purpose::PostRanges { .. } | Purpose::AttestRanges { .. } => ranges::said(&intent.purpose, receipt),
             Purpose::Settle { sequence } => {
                 let batch = self.ledger.batch(*sequence)?;
                 let accounts = batch.map_or(0, |b| u32::try_from(b.items.len()).unwrap_or(u32::MAX));
@@ -276,6 +285,8 @@ impl Scene<'_> {
                 let prices = Prices { off_peak: *off_peak, peak: *peak, feed_in: *feed_in };
                 Ok(provider::set_tariff(provider()?, prices))
             }
+            Purpose::PostRanges { round, from } => self.post_ranges(*round, *from),
+            Purpose::AttestRanges { round, from, .. } => self.attest_ranges(*round, *from),
             Purpose::Settle { sequence } => {
                 let version = self.ledger.batch(*sequence)?.map_or(1, |b| b.tariff_version);
                 let (root, items) = (self.lines_root(*sequence)?, self.items(*sequence)?);
@@ -285,11 +296,18 @@ impl Scene<'_> {
     }
 }
 
+/// Whether settling needs it.
+fn sets_up(purpose: &Purpose) -> bool {
+    matches!(purpose, Purpose::Deploy | Purpose::OpenAccounts { .. } | Purpose::SetTariff { .. })
+}
+
 fn name(purpose: &Purpose) -> String {
     match purpose {
         Purpose::Deploy => "the contract".to_owned(),
         Purpose::OpenAccounts { numbers } => format!("the opening of {} accounts", numbers.len()),
         Purpose::SetTariff { .. } => "the new prices".to_owned(),
+        Purpose::PostRanges { round, .. } => format!("the forecast of round {round}"),
+        Purpose::AttestRanges { round, .. } => format!("our word on the forecast of round {round}"),
         Purpose::Settle { sequence } => format!("batch {sequence}"),
     }
 }

@@ -12,6 +12,7 @@ mod hook;
 mod keeper;
 mod prices;
 mod proxy;
+mod ranges;
 mod refused;
 mod restored;
 mod silent;

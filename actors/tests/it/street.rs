@@ -124,6 +124,7 @@ impl House {
             chain_id: 31337,
             signer: Arc::clone(&key) as Arc<dyn Signer>,
             provider,
+            time_of_use: None,
             wei_per_unit: U256::from(WEI_PER_UNIT),
             low_at: Money(2_000_000_000),
             confirmations: 1,

@@ -19,6 +19,7 @@ mod gpio;
 mod house;
 mod inverter;
 mod kept;
+mod load;
 mod operator;
 mod receipt;
 mod rules;
