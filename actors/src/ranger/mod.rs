@@ -185,7 +185,7 @@ async fn attempt(
     let now = clock.now();
     let (day, from, until) = due(&plan.zone, forecast, days, now)?;
     // A clock that was set back waits no longer than usual.
-    if now < last.again.min(now + RETRY) && last.again <= now + RETRY {
+    if now < last.again && last.again <= now + RETRY {
         return None;
     }
     last.again = now + RETRY;

@@ -171,8 +171,11 @@ impl Scene<'_> {
         if let (false, Some(step)) = (acquainted, self.deposits(provider, turn, notes)?) {
             return Ok(step);
         }
-        if let Some(step) = self.ranges(turn, notes)? {
-            return Ok(step);
+        match self.ranges(turn, notes) {
+            Ok(Some(step)) => return Ok(step),
+            Ok(None) => {}
+            // Settling does not wait for a contract that others deployed.
+            Err(trouble) => notes.ranges_problem = Some(format!("forecasts on the chain: {trouble}")),
         }
         let accounts = self.ledger.accounts()?;
         let ahead = accounts.iter().filter(|a| a.opened && a.chain_is_ahead()).count();

@@ -122,6 +122,11 @@ impl Scene<'_> {
     }
 }
 
+/// Whether it is about forecasts.
+pub(super) fn is_of_ranges(purpose: &Purpose) -> bool {
+    matches!(purpose, Purpose::PostRanges { .. } | Purpose::AttestRanges { .. })
+}
+
 /// Whether a day has not begun and is neither agreed on nor refused.
 fn is_pending(posted: &Day, now: Timestamp) -> Result<bool, Trouble> {
     Ok(!posted.agreed && !posted.failed && posted.starts_at > minutes(now)?)
