@@ -495,6 +495,18 @@ pub enum Chain {
     },
     /// Deploy the Provider contract on the configured chain and print its address
     Deploy(ConfigFile),
+    /// Deploy the TimeOfUse contract, which forecasts are posted to, and print its address for [chain] time_of_use
+    DeployRanges {
+        /// Its configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// How long before a day its forecast has to be posted
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+        notice: Duration,
+        /// Gateways that have a say beside this one's settler: their settlers' addresses
+        #[arg(long = "gateway", value_name = "ADDRESS")]
+        gateways: Vec<String>,
+    },
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

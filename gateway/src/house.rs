@@ -327,6 +327,7 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
         chain_id: config.chain.chain_id,
         signer,
         provider: config.chain.provider,
+        time_of_use: config.chain.time_of_use,
         wei_per_unit: wei_per_unit(config),
         agreed: config.chain.agreed,
         holders: config.accounts.iter().filter_map(|a| Some((a.id.clone(), a.holder?))).collect(),

@@ -82,6 +82,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Key(what) => verbs::key::key(&what),
         Verb::Chain(Chain::Serve { config, faults }) => verbs::chain_serve(&config, faults),
         Verb::Chain(Chain::Deploy(file)) => verbs::chain_deploy(&file),
+        Verb::Chain(Chain::DeployRanges { config, notice, gateways }) => {
+            verbs::chain_deploy_ranges(&config, notice, &gateways)
+        }
         Verb::Doctor(options) => verbs::doctor(&options),
         Verb::Silence(options) => verbs::silence(&options),
         Verb::Papers(options) => verbs::papers(&options),

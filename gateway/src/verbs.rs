@@ -24,7 +24,7 @@ mod tou;
 
 pub use access::access;
 pub use balance::balance;
-pub use chain::{chain_deploy, chain_serve};
+pub use chain::{chain_deploy, chain_deploy_ranges, chain_serve};
 pub use consensus::run as consensus;
 pub use doctor::run as doctor;
 pub use flow::flow;

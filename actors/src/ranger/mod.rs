@@ -26,6 +26,8 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(200);
 const PULSE: Duration = Duration::from_secs(5);
 /// After a failure it tries again, on the gateway's clock.
 const RETRY: Duration = Duration::from_secs(15 * 60);
+/// Prices are looked up anew so often, and when another begins.
+const QUARTER: Duration = Duration::from_secs(900);
 /// The most that a forecast learns from.
 const HISTORY: Duration = Duration::from_secs(400 * 86_400);
 /// In whose name ranges are announced.
@@ -88,6 +90,14 @@ impl Actor for Ranger {
     }
 }
 
+/// What a schedule said, and for how long it says so.
+struct Told {
+    version: u32,
+    from: Timestamp,
+    until: Timestamp,
+    prices: PricesLive,
+}
+
 /// What came of the last try.
 #[derive(Default)]
 struct Last {
@@ -98,7 +108,7 @@ struct Last {
 }
 
 async fn follow(plan: Arc<RangerPlan>, clock: Clock, scribe: Scribe, board: Board) {
-    let mut last = Last::default();
+    let (mut last, mut told) = (Last::default(), None);
     loop {
         match scribe.read(|ledger| Ok((ledger.schedule()?, ledger.ranged()?))).await {
             Ok((schedule, mut days)) => {
@@ -110,7 +120,7 @@ async fn follow(plan: Arc<RangerPlan>, clock: Clock, scribe: Scribe, board: Boar
                     Ok(newest) => newest,
                     Err(_) => schedule,
                 };
-                tell(&plan, schedule.as_ref(), days.pop(), &last, clock.now(), &board);
+                tell(&plan, schedule.as_ref(), days.pop(), &last, &mut told, clock.now(), &board);
             }
             Err(error) => tracing::debug!(%error, "prices are told later"),
         }
@@ -124,16 +134,28 @@ fn tell(
     schedule: Option<&Schedule>,
     ahead: Option<Ranged>,
     last: &Last,
+    told: &mut Option<Told>,
     now: Timestamp,
     board: &Board,
 ) {
     let Some(schedule) = schedule else { return };
+    let version = schedule.newest().version;
+    let told = match told {
+        Some(told) if told.version == version && told.from <= now && now < told.until => told,
+        told => {
+            let prices = PricesLive::at(schedule, now);
+            // Nothing of it changes within a quarter of an hour but the stretch that it is.
+            let border = now.floor_to(QUARTER) + QUARTER;
+            let until = prices.now.as_ref().map_or(border, |s| s.to.min(border));
+            told.insert(Told { version, from: now, until, prices })
+        }
+    };
     let prices = PricesLive {
         by_forecast: plan.forecast.is_some(),
         ahead: ahead.filter(|_| plan.forecast.is_some()),
         waiting: last.waiting.clone(),
         problem: last.problem.clone(),
-        ..PricesLive::at(schedule, now)
+        ..told.prices.clone()
     };
     if board.look().prices != prices {
         board.update(|live| live.prices = prices);
@@ -163,7 +185,7 @@ async fn attempt(
     let now = clock.now();
     let (day, from, until) = due(&plan.zone, forecast, days, now)?;
     // A clock that was set back waits no longer than usual.
-    if now < last.again.min(now + RETRY) && last.again <= now + RETRY {
+    if now < last.again && last.again <= now + RETRY {
         return None;
     }
     last.again = now + RETRY;

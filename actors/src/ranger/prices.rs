@@ -36,7 +36,7 @@ pub struct PricesLive {
     pub today: Vec<Stretch>,
     /// The day after: as it is announced now. What is not announced yet is today's.
     pub tomorrow: Vec<Stretch>,
-    /// The cheaper stretches between this evening and the morning after.
+    /// The cheaper stretches between this evening and the morning after that are not over.
     pub cheap_tonight: Vec<Stretch>,
     /// The newest day that was announced by forecast.
     pub ahead: Option<Ranged>,
@@ -55,21 +55,18 @@ impl PricesLive {
         let (a, b, c) = (begins(today), begins(today + 1), begins(today + 2));
         let both = stretches(schedule, a, c);
         let current = both.iter().position(|s| s.from <= now && now < s.to);
-        let evening = Timestamp(a.0 + NIGHT.0 * MINUTE_MS);
-        let morning = Timestamp(b.0 + NIGHT.1 * MINUTE_MS);
-        // After midnight the night that is still going on counts.
-        let (from, to) = match now < Timestamp(a.0 + NIGHT.1 * MINUTE_MS) {
-            true => (now, Timestamp(a.0 + NIGHT.1 * MINUTE_MS)),
-            false => (evening.max(now), morning),
-        };
-        let night = stretches(schedule, from, to);
+        // Before morning, the night that is still going on counts.
+        let morning = |day: Timestamp| Timestamp(day.0 + NIGHT.1 * MINUTE_MS);
+        let first = if now < morning(a) { begins(today - 1) } else { a };
+        let next = if now < morning(a) { a } else { b };
+        let night = stretches(schedule, Timestamp(first.0 + NIGHT.0 * MINUTE_MS), morning(next));
         let cheapest = night.iter().map(|s| s.price).min();
         Self {
             now: current.map(|i| both[i].clone()),
             next: current.and_then(|i| both.get(i + 1).cloned()),
             today: stretches(schedule, a, b),
             tomorrow: stretches(schedule, b, c),
-            cheap_tonight: night.into_iter().filter(|s| Some(s.price) == cheapest).collect(),
+            cheap_tonight: night.into_iter().filter(|s| Some(s.price) == cheapest && s.to > now).collect(),
             ..Self::default()
         }
     }
@@ -134,7 +131,9 @@ mod tests {
         assert_eq!(hours(live.next.as_slice()), [("22:00-06:00", 18)]);
         assert_eq!(hours(&live.cheap_tonight), [("22:00-06:00", 18)]);
         let late = PricesLive::at(&schedule, TimeZone::utc().instant("2026-03-03T05:00:00Z").unwrap());
-        assert_eq!(hours(&late.cheap_tonight), [("05:00-06:00", 18)]);
+        assert_eq!(hours(&late.cheap_tonight), [("22:00-06:00", 18)]);
+        let over = PricesLive::at(&schedule, TimeZone::utc().instant("2026-03-03T06:30:00Z").unwrap());
+        assert_eq!(hours(&over.cheap_tonight), [("18:00-06:00", 0); 0]);
     }
 
     #[test]

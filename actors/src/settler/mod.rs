@@ -33,6 +33,8 @@ pub struct SettlerPlan {
     pub signer: Arc<dyn Signer>,
     /// The provider contract; `None` deploys one, once.
     pub provider: Option<Address>,
+    /// The contract that forecasts are posted to, if they are.
+    pub time_of_use: Option<Address>,
     /// Wei in one minor unit, for a contract that is deployed; checked against one that exists.
     pub wei_per_unit: U256,
     /// What is agreed in a contract that is deployed; checked against one that exists.

@@ -11,6 +11,7 @@ mod contract;
 mod holders;
 mod incoming;
 mod outgoing;
+mod ranges;
 mod taken_back;
 
 use super::pending::Memory;
@@ -49,6 +50,9 @@ pub(super) struct Notes {
     holders: Option<String>,
     /// The contract whose terms were compared with ours.
     agreed: Option<Address>,
+    /// The head at which nothing was to be said about ranges, and what is wrong with those of others.
+    ranges_looked: Option<B256>,
+    ranges_problem: Option<String>,
     /// The settler's account has little left.
     low_on_coin: Option<String>,
 }
@@ -157,10 +161,11 @@ impl Scene<'_> {
         }
         // What the chain refused is tried again when the next settlement is due, not at once and for ever.
         let refusal = self.ledger.last_refusal()?;
-        let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| !matches!(what, Purpose::Settle { .. }));
+        let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| sets_up(what));
         let may_queue = !set_up_refused || (turn.settle && !turn.queued);
         let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
         let problem = problem.or_else(|| notes.low_on_coin.clone()).or_else(|| notes.holders.clone());
+        let problem = problem.or_else(|| notes.ranges_problem.clone());
         let problem = problem.or_else(|| self.plan.chain.problems().into_iter().next());
         let Some(provider) = self.provider else {
             return Ok(match may_queue {
@@ -175,6 +180,12 @@ impl Scene<'_> {
         }
         if let (false, Some(step)) = (acquainted, self.incoming(provider, turn, notes)?) {
             return Ok(step);
+        }
+        match self.ranges(turn, notes) {
+            Ok(Some(step)) => return Ok(step),
+            Ok(None) => {}
+            // Settling does not wait for a contract that others deployed.
+            Err(trouble) => notes.ranges_problem = Some(format!("forecasts on the chain: {trouble}")),
         }
         let accounts = self.ledger.accounts()?;
         if let Some(step) = self.name_holders(provider, &accounts, may_queue, notes)? {
@@ -283,6 +294,7 @@ impl Scene<'_> {
             // The contract itself says which prices it has; the intent, which transaction brought them. A holder's name
             // comes with the contract's events, whoever gave it.
             Purpose::SetTariff { .. } | Purpose::NameHolder { .. } => Vec::new(),
+            Purpose::PostRanges { .. } | Purpose::AttestRanges { .. } => ranges::said(&intent.purpose, receipt),
             Purpose::Settle { sequence } => {
                 let batch = self.ledger.batch(*sequence)?;
                 let accounts = batch.map_or(0, |b| u32::try_from(b.items.len()).unwrap_or(u32::MAX));
@@ -317,6 +329,8 @@ impl Scene<'_> {
                 let prices = Prices { off_peak: *off_peak, peak: *peak, feed_in: *feed_in };
                 Ok(provider::set_tariff(provider()?, prices))
             }
+            Purpose::PostRanges { round, from } => self.post_ranges(*round, *from),
+            Purpose::AttestRanges { round, from, .. } => self.attest_ranges(*round, *from),
             Purpose::Settle { sequence } => {
                 let version = self.ledger.batch(*sequence)?.map_or(1, |b| b.tariff_version);
                 let (root, items) = (self.lines_root(*sequence)?, self.items(*sequence)?);
@@ -326,12 +340,19 @@ impl Scene<'_> {
     }
 }
 
+/// Whether settling needs it.
+fn sets_up(purpose: &Purpose) -> bool {
+    matches!(purpose, Purpose::Deploy | Purpose::OpenAccounts { .. } | Purpose::SetTariff { .. })
+}
+
 fn name(purpose: &Purpose) -> String {
     match purpose {
         Purpose::Deploy => "the contract".to_owned(),
         Purpose::OpenAccounts { numbers } => format!("the opening of {} accounts", numbers.len()),
         Purpose::SetTariff { .. } => "the new prices".to_owned(),
         Purpose::NameHolder { number, .. } => format!("the holder of account {number}"),
+        Purpose::PostRanges { round, .. } => format!("the forecast of round {round}"),
+        Purpose::AttestRanges { round, .. } => format!("our word on the forecast of round {round}"),
         Purpose::Settle { sequence } => format!("batch {sequence}"),
     }
 }

@@ -76,6 +76,7 @@ impl Life {
             chain_id: 31337,
             signer: Arc::clone(&terms.key) as Arc<dyn Signer>,
             provider: terms.provider,
+            time_of_use: None,
             wei_per_unit: U256::from(WEI_PER_UNIT),
             agreed: terms.agreed,
             holders: terms.holders.iter().map(|(home, who)| (account(*home), *who)).collect(),

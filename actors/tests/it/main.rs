@@ -13,6 +13,7 @@ mod keeper;
 mod leaving;
 mod prices;
 mod proxy;
+mod ranges;
 mod refused;
 mod restored;
 mod silent;

@@ -137,6 +137,7 @@ impl House {
             chain_id: 31337,
             signer: Arc::clone(&key) as Arc<dyn Signer>,
             provider,
+            time_of_use: None,
             wei_per_unit: U256::from(WEI_PER_UNIT),
             agreed,
             holders: holders.iter().map(|(home, who)| (account(*home), *who)).collect(),

@@ -253,6 +253,8 @@ pub struct Chain {
     pub password_file: Option<PathBuf>,
     /// The provider contract, if it exists already.
     pub provider: Option<Address>,
+    /// The contract that forecasts are posted to, if they are.
+    pub time_of_use: Option<Address>,
     /// How often registers are settled.
     pub settle_every: Duration,
     /// Blocks on top of a transaction.

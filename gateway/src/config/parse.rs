@@ -331,6 +331,7 @@ impl Reader<'_> {
         };
         let password_file = table.text("password_file").map(|path| self.base.join(path));
         let provider = parsed::<Address>(table, "provider", false);
+        let time_of_use = parsed::<Address>(table, "time_of_use", false);
         let settle_every = duration(table, "settle_every", "15m", Duration::from_secs(1)..=DAY * 7);
         let usual = if embedded == Some(true) { 1 } else { REMOTE_CONFIRMATIONS };
         let confirmations = table.number("confirmations", 1..1001).unwrap_or(usual);
@@ -379,6 +380,7 @@ impl Reader<'_> {
             key_file: key_file?,
             password_file,
             provider,
+            time_of_use,
             settle_every: settle_every?,
             confirmations,
             first_account,

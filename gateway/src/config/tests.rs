@@ -29,6 +29,7 @@ demand_charge = "2.50"
 lifeline_wh = 300
 pool_share = "60%"
 block_period = "day"
+ranges = "forecast"
 
 [[tariff.block]]
 above_kwh = 5
@@ -37,6 +38,16 @@ surcharge = "-0.05"
 [[tariff.class]]
 id = "shop"
 peak = "0.38"
+
+[forecast]
+at = "19:00"
+interval = "15m"
+least_days = 21
+notice = "3h"
+min_run = "90m"
+max_switches = 2
+hysteresis = "5%"
+seed = 42
 
 [enforce]
 lease = "20m"
@@ -261,6 +272,18 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.switches[0].rule.on_silence, OnSilence::Open);
     assert_eq!(config.switches[0].template.model, "modbus-relay-coil:2");
     assert!(!config.is_simulated());
+    let minutes = |n: u64| Duration::from_secs(n * 60);
+    let wanted = Forecast {
+        at_minute: 19 * 60,
+        interval: minutes(15),
+        least_days: 21,
+        notice: minutes(180),
+        min_run: minutes(90),
+        max_switches: 2,
+        hysteresis: 50,
+        seed: 42,
+    };
+    assert_eq!(config.forecast, Some(wanted));
 }
 
 #[test]
@@ -306,6 +329,13 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("\"Europe/Madrid\"", "\"Europe/Madird\"", "site.timezone", "Madird"),
     ("\"CHF\"", "\"Fr.\"", "site.currency", "ISO 4217"),
     ("decimals = 6", "decimals = 12", "site.decimals", "from 3 to 9"),
+    ("ranges = \"forecast\"", "ranges = \"guess\"", "tariff.ranges", "\"fixed\" or \"forecast\""),
+    ("at = \"19:00\"", "at = \"7 pm\"", "forecast.at", "such as \"18:00\""),
+    ("at = \"19:00\"", "at = \"22:00\"", "forecast.at", "too late"),
+    ("interval = \"15m\"", "interval = \"20m\"", "forecast.interval", "\"15m\", \"30m\" or \"1h\""),
+    ("min_run = \"90m\"", "min_run = \"100m\"", "forecast.min_run", "whole intervals"),
+    ("least_days = 21", "least_days = 1", "forecast.least_days", "from 3 to 365"),
+    ("hysteresis = \"5%\"", "hysteresis = \"5\"", "forecast.hysteresis", "5"),
     ("off_peak = \"0.18\"", "off_peak = 0.18", "tariff.off_peak", "must be a text"),
     ("off_peak = \"0.18\"", "off_peak = \"-0.18\"", "tariff.off_peak", "must not be negative"),
     ("off_peak = \"0.18\"", "off_peak = \"0.1801\"", "tariff.off_peak", "finer than 6 decimals"),

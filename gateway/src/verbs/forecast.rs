@@ -90,7 +90,7 @@ fn told(outcome: &Outcome, unit: Unit) -> String {
         text += &format!("{:<12}{mape:>10}{mase:>10}{coverage:>12}\n", s.model);
     }
     text +=
-        &format!("chosen: {}, the least error before training ended\nmodel {}\n", outcome.chosen, model_hash(outcome));
+        &format!("chosen: {}, by the errors before training ended\nmodel {}\n", outcome.chosen, model_hash(outcome));
     for a in &outcome.ahead {
         let (low, high, unit) = (a.quantiles[1], a.quantiles[5], symbol(unit));
         text += &format!("{}  {:.0} {unit}, {low:.0} to {high:.0} in four of five\n", a.at, a.value);

@@ -21,6 +21,7 @@ mod gpio;
 mod house;
 mod inverter;
 mod kept;
+mod load;
 mod locate;
 mod operator;
 mod receipt;

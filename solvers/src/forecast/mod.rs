@@ -2,8 +2,8 @@
 //!
 //! Five models speak beside each other: the same time yesterday, the same time a week ago, a robust regression on lags
 //! and calendar, a recurrent unit on what the regression leaves, and a blend of them by what each was worth lately. Each is
-//! scored on days that it did not learn from, one forecast a day from a rolling origin; the best there is chosen, and what
-//! they were worth is told with it.
+//! scored on days that it did not learn from, one forecast a day from a rolling origin; the best there is chosen, the blend
+//! where it is close, and what they were worth is told with it.
 //!
 //! Nothing depends on the machine: see [`gru`]. [`Model::bytes`] and [`bytes`] are what is hashed.
 
@@ -27,7 +27,7 @@ use domain::Timestamp;
 use score::{Tally, naive_error};
 use thiserror::Error;
 
-/// The models, in the order in which they are told: of equally good ones the first is chosen.
+/// The models, in the order in which they are told.
 pub const MODELS: [&str; 5] = ["naive_day", "naive_week", "ridge", "gru", "blend"];
 /// The shares of which quantiles are told.
 pub const QUANTILES: [f64; 7] = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95];
@@ -37,6 +37,8 @@ const MOST_TEST_DAYS: usize = 120;
 const RELEARN_DAYS: usize = 60;
 /// The place of the blend among [`MODELS`].
 const BLEND: usize = 4;
+/// By so much the blend may be worse than the best on validation, and is chosen all the same.
+const CLEARLY: f64 = 1.05;
 /// The most days that are kept of a series: two years to learn from, and lags.
 const MOST_DAYS: usize = 800;
 
@@ -102,7 +104,7 @@ pub struct Scores {
 pub struct Outcome {
     /// Of every model that could be fitted.
     pub scores: Vec<Scores>,
-    /// The one with the least error on validation.
+    /// The one with the least error on validation; the blend, unless another is better by a twentieth.
     pub chosen: &'static str,
     /// The slots after training ended, by the chosen model.
     pub ahead: Vec<Ahead>,
@@ -244,6 +246,12 @@ pub fn forecast(series: &Series, settings: &Settings) -> Result<Outcome, NoForec
         if s.validation.mae < scores[best].validation.mae {
             best = i;
         }
+    }
+    // The blend follows when habits or weather change; another has to be clearly better.
+    if let Some(blend) = known.iter().position(|m| *m == BLEND)
+        && scores[blend].validation.mae <= scores[best].validation.mae * CLEARLY
+    {
+        best = blend;
     }
     let chosen = known[best];
     let said = said[chosen].as_deref().unwrap_or_default();

@@ -26,9 +26,11 @@ pub(super) fn forecast(root: &Table<'_, '_>, wanted: Option<bool>) -> Option<For
         }
     };
     let interval = duration(&table, "interval", "1h", HOUR / 4..=HOUR);
-    if interval.is_some_and(|i| !STEPS.contains(&i.as_secs()) || i.subsec_millis() > 0) {
+    let whole = interval.filter(|i| STEPS.contains(&i.as_secs()) && i.subsec_millis() == 0);
+    if interval.is_some() && whole.is_none() {
         table.problem("interval", "must be \"15m\", \"30m\" or \"1h\"");
     }
+    let interval = whole;
     let least_days = table.number("least_days", 3..366).unwrap_or(usual.least_days);
     let notice = duration(&table, "notice", "4h", Duration::ZERO..=DAY);
     let min_run = duration(&table, "min_run", "2h", HOUR / 4..=HOUR * 12);
