@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-const binary = `${root}node_modules/@foundry-rs/forge-${process.platform}-${arch}/bin/forge`;
+/** Where forge is, if it is. */
+export const binary = `${root}node_modules/@foundry-rs/forge-${process.platform}-${arch}/bin/forge`;
 
 /** Whether there is a forge for this machine. */
 export const installed = existsSync(binary);
