@@ -1,8 +1,9 @@
 //! What happened, apart from readings: each is written to the journal before anyone acts on it.
 
+use crate::dispatch::{Cap, Plan, Release};
 use crate::feeder::{Cause, Irregularity};
 use crate::{
-    AccountId, ClassId, Credit, Emergency, MeterId, Money, Position, Reason, Registers, Replacement, Source, Suspicion,
+    AccountId, ClassId, Credit, Emergency, InverterId, MeterId, Money, Position, Reason, Registers, Replacement, Source, Suspicion,
     SwitchId, Timestamp, register::Doubt, token::Act,
 };
 use serde::{Deserialize, Serialize};
@@ -256,6 +257,31 @@ pub enum Fact {
         cause: Cause,
         /// The meter it was about, if it was about one.
         meter: Option<MeterId>,
+    },
+    /// What the inverters may feed in was planned, before anybody was told.
+    Planned {
+        /// The plan.
+        plan: Plan,
+    },
+    /// An inverter was told a limit and heard it: from here on a deviation is not paid for.
+    InverterLimited {
+        /// Which.
+        inverter: InverterId,
+        /// Of its rated power.
+        to: crate::Permille,
+        /// Whether it says that it follows.
+        follows: bool,
+        /// What that means for its meter.
+        cap: Cap,
+    },
+    /// An inverter is bound by no limit any more.
+    InverterReleased {
+        /// Which.
+        inverter: InverterId,
+        /// Why.
+        why: Release,
+        /// What that means for its meter.
+        cap: Cap,
     },
     /// Another device was put in the place of a meter. Up to its last registers the old one was billed; from its first
     /// registers on the new one is.

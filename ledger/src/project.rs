@@ -85,7 +85,11 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
             took_code(db, account, Attempts::default())?;
         }
         Fact::CodeRefused { account, failed, .. } => took_code(db, account, Attempts::new(*failed, now))?,
-        Fact::MeterMoved { meter, from, to, .. } => reassign(db, meter, from.as_ref(), to)?,
+        Fact::MeterMoved { meter, from, to, .. } => {
+            reassign(db, meter, from.as_ref(), to)?;
+            // What was fed in before was another customer's.
+            db.execute("DELETE FROM injected WHERE meter = ?", [meter.as_str()])?;
+        }
         // Their money is booked with the record, and what they change has tables that are written with it.
         Fact::ToppedUp { .. }
         | Fact::DepositTakenBack { .. }
@@ -94,13 +98,17 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::Lent { .. }
         | Fact::TariffChanged { .. }
         | Fact::ClassChanged { .. }
-        | Fact::MeterReplaced { .. } => {}
+        | Fact::MeterReplaced { .. }
+        // Kept with the record, under its number.
+        | Fact::InverterLimited { .. }
+        | Fact::InverterReleased { .. } => {}
         Fact::Started { .. }
         | Fact::ReconnectAsked { .. }
         | Fact::SwitchSuspected { .. }
         | Fact::DeviceDegraded { .. }
         | Fact::DeviceRecovered { .. }
         | Fact::MeterHeld { .. }
+        | Fact::Planned { .. }
         | Fact::ImbalanceFound { .. }
         | Fact::ImbalanceCleared { .. }
         | Fact::SettlementRefused { .. }
