@@ -4,7 +4,8 @@
 //! Poller ─▶ Recorder ══ ledger ─▶ Pricer ─▶ Enforcer ─▶ Switch
 //!                         │   └──▶ Settler ─▶ Chain
 //!                         ├──────▶ Herald ─▶ broker
-//!                         └──────▶ Auditor: the feeder against its homes
+//!                         ├──────▶ Auditor: the feeder against its homes
+//!                         └──────▶ Planner ─▶ Enforcer ─▶ Inverter
 //! ```
 //!
 //! [`Keeper`] lets go of what is older than it has to be kept.
@@ -19,6 +20,7 @@ mod enforcer;
 mod herald;
 mod keeper;
 mod notifier;
+mod planner;
 mod poller;
 mod pricer;
 mod recorder;
@@ -26,11 +28,15 @@ mod settler;
 mod warden;
 
 pub use auditor::{AuditPlan, Auditor, BalanceLive};
-pub use board::{AccountLive, Board, ChainHealth, DeviceHealth, MeterLive, SwitchLive};
-pub use enforcer::{Enforcer, Lease, Leases, Overload, Rule, Stagger, State as SwitchState, SwitchPlan, Verify};
+pub use board::{AccountLive, Board, ChainHealth, DeviceHealth, InverterLive, MeterLive, SwitchLive};
+pub use enforcer::{
+    Enforcer, InverterPlan, KnownInverter, Lease, Leases, LimitOrder, Limits, Overload, Rule, Stagger,
+    State as SwitchState, SwitchPlan, Verify,
+};
 pub use herald::{Herald, HeraldPlan};
 pub use keeper::{Keeper, KeeperPlan};
 pub use notifier::{Notifier, NotifierPlan};
+pub use planner::{BusPicture, Home, LinePicture, Picture, PlanLive, Planner, PlannerPlan, Roof, Site};
 pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};
 pub use recorder::{RecordFailed, Recorder, Scribe};

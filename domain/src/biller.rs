@@ -4,8 +4,8 @@
 use crate::dispatch::{Caps, Injected};
 use crate::register::Doubt;
 use crate::{
-    AccountId, Billed, Classes, Flow, Guard, Line, MeterBook, MeterId, Money, Pool, Reading, Replacement, Schedule, Seq,
-    Stamp, Timestamp, Usage, WattHours, Watts, billing,
+    AccountId, Billed, Classes, Flow, Guard, Line, MeterBook, MeterId, Money, Pool, Reading, Replacement, Schedule,
+    Seq, Stamp, Timestamp, Usage, WattHours, Watts, billing,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

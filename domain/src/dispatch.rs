@@ -34,8 +34,6 @@ pub enum Basis {
         cost: Money,
         /// No dispatch costs less, rounded down; none if none was proved in time.
         bound: Option<Money>,
-        /// How far the cost may be above the best, in millionths of it, rounded up.
-        gap_ppm: Option<u64>,
     },
     /// Limits that are safe whatever happens, because no optimum was found.
     Safe {
@@ -89,6 +87,17 @@ pub enum Bound {
     },
 }
 
+impl Basis {
+    /// By how much an hour may cost more than the best there is, where that was proved.
+    #[must_use]
+    pub fn gap(&self) -> Option<Money> {
+        match self {
+            Self::Optimal { cost, bound: Some(bound) } => cost.checked_sub(*bound),
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Bound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -108,6 +117,8 @@ pub enum Release {
     Planned,
     /// The plan ran out, and no other came: the inverter's own timer ends the limit.
     RanOut,
+    /// The gateway was not there to repeat the limit.
+    Restarted,
     /// It cannot be reached, so it may have gone back by itself.
     Unreachable {
         /// What went wrong.
@@ -266,7 +277,12 @@ mod tests {
     #[test]
     fn within_the_band_all_is_paid_and_beyond_it_the_deviation_is_not() {
         let dispatched = Dispatched { energy: WattHours(100), band: WattHours(105) };
-        let fed = |export, coarse| Injected { export: WattHours(export), credit: Money(export * 7), coarse, ..Injected::default() };
+        let fed = |export, coarse| Injected {
+            export: WattHours(export),
+            credit: Money(export * 7),
+            coarse,
+            ..Injected::default()
+        };
         assert_eq!(fed(105, false).withheld(dispatched), Money(0));
         assert_eq!(fed(106, false).withheld(dispatched), Money(42));
         assert_eq!(fed(300, true).withheld(dispatched), Money(0), "nobody knows when it flowed");

@@ -3,8 +3,8 @@
 use crate::dispatch::{Cap, Plan, Release};
 use crate::feeder::{Cause, Irregularity};
 use crate::{
-    AccountId, ClassId, Credit, Emergency, InverterId, MeterId, Money, Position, Reason, Registers, Replacement, Source, Suspicion,
-    SwitchId, Timestamp, register::Doubt, token::Act,
+    AccountId, ClassId, Credit, Emergency, InverterId, MeterId, Money, Position, Reason, Registers, Replacement,
+    Source, Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
 };
 use serde::{Deserialize, Serialize};
 
@@ -282,6 +282,21 @@ pub enum Fact {
         why: Release,
         /// What that means for its meter.
         cap: Cap,
+    },
+    /// A customer fed in more than was dispatched, and is not paid for what is beyond it.
+    PayWithheld {
+        /// Whose.
+        account: AccountId,
+        /// By which meter.
+        meter: MeterId,
+        /// Start of the interval.
+        interval: Timestamp,
+        /// What was dispatched.
+        dispatched: crate::WattHours,
+        /// What was fed in.
+        metered: crate::WattHours,
+        /// What is not paid.
+        amount: Money,
     },
     /// Another device was put in the place of a meter. Up to its last registers the old one was billed; from its first
     /// registers on the new one is.

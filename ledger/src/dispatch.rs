@@ -1,8 +1,8 @@
 //! What inverters were dispatched, as billing needs it: caps in the order of the journal, and what meters under a cap
 //! have fed in of an interval that is not over for them.
 
-use crate::LedgerError;
 use crate::read::named;
+use crate::{Ledger, LedgerError};
 use domain::dispatch::{Cap, Caps, Injected};
 use domain::{Fact, MeterId, Money, Seq, Timestamp, WattHours};
 use rusqlite::{Connection, params};
@@ -36,8 +36,12 @@ pub(crate) fn cap_of(fact: &Fact) -> Option<&Cap> {
 
 pub(crate) fn keep(db: &Connection, seq: Seq, cap: &Cap) -> Result<(), LedgerError> {
     let body = serde_json::to_string(cap).map_err(|e| LedgerError::unreadable("a cap", e))?;
-    db.prepare_cached("INSERT INTO caps VALUES (?, ?, ?, ?)")?
-        .execute(params![seq.0, cap.meter.as_str(), cap.until.0, body])?;
+    db.prepare_cached("INSERT INTO caps VALUES (?, ?, ?, ?)")?.execute(params![
+        seq.0,
+        cap.meter.as_str(),
+        cap.until.0,
+        body
+    ])?;
     Ok(())
 }
 
@@ -106,9 +110,23 @@ pub(crate) fn save(db: &Connection, table: Table, now: &BTreeMap<MeterId, Inject
         db.prepare_cached(&format!("DELETE FROM {} WHERE meter = ?", table.name()))?.execute([gone.as_str()])?;
     }
     for (meter, fed) in now.iter().filter(|(meter, fed)| before.get(meter) != Some(fed)) {
-        db.prepare_cached(&format!("INSERT OR REPLACE INTO {} VALUES (?, ?, ?, ?, ?)", table.name()))?.execute(
-            params![meter.as_str(), fed.interval.0, fed.export.0, fed.credit.0, fed.coarse],
-        )?;
+        db.prepare_cached(&format!("INSERT OR REPLACE INTO {} VALUES (?, ?, ?, ?, ?)", table.name()))?
+            .execute(params![meter.as_str(), fed.interval.0, fed.export.0, fed.credit.0, fed.coarse])?;
     }
     Ok(())
+}
+
+impl Ledger {
+    /// The newest cap of each meter, which may be over.
+    pub fn newest_caps(&self) -> Result<BTreeMap<MeterId, Cap>, LedgerError> {
+        let db = self.reader();
+        let mut rows = db.prepare_cached("SELECT meter, body, max(seq) FROM caps GROUP BY meter")?;
+        let found = rows.query_map([], |r| Ok((named(r, 0)?, r.get::<_, String>(1)?)))?;
+        found
+            .map(|row| {
+                let (meter, body) = row?;
+                Ok((meter, serde_json::from_str(&body).map_err(|e| LedgerError::unreadable("a cap", e))?))
+            })
+            .collect()
+    }
 }

@@ -109,6 +109,7 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::DeviceRecovered { .. }
         | Fact::MeterHeld { .. }
         | Fact::Planned { .. }
+        | Fact::PayWithheld { .. }
         | Fact::ImbalanceFound { .. }
         | Fact::ImbalanceCleared { .. }
         | Fact::SettlementRefused { .. }

@@ -6,8 +6,8 @@ use crate::outbox::{Attempt, Batch, Deposit, Purpose};
 use crate::reorg::Anchor;
 use domain::dispatch::Injected;
 use domain::{
-    AccountId, Biller, Fact, Line, MeterBook, MeterId, Money, NotReplaced, Part, Permille, Reading, RegisterPrices,
-    Replacement, Seq, Source, Step, Timestamp, Usage,
+    AccountId, Biller, Fact, Kind, Line, MeterBook, MeterId, Money, NotReplaced, Part, Permille, Reading,
+    RegisterPrices, Replacement, Seq, Source, Step, Timestamp, Usage,
 };
 use std::collections::BTreeMap;
 
@@ -193,6 +193,7 @@ impl Priced {
                         started.extend(biller.book_of(&reading.meter).cloned());
                     }
                     if let Some(account) = biller.account_of(&reading.meter) {
+                        facts.extend(billed.iter().filter_map(|line| withheld(account, line)));
                         lines.extend(billed.into_iter().map(|line| (account.clone(), line)));
                     }
                 }
@@ -210,6 +211,14 @@ impl Priced {
         }
         Self { started, lines, facts, ..Self::of(&biller, after, upto) }
     }
+}
+
+/// What a line that withholds pay tells the customer.
+fn withheld(account: &AccountId, line: &Line) -> Option<Fact> {
+    let meter = line.meter.clone().filter(|_| line.kind == Kind::Withheld)?;
+    let (interval, amount) = (line.interval, Money(line.credit.0.checked_neg()?));
+    let (dispatched, metered) = (line.import_from, line.export_from);
+    Some(Fact::PayWithheld { account: account.clone(), meter, interval, dispatched, metered, amount })
 }
 
 /// What a write came to.

@@ -16,5 +16,6 @@ mod refused;
 mod restored;
 mod silent;
 mod street;
+mod sunny;
 mod supply;
 mod together;

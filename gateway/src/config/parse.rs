@@ -1,6 +1,7 @@
 //! From TOML text to a [`Config`], or to every problem at once.
 
 mod devices;
+mod dispatch;
 mod enforce;
 mod feeder;
 mod fields;
@@ -19,6 +20,7 @@ use super::{Broker, Bus, Chain, ChainKind, Config, Problems, Simulator};
 use contracts::Address;
 use contracts::rpc::JsonRpc;
 use devices::{accounts, meters, rare_meters, shared_units, switches};
+pub use dispatch::own_meter;
 use domain::{BusId, Currency, TimeZone, Timestamp};
 use drivers::document::{Notes, Section};
 use drivers::{BusKind, BusSpec, Credentials, Library, MqttSpec, Parity};
@@ -102,6 +104,8 @@ impl Reader<'_> {
         shared_units(root, &meters, &switches);
         gpio::shared_lines(root, &meters, &switches);
         let feeder = feeder::feeder(root, &meters);
+        let inverters = dispatch::inverters(root, &buses, &meters, &library);
+        let dispatch = self.dispatch(root, &meters, &inverters, (tariff.as_ref(), &unit));
         if let (Some(lease), Some(stale_after)) = (lease, stale_after) {
             rare_meters(root, &meters, &switches, lease + stale_after);
         }
@@ -145,6 +149,8 @@ impl Reader<'_> {
             operators,
             meters,
             switches,
+            inverters,
+            dispatch,
             feeder: feeder?,
             broker,
             chain: chain_settings?,

@@ -4,6 +4,7 @@
 mod acts;
 mod balance;
 mod bill;
+mod feeder;
 mod office;
 mod snapshot;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 const PAGE: &str = include_str!("assets/index.html");
 const SCRIPT: &str = include_str!("assets/app.js");
+const FEEDER: &str = include_str!("assets/feeder.js");
 const STYLE: &str = include_str!("assets/style.css");
 const ICON: &str = include_str!("assets/favicon.svg");
 
@@ -46,6 +48,7 @@ pub fn serve(listen: SocketAddr, shared: Shared) -> Result<(String, ServerHandle
             .wrap(middleware::from_fn(guard))
             .route("/", web::get().to(|| asset("text/html; charset=utf-8", PAGE)))
             .route("/app.js", web::get().to(|| asset("text/javascript; charset=utf-8", SCRIPT)))
+            .route("/feeder.js", web::get().to(|| asset("text/javascript; charset=utf-8", FEEDER)))
             .route("/style.css", web::get().to(|| asset("text/css; charset=utf-8", STYLE)))
             .route("/favicon.svg", web::get().to(|| asset("image/svg+xml", ICON)))
             .route("/health", web::get().to(health))

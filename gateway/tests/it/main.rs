@@ -13,6 +13,7 @@ mod balance;
 mod consensus;
 mod crash;
 mod demo;
+mod dispatch;
 mod foreign;
 mod full_disk;
 mod gpio;
