@@ -217,10 +217,19 @@ fn planned(plan: &Plan, currency: &Currency) -> (Level, String) {
             let because = if bound.is_empty() { String::new() } else { format!(", bound by {}", bound.join(" and ")) };
             let gap = plan.basis.gap().map_or_else(
                 || ", unproved".to_owned(),
-                |gap| format!(", at most {} above the best", currency.show(gap)),
+                |gap| format!(", at most {} above the best", short(gap, currency)),
             );
-            let cost = currency.show(*cost);
+            let cost = short(*cost, currency);
             (Level::Info, format!("planned until {}: {shares}{because}; {cost} an hour{gap}", plan.until))
         }
     }
+}
+
+/// What nobody pays and people read: to the ten-thousandth, away from nothing.
+#[must_use]
+pub fn short(amount: Money, currency: &Currency) -> String {
+    let step = (currency.scale() / 10_000).max(1);
+    let steps = amount.0.unsigned_abs().div_ceil(step.unsigned_abs());
+    let rounded = i64::try_from(steps).unwrap_or(i64::MAX).saturating_mul(step);
+    currency.show(Money(if amount.0 < 0 { -rounded } else { rounded }))
 }

@@ -1,6 +1,7 @@
 //! The feeder as it was planned, and what the inverters do about it, for the page.
 
 use crate::config::Config;
+use crate::narrate;
 use actors::{InverterLive, MeterLive, PlanLive};
 use domain::dispatch::Basis;
 use domain::{InverterId, MeterId, Watts};
@@ -48,13 +49,13 @@ pub fn feeder(config: &Config, moment: &Moment<'_>) -> Option<Value> {
         Some(Basis::Free) => ("free", None, None, None),
         Some(Basis::Safe { why }) => ("safe", Some(why.clone()), None, None),
         Some(basis @ Basis::Optimal { cost, .. }) => {
-            let show = |money| config.currency.show(money);
+            let show = |money| narrate::short(money, &config.currency);
             ("optimal", None, Some(show(*cost)), basis.gap().map(show))
         }
     };
     let picture = live.map(|live| &live.picture);
     let buses = picture.into_iter().flat_map(|p| &p.buses).map(|bus| {
-        let price = bus.price.map(|price| format!("{}/kWh", config.currency.show(price)));
+        let price = bus.price.map(|price| narrate::short(price, &config.currency));
         json!({ "name": bus.name, "volts_pu": bus.volts, "low_pu": bus.band.0, "high_pu": bus.band.1, "price": price })
     });
     Some(json!({

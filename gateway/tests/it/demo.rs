@@ -51,6 +51,7 @@ fn the_page_is_whole(at: SocketAddr) {
     for (path, kind, part) in [
         ("/", "text/html", "<html"),
         ("/app.js", "text/javascript", "EventSource"),
+        ("/feeder.js", "text/javascript", "one-line"),
         ("/style.css", "text/css", "{"),
         ("/favicon.svg", "image/svg+xml", "<svg"),
     ] {

@@ -2,7 +2,7 @@
 // The feeder as a one-line diagram: station at the left, buses by how far they are from it, branches below each other.
 (() => {
 	const SVG = 'http://www.w3.org/2000/svg';
-	const STEP = 210, ROW = 96, LEFT = 70, TOP = 54;
+	const STEP = 210, ROW = 96, LEFT = 80, TOP = 54;
 	const make = (name, attrs, text) => {
 		const node = document.createElementNS(SVG, name);
 		for (const [key, value] of Object.entries(attrs)) node.setAttribute(key, value);
@@ -56,7 +56,7 @@
 			parts.push(make('line', { class: `bar ${low || over ? 'alarm' : ''}`, x1: p.x, x2: p.x, y1: p.y - 16, y2: p.y + 16 }));
 			parts.push(make('text', { class: 'bus', x: p.x, y: p.y - 24 }, b.name));
 			parts.push(make('text', { class: 'volt', x: p.x, y: p.y + 32 }, `${b.volts_pu.toFixed(4)}\u00a0pu`));
-			if (b.price) parts.push(make('text', { class: 'price', x: p.x, y: p.y + 47 }, b.price));
+			if (b.price) parts.push(make('text', { class: 'price', x: p.x, y: p.y + 47 }, `${b.price} a kWh`));
 		}
 		const svg = document.getElementById('d-line');
 		svg.setAttribute('viewBox', `0 0 ${wide} ${high}`);
