@@ -5,7 +5,8 @@
 //!                         │   └──▶ Settler ─▶ Chain
 //!                         ├──────▶ Herald ─▶ broker
 //!                         ├──────▶ Auditor: the feeder against its homes
-//!                         └──────▶ Ranger: which price range holds when; tomorrow's, by a forecast
+//!                         ├──────▶ Ranger: which price range holds when; tomorrow's, by a forecast
+//!                         └──────▶ Planner ─▶ Enforcer ─▶ Inverter
 //! ```
 //!
 //! [`Keeper`] lets go of what is older than it has to be kept.
@@ -20,6 +21,7 @@ mod enforcer;
 mod herald;
 mod keeper;
 mod notifier;
+mod planner;
 mod poller;
 mod pricer;
 mod ranger;
@@ -28,11 +30,15 @@ mod settler;
 mod warden;
 
 pub use auditor::{AuditPlan, Auditor, BalanceLive};
-pub use board::{AccountLive, Board, ChainHealth, DeviceHealth, MeterLive, SwitchLive};
-pub use enforcer::{Enforcer, Lease, Leases, Overload, Rule, Stagger, State as SwitchState, SwitchPlan, Verify};
+pub use board::{AccountLive, Board, ChainHealth, DeviceHealth, InverterLive, MeterLive, SwitchLive};
+pub use enforcer::{
+    Enforcer, InverterPlan, KnownInverter, Lease, Leases, LimitOrder, Limits, Overload, Rule, Stagger,
+    State as SwitchState, SwitchPlan, Verify,
+};
 pub use herald::{Herald, HeraldPlan};
 pub use keeper::{Keeper, KeeperPlan};
 pub use notifier::{Notifier, NotifierPlan};
+pub use planner::{BusPicture, Home, LinePicture, Picture, PlanLive, Planner, PlannerPlan, Roof, Site};
 pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};
 pub use ranger::{ForecastPlan, NoRanges, PricesLive, Ranger, RangerPlan, Stretch};

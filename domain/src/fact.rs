@@ -1,9 +1,10 @@
 //! What happened, apart from readings: each is written to the journal before anyone acts on it.
 
+use crate::dispatch::{Cap, Plan, Release};
 use crate::feeder::{Cause, Irregularity};
 use crate::{
-    Access, AccountId, ClassId, Credit, DayRange, Emergency, MeterId, Money, OnChain, Position, Reason, Registers,
-    Replacement, Source, Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
+    Access, AccountId, ClassId, Credit, DayRange, Emergency, InverterId, MeterId, Money, OnChain, Position, Reason,
+    Registers, Replacement, Source, Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
 };
 use serde::{Deserialize, Serialize};
 
@@ -315,6 +316,46 @@ pub enum Fact {
         cause: Cause,
         /// The meter it was about, if it was about one.
         meter: Option<MeterId>,
+    },
+    /// What the inverters may feed in was planned, before anybody was told.
+    Planned {
+        /// The plan.
+        plan: Plan,
+    },
+    /// An inverter was told a limit and heard it: from here on a deviation is not paid for.
+    InverterLimited {
+        /// Which.
+        inverter: InverterId,
+        /// Of its rated power.
+        to: crate::Permille,
+        /// Whether it says that it follows.
+        follows: bool,
+        /// What that means for its meter.
+        cap: Cap,
+    },
+    /// An inverter is bound by no limit any more.
+    InverterReleased {
+        /// Which.
+        inverter: InverterId,
+        /// Why.
+        why: Release,
+        /// What that means for its meter.
+        cap: Cap,
+    },
+    /// A customer fed in more than was dispatched, and is not paid for what is beyond it.
+    PayWithheld {
+        /// Whose.
+        account: AccountId,
+        /// By which meter.
+        meter: MeterId,
+        /// Start of the interval.
+        interval: Timestamp,
+        /// What was dispatched.
+        dispatched: crate::WattHours,
+        /// What was fed in.
+        metered: crate::WattHours,
+        /// What is not paid.
+        amount: Money,
     },
     /// Another device was put in the place of a meter. Up to its last registers the old one was billed; from its first
     /// registers on the new one is.

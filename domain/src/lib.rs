@@ -13,6 +13,7 @@ mod calendar;
 mod charge;
 mod clock;
 pub mod credit;
+pub mod dispatch;
 mod fact;
 pub mod feeder;
 mod id;
@@ -42,7 +43,7 @@ pub use charge::{Debit, Flow, Kind, Line, RegisterPrices, TariffRegisters, Usage
 pub use clock::{Clock, Stamp, Timestamp, Uptime};
 pub use credit::{Credit, CreditRule};
 pub use fact::{Fact, Seq};
-pub use id::{AccountId, BadId, BusId, ClassId, MeterId, SwitchId};
+pub use id::{AccountId, BadId, BusId, ClassId, InverterId, MeterId, SwitchId};
 pub use load::{Column, LoadProblem, LoadRow, LoadTable, Unit};
 pub use money::{Currency, Money, PowerPrice, Price};
 pub use on_chain::OnChain;

@@ -1,14 +1,14 @@
 //! Builds the whole gateway from a configuration, leaf first, and takes it down again.
 
 use crate::access::Access;
-use crate::config::{ChainKind, Config};
+use crate::config::{ChainKind, Config, own_meter};
 use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, Herald, HeraldPlan, Keeper, KeeperPlan,
-    MeterPlan, Notifier, NotifierPlan, Poller, Pricer, PricerPlan, Ranger, RangerPlan, Recorder, Scribe, SettleNow,
-    Settler, SettlerPlan, Stagger, SwitchPlan, Warden,
+    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, Herald, HeraldPlan, InverterPlan, Keeper,
+    KeeperPlan, KnownInverter, MeterPlan, Notifier, NotifierPlan, Planner, PlannerPlan, Poller, Pricer, PricerPlan,
+    Ranger, RangerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan, Warden,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
@@ -133,11 +133,15 @@ impl House {
         let simulated = simulate::serve(&config, &clock).await?;
 
         let (buses, mut meters, switches) = devices(&config, &clock)?;
-        let enforcer = (!switches.is_empty()).then(|| {
+        let inverters = inverters(&config, &buses, &mut meters)?;
+        let enforcer = (!switches.is_empty() || !inverters.is_empty()).then(|| {
             let stagger = Stagger::new(config.stagger, clock.now().0.unsigned_abs());
             let enforcer = Enforcer::new(switches, config.lease, clock.clone(), scribe.clone(), board.clone());
-            enforcer.staggered(stagger).start()
+            enforcer.staggered(stagger).limiting(inverters).start()
         });
+        if let (Some(plan), Some(enforcer)) = (planner_plan(&config), &enforcer) {
+            Planner::new(plan, clock.clone(), scribe.clone(), board.clone(), enforcer.clone()).start();
+        }
         let pricer = pricer_plan(&config, &clock);
         Pricer::new(pricer, clock.clone(), scribe.clone(), board.clone(), enforcer).start();
         let settler = Settler::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
@@ -249,7 +253,10 @@ fn enrol(config: &mut Config, ledger: &Ledger, clock: &Clock) -> Result<(), Fail
     ledger.number_accounts_from(config.chain.first_account)?;
     let ahead = ledger.enrol(&Enrolment {
         accounts: config.accounts.iter().map(|a| Enrolled { id: a.id.clone(), debt_share: a.debt_share }).collect(),
-        meters: config.meters.iter().map(|m| (m.id.clone(), m.account.clone())).collect(),
+        meters: {
+            let own = config.inverters.iter().filter_map(|i| Some((own_meter(&i.id)?, None)));
+            config.meters.iter().map(|m| (m.id.clone(), m.account.clone())).chain(own).collect()
+        },
     })?;
     for (moved, to) in ahead {
         if !config.accounts.iter().any(|a| a.id == to) {
@@ -377,6 +384,46 @@ fn devices(config: &Config, clock: &Clock) -> Result<(Buses, Meters, Vec<SwitchP
         switches.push(SwitchPlan { id: s.id.clone(), account: s.account.clone(), meters, switch, rule: s.rule });
     }
     Ok((buses, meters, switches))
+}
+
+/// The inverters, and their own meters beside the others of their buses.
+fn inverters(config: &Config, buses: &Buses, meters: &mut Meters) -> Result<Vec<InverterPlan>, Failure> {
+    let wrong = |e: drivers::SpecError| Failure::new(Code::Config, e);
+    let mut plans = Vec::new();
+    let Some(dispatch) = &config.dispatch else { return Ok(plans) };
+    for i in &config.inverters {
+        let (Some(bus), Some(own)) = (buses.get(&i.bus), own_meter(&i.id)) else { continue };
+        let meter = bus.meter(own.clone(), Arc::clone(&i.template), i.address.clone()).map_err(wrong)?;
+        let patience = i.template.quiet().unwrap_or_default().max(i.period * 3);
+        meters.entry(i.bus.clone()).or_default().push(MeterPlan {
+            id: own,
+            meter,
+            period: i.period,
+            patience,
+            billed: false,
+        });
+        let known = KnownInverter {
+            id: i.id.clone(),
+            meter: i.meter.clone(),
+            rated: i.rated,
+            tolerance: dispatch.tolerance,
+            slack: config.feeder.settings.step,
+        };
+        plans.push(InverterPlan { known, device: bus.inverter(&i.template, &i.address).map_err(wrong)? });
+    }
+    Ok(plans)
+}
+
+/// What the Planner plans; `None` without `[dispatch]`.
+fn planner_plan(config: &Config) -> Option<PlannerPlan> {
+    let dispatch = config.dispatch.as_ref()?;
+    Some(PlannerPlan {
+        site: dispatch.site.clone(),
+        interval: dispatch.interval,
+        lead: dispatch.lead,
+        deadline: dispatch.deadline,
+        stale_after: config.stale_after,
+    })
 }
 
 fn meters_of(config: &Config, account: &domain::AccountId) -> Vec<MeterId> {

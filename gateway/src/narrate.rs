@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use actors::Scribe;
+use domain::dispatch::{Basis, Plan, Release};
 use domain::token::Act;
 use domain::{Access, AccountId, Currency, Fact, Money, OnChain, Position, Seq, Source, Timestamp};
 use serde::Serialize;
@@ -161,6 +162,34 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
             let about = meter.as_ref().map_or("the feeder", |m| m.as_str());
             info(format!("{about} adds up again: no longer seen that {cause}"))
         }
+        Fact::Planned { plan } => planned(plan, currency),
+        Fact::InverterLimited { inverter, to, follows: true, cap } => {
+            let most = cap.most.unwrap_or(cap.rated);
+            info(format!("{inverter} is limited to {to}, {most}, until {}", cap.until))
+        }
+        Fact::InverterLimited { inverter, to, follows: false, .. } => (
+            Level::Alarm,
+            format!("{inverter} was limited to {to} and says that it does not follow: more than that is not paid for"),
+        ),
+        Fact::InverterReleased { inverter, why: Release::Planned, .. } => {
+            info(format!("{inverter} may make what it can"))
+        }
+        Fact::InverterReleased { inverter, why: Release::RanOut, .. } => {
+            (Level::Warn, format!("{inverter}: the plan ran out and no other came; it lets go of its limit by itself"))
+        }
+        Fact::InverterReleased { inverter, why: Release::Restarted, .. } => {
+            info(format!("{inverter}: the limit from before the restart counts no more"))
+        }
+        Fact::InverterReleased { inverter, why: Release::Unreachable { problem }, .. } => {
+            (Level::Warn, format!("{inverter} cannot be reached and is bound by no limit: {problem}"))
+        }
+        Fact::PayWithheld { account, dispatched, metered, amount, .. } => (
+            Level::Warn,
+            format!(
+                "{account} fed in {metered} where {dispatched} were dispatched: {} are not paid",
+                currency.show(*amount)
+            ),
+        ),
         Fact::MeterReleased { meter, by, .. } => info(format!("{by} released {meter}; it is billed again")),
         Fact::MeterReplaced { change, by, .. } => info(format!(
             "{by} replaced the device of {}: the old one is billed to {}, the new one from {}",
@@ -226,4 +255,36 @@ fn on_chain(account: &AccountId, event: &OnChain, currency: &Currency) -> (Level
             (Level::Alarm, text)
         }
     }
+}
+
+/// A plan in one sentence: what it is worth, what stands in the way, and who may make how much.
+fn planned(plan: &Plan, currency: &Currency) -> (Level, String) {
+    let held = plan.setpoints.iter().filter_map(|s| Some(format!("{} {}", s.inverter, s.limit?)));
+    let held: Vec<String> = held.collect();
+    let shares = if held.is_empty() { "nobody is held back".to_owned() } else { held.join(", ") };
+    match &plan.basis {
+        Basis::Free => (Level::Info, format!("planned until {}: the network carries every roof", plan.until)),
+        Basis::Safe { why } => {
+            (Level::Warn, format!("no optimum until {}: {why}. Safe limits hold: {shares}", plan.until))
+        }
+        Basis::Optimal { cost, .. } => {
+            let bound: Vec<String> = plan.binding.iter().map(ToString::to_string).collect();
+            let because = if bound.is_empty() { String::new() } else { format!(", bound by {}", bound.join(" and ")) };
+            let gap = plan.basis.gap().map_or_else(
+                || ", unproved".to_owned(),
+                |gap| format!(", at most {} above the best", short(gap, currency)),
+            );
+            let cost = short(*cost, currency);
+            (Level::Info, format!("planned until {}: {shares}{because}; {cost} an hour{gap}", plan.until))
+        }
+    }
+}
+
+/// What nobody pays and people read: to the ten-thousandth, away from nothing.
+#[must_use]
+pub fn short(amount: Money, currency: &Currency) -> String {
+    let step = (currency.scale() / 10_000).max(1);
+    let steps = amount.0.unsigned_abs().div_ceil(step.unsigned_abs());
+    let rounded = i64::try_from(steps).unwrap_or(i64::MAX).saturating_mul(step);
+    currency.show(Money(if amount.0 < 0 { -rounded } else { rounded }))
 }

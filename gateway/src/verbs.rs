@@ -43,7 +43,7 @@ pub use tariff::run as tariff;
 pub use tou::tou;
 
 use crate::cli::{ConfigFile, Limit};
-use crate::config::Config;
+use crate::config::{Config, Inverter, Meter};
 use crate::failure::{Code, Failure};
 use crate::house::{self, House};
 use crate::narrate::Level;
@@ -174,7 +174,8 @@ pub fn check(file: &ConfigFile, devices: bool) -> Result<(), Failure> {
                 continue;
             }
             print(&format!("bus {}: open\n", bus.spec.id))?;
-            for m in config.meters.iter().filter(|m| m.bus == bus.spec.id) {
+            let own: Vec<Meter> = config.inverters.iter().filter_map(Inverter::as_meter).collect();
+            for m in config.meters.iter().chain(&own).filter(|m| m.bus == bus.spec.id) {
                 let meter = opened.meter(m.id.clone(), Arc::clone(&m.template), m.address.clone());
                 let meter = meter.map_err(|e| Failure::new(Code::Config, e))?;
                 match patient(m.period * 3, meter.read()).await {
@@ -258,7 +259,8 @@ pub fn probe(
 ) -> Result<(), Failure> {
     let config = Config::load(&file.path)?.beside_the_service();
     let clock = clock::open(&config)?;
-    let meter = config.meters.iter().find(|m| m.id.as_str() == device);
+    let own: Vec<Meter> = config.inverters.iter().filter_map(Inverter::as_meter).collect();
+    let meter = config.meters.iter().chain(&own).find(|m| m.id.as_str() == device);
     let switch = config.switches.iter().find(|s| s.id.as_str() == device);
     if meter.is_none() && switch.is_none() {
         let known = config.meters.iter().map(|m| m.id.as_str()).chain(config.switches.iter().map(|s| s.id.as_str()));

@@ -5,7 +5,7 @@ use crate::meters::{filled_in, moved, replaceable};
 use crate::money::{book_fact, debt_part, refundable};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
-use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, lines, on_chain, reorg};
+use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, dispatch, lines, on_chain, reorg};
 use domain::{AccountId, Fact, MeterBook, MeterId, Money, Reading, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -271,6 +271,9 @@ pub(crate) fn record_fact(db: &Connection, now: Timestamp, fact: &Fact) -> Resul
     db.prepare_cached("INSERT INTO facts VALUES (?, ?, ?)")?.execute(params![seq, now.0, body])?;
     book_fact(db, Seq(seq), fact)?;
     project(db, now, fact)?;
+    if let Some(cap) = dispatch::cap_of(fact) {
+        dispatch::keep(db, Seq(seq), cap)?;
+    }
     Ok(Seq(seq))
 }
 
@@ -328,6 +331,7 @@ fn book(db: &Connection, now: Timestamp, priced: &Priced) -> Result<Seq, LedgerE
         )?
         .execute(params![interval.0, part.sales.0, part.import.0, part.export.0, account.as_str()])?;
     }
+    dispatch::save(db, dispatch::Table::Billed, &priced.injected)?;
     set_cursor(db, PRICER, priced.upto.0)?;
     let mut last = current(db)?;
     for fact in &priced.facts {

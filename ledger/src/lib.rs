@@ -13,6 +13,7 @@ mod catch_up;
 mod checkpoint;
 mod codes;
 mod commit;
+mod dispatch;
 mod error;
 mod history;
 mod lines;

@@ -86,9 +86,13 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
             took_code(db, account, Attempts::default())?;
         }
         Fact::CodeRefused { account, failed, .. } => took_code(db, account, Attempts::new(*failed, now))?,
-        Fact::MeterMoved { meter, from, to, .. } => reassign(db, meter, from.as_ref(), to)?,
         Fact::HappenedOnChain { account, event, .. } => on_chain::project(db, account, event, false)?,
         Fact::OnChainTakenBack { account, event, .. } => on_chain::project(db, account, event, true)?,
+        Fact::MeterMoved { meter, from, to, .. } => {
+            reassign(db, meter, from.as_ref(), to)?;
+            // What was fed in before was another customer's.
+            db.execute("DELETE FROM injected WHERE meter = ?", [meter.as_str()])?;
+        }
         // Their money is booked with the record, and what they change has tables that are written with it.
         Fact::ToppedUp { .. }
         | Fact::DepositTakenBack { .. }
@@ -97,7 +101,10 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::Lent { .. }
         | Fact::TariffChanged { .. }
         | Fact::ClassChanged { .. }
-        | Fact::MeterReplaced { .. } => {}
+        | Fact::MeterReplaced { .. }
+        // Kept with the record, under its number.
+        | Fact::InverterLimited { .. }
+        | Fact::InverterReleased { .. } => {}
         Fact::Started { .. }
         | Fact::RangesAnnounced { .. }
         | Fact::RangesPosted { .. }
@@ -108,6 +115,8 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::DeviceDegraded { .. }
         | Fact::DeviceRecovered { .. }
         | Fact::MeterHeld { .. }
+        | Fact::Planned { .. }
+        | Fact::PayWithheld { .. }
         | Fact::ImbalanceFound { .. }
         | Fact::ImbalanceCleared { .. }
         | Fact::SettlementRefused { .. }

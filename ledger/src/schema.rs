@@ -170,6 +170,7 @@ fn prepare(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     db.execute_batch(crate::supply::TABLES)?;
     db.execute_batch(crate::reorg::TABLES)?;
     db.execute_batch(crate::on_chain::TABLES)?;
+    db.execute_batch(crate::dispatch::TABLES)?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use crate::commit::{PRICER, cursor};
 use crate::money::entry_of;
 use crate::read::{READINGS, accounts, meters, reading, totals};
 use crate::tariffs::{classes, schedule};
-use crate::{Ledger, LedgerError};
+use crate::{Ledger, LedgerError, dispatch};
 use domain::{
     AccountId, Biller, Book, Books, Customer, Entry, Fact, Guard, Line, MeterId, Metered, Money, Reading, Replacement,
     Seq, Step, TariffRegisters, Timestamp, Usage, WattHours,
@@ -220,7 +220,8 @@ fn again(
     for (account, audited) in &kept.accounts {
         customers.entry(account.clone()).or_default().usage = audited.usage;
     }
-    let mut biller = Biller::new(schedule, metered.collect(), customers, kept.pool());
+    let biller = Biller::new(schedule, metered.collect(), customers, kept.pool());
+    let mut biller = biller.dispatched(dispatch::told(db)?, kept.injected.clone());
     let mut acts = acts.into_iter().peekable();
     let mut rows = db.prepare(&format!("{READINGS} WHERE r.seq > ? ORDER BY r.seq"))?;
     for row in rows.query_map([kept.upto.0], reading)? {
@@ -228,10 +229,12 @@ fn again(
         if seq > cursor {
             break;
         }
-        while let Some((_, act)) = acts.next_if(|(upto, _)| *upto < seq) {
+        while let Some((upto, act)) = acts.next_if(|(upto, _)| *upto < seq) {
+            biller.reached(upto);
             replay(&mut biller, act, &newest, &mut due);
         }
         report.readings += 1;
+        biller.reached(seq);
         if r.import.is_some() {
             newest.insert(r.meter.clone(), r.clone());
         }
@@ -242,7 +245,8 @@ fn again(
             }
         }
     }
-    for (_, act) in acts {
+    for (upto, act) in acts {
+        biller.reached(upto);
         replay(&mut biller, act, &newest, &mut due);
     }
     for (account, usage) in biller.usages() {

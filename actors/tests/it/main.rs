@@ -18,5 +18,6 @@ mod refused;
 mod restored;
 mod silent;
 mod street;
+mod sunny;
 mod supply;
 mod together;

@@ -4,7 +4,7 @@ mod parse;
 pub mod prices;
 mod problems;
 
-pub(crate) use parse::{LONGEST_NAME, span};
+pub(crate) use parse::{LONGEST_NAME, own_meter, span};
 pub use problems::Problems;
 
 use actors::Rule;
@@ -12,7 +12,8 @@ use contracts::Address;
 use domain::feeder::Counted;
 use domain::token::TokenPlan;
 use domain::{
-    AccountId, BusId, ClassId, Currency, Guard, MeterId, Money, Permille, SwitchId, Tariff, Terms, Timestamp, Watts,
+    AccountId, BusId, ClassId, Currency, Guard, InverterId, MeterId, Money, Permille, SwitchId, Tariff, Terms,
+    Timestamp, Watts,
 };
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
 use ledger::Keep;
@@ -59,6 +60,10 @@ pub struct Config {
     pub meters: Vec<Meter>,
     /// Switches.
     pub switches: Vec<Switch>,
+    /// Inverters that are limited.
+    pub inverters: Vec<Inverter>,
+    /// What they are limited by, if they are.
+    pub dispatch: Option<Dispatch>,
     /// What is compared with what, and how.
     pub feeder: Feeder,
     /// The embedded broker, if there is one.
@@ -212,6 +217,61 @@ pub struct Switch {
     pub account: AccountId,
     /// What it obeys whatever the account says.
     pub rule: Rule,
+}
+
+/// An inverter.
+#[derive(Clone, Debug)]
+pub struct Inverter {
+    /// Name.
+    pub id: InverterId,
+    /// Its bus.
+    pub bus: BusId,
+    /// Where on the bus.
+    pub address: DeviceAddress,
+    /// Its model.
+    pub template: Arc<Template>,
+    /// The meter that its feed-in is paid by.
+    pub meter: MeterId,
+    /// What it can make.
+    pub rated: Watts,
+    /// How often what it makes is read.
+    pub period: Duration,
+    /// Whether the simulator's one says that it follows a limit, and does not.
+    pub ignores_limit: bool,
+}
+
+impl Inverter {
+    /// What it makes, as a meter that nobody pays for. Its name is spelt by the same rule.
+    #[must_use]
+    pub fn as_meter(&self) -> Option<Meter> {
+        let home = SimulatedHome { pv_peak: Watts(0), scale_permille: 1000, theft: Watts(0), counts: Counted(1000) };
+        Some(Meter {
+            id: own_meter(&self.id)?,
+            bus: self.bus.clone(),
+            address: self.address.clone(),
+            template: Arc::clone(&self.template),
+            account: None,
+            configured: None,
+            period: self.period,
+            max_power: self.rated,
+            home,
+        })
+    }
+}
+
+/// What inverters are limited by.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// The street.
+    pub site: actors::Site,
+    /// How long a plan holds: an interval of the tariff.
+    pub interval: Duration,
+    /// How long before that it is made.
+    pub lead: Duration,
+    /// How long solving may take.
+    pub deadline: Duration,
+    /// How far an interval's feed-in may be above the dispatch and count as following it.
+    pub tolerance: Permille,
 }
 
 /// The feeder and its homes.

@@ -2,6 +2,7 @@
 
 mod agreed;
 mod devices;
+mod dispatch;
 mod enforce;
 mod feeder;
 mod fields;
@@ -21,6 +22,7 @@ use super::{Broker, Bus, Chain, ChainKind, Config, Problems, Simulator};
 use contracts::Address;
 use contracts::rpc::JsonRpc;
 use devices::{accounts, meters, rare_meters, shared_units, switches};
+pub use dispatch::own_meter;
 use domain::{BusId, Currency, TimeZone, Timestamp};
 use drivers::document::{Notes, Section};
 use drivers::{BusKind, BusSpec, Credentials, Library, MqttSpec, Parity};
@@ -106,6 +108,8 @@ impl Reader<'_> {
         shared_units(root, &meters, &switches);
         gpio::shared_lines(root, &meters, &switches);
         let feeder = feeder::feeder(root, &meters);
+        let inverters = dispatch::inverters(root, &buses, &meters, &library);
+        let dispatch = self.dispatch(root, &meters, &inverters, (tariff.as_ref(), &unit));
         if let (Some(lease), Some(stale_after)) = (lease, stale_after) {
             rare_meters(root, &meters, &switches, lease + stale_after);
         }
@@ -153,6 +157,8 @@ impl Reader<'_> {
             operators,
             meters,
             switches,
+            inverters,
+            dispatch,
             feeder: feeder?,
             broker,
             chain: chain_settings?,

@@ -5,6 +5,7 @@
 mod acts;
 mod balance;
 mod bill;
+mod feeder;
 mod gate;
 mod office;
 mod prices;
@@ -32,6 +33,7 @@ const PRICES: &str = include_str!("assets/prices.js");
 const PRICES_STYLE: &str = include_str!("assets/prices.css");
 const ACCESS: &str = include_str!("assets/access.js");
 const WORDS: &str = include_str!("assets/words.js");
+const FEEDER: &str = include_str!("assets/feeder.js");
 const STYLE: &str = include_str!("assets/style.css");
 const ICON: &str = include_str!("assets/favicon.svg");
 

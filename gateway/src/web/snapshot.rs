@@ -4,6 +4,7 @@ use crate::config::{self, Config};
 use crate::house::VERSION;
 use crate::narrate;
 use crate::web::balance::balance;
+use crate::web::feeder::{Moment, feeder};
 use crate::web::prices::prices;
 use actors::{Board, RecordFailed, Scribe};
 use domain::{AccountId, Clock, Fact, Money, Range, Schedule, Seq, Stamp, SwitchId, Timestamp};
@@ -120,6 +121,10 @@ impl Shared {
         found.extend(switches.map(|(id, problem)| format!("switch {id}: {problem}")));
         let suspected = live.switches.iter().filter_map(|(id, s)| Some((id, s.suspicion?)));
         found.extend(suspected.map(|(id, suspicion)| format!("switch {id}: {suspicion}")));
+        let inverters = live.inverters.iter().filter_map(|(id, i)| Some((id, i.problem.as_ref()?)));
+        found.extend(inverters.map(|(id, problem)| format!("inverter {id}: {problem}")));
+        let unplanned = live.plan.as_ref().and_then(|plan| plan.problem.as_ref());
+        found.extend(unplanned.map(|problem| format!("dispatch: {problem}")));
         found.extend(live.webhook_problem.clone().map(|p| format!("web hook: {p}")));
         found.extend(live.ledger_problem.clone().map(|p| format!("ledger: {p}")));
         found.extend(live.prices.problem.clone().map(|p| format!("price ranges: {p}")));
@@ -229,6 +234,9 @@ impl Shared {
             "broker": { "connected": live.broker },
             "balance": live.balance.as_ref().map(balance),
             "prices": prices(&live.prices, config),
+            "feeder": feeder(config, &Moment {
+                plan: live.plan.as_ref(), inverters: &live.inverters, meters: &live.meters,
+            }),
             // No failure: every machine without a battery for its clock begins like this.
             "clock_problem": live.clock_problem,
             "ledger": {

@@ -14,6 +14,7 @@ mod balance;
 mod consensus;
 mod crash;
 mod demo;
+mod dispatch;
 mod field;
 mod foreign;
 mod full_disk;

@@ -13,6 +13,7 @@ mod backup;
 mod codes;
 mod cuts;
 mod disk;
+mod dispatch;
 mod history;
 mod load;
 mod meters;

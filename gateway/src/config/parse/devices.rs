@@ -151,6 +151,8 @@ pub(super) fn meters(root: &Table<'_, '_>, buses: &[Bus], accounts: &[Account], 
             table.problem("model", format!("is {}, which measures nothing", template.model));
         }
         let account = owner(&table, accounts, false);
+        // Where it is on a network is looked at where that is read.
+        table.get("node");
         let period = duration(&table, "period", "10s", Duration::from_millis(100)..=DAY);
         let max_power = Watts(table.number("max_power", 1..10_000_001).unwrap_or(50_000));
         let pv_peak = Watts(table.number("simulated_pv", 0..1_000_001).unwrap_or(0));

@@ -433,6 +433,7 @@ function draw(s) {
 		});
 		show($('no-events'), !events.length);
 	}
+	document.dispatchEvent(new CustomEvent('street', { detail: s }));
 	// What was there at the start is not news; only what comes later is announced.
 	setTimeout(() => attr($('events'), 'aria-busy', 'false'), 500);
 }
