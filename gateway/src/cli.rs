@@ -525,3 +525,6 @@ fn unit_range(text: &str) -> Result<(u8, u8), String> {
         _ => Err(format!("{text:?} is no range of units: write 1-247, or one number")),
     }
 }
+
+#[cfg(test)]
+mod tests;

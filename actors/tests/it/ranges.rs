@@ -91,6 +91,8 @@ impl Gateway {
                 time_of_use: Some(at),
                 wei_per_unit: U256::from(WEI_PER_UNIT),
                 low_at: Money(0),
+                agreed: Agreed::default(),
+                holders: std::collections::BTreeMap::new(),
                 confirmations: 1,
                 every: HOUR,
                 poll: Duration::from_secs(300),
