@@ -236,7 +236,7 @@ impl Reader<'_> {
                 .then(|| duration(&table, "turnaround", "0ms", Duration::ZERO..=Duration::from_secs(5)))
                 .flatten();
             let rs485 = kind.as_ref().and_then(|(kind, _)| rs485(&table, kind));
-            let pipeline = kind.as_ref().map_or(1, |(kind, _)| pipeline(&table, kind));
+            let pipeline = pipeline(&table, kind.as_ref().map(|(kind, _)| kind));
             table.close();
             if let (Some(id), Some((kind, _))) = (id, kind) {
                 let mut spec = BusSpec::new(id, kind);

@@ -110,7 +110,7 @@ id = "lan"
 kind = "modbus-tcp"
 address = "meter.lan:502"
 timeout = "2s"
-pipeline = 4
+pipeline = 8
 
 [[bus]]
 id = "air"
@@ -248,7 +248,7 @@ fn every_key_arrives_where_it_belongs() {
     };
     assert_eq!((port.as_path(), *baud, *parity), (Path::new("/dev/ttyUSB7"), 19_200, Parity::Even));
     assert_eq!((*stop_bits, *timeout), (2, Duration::from_millis(300)));
-    assert_eq!((config.buses[0].spec.pipeline, config.buses[1].spec.pipeline), (1, 4));
+    assert_eq!((config.buses[0].spec.pipeline, config.buses[1].spec.pipeline), (1, 8));
     let broker = config.broker.as_ref().unwrap();
     assert_eq!(config.buses.iter().map(|b| b.uses(broker)).collect::<Vec<_>>(), [false, false, true, false, false]);
     let BusKind::Telegram(spec) = &config.buses[4].spec.kind else { panic!("{:?}", config.buses[4]) };
@@ -409,7 +409,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("\"300ms\"", "\"300ms\"\nrs485_after = \"1ms\"", "bus[1].rs485_after", "needs rs485"),
     ("\"300ms\"", "\"300ms\"\ntls_ca = \"ca.pem\"", "bus[1].tls_ca", "no key that is known"),
     ("\"300ms\"", "\"300ms\"\npipeline = 2", "bus[1].pipeline", "no key that is known"),
-    ("pipeline = 4", "pipeline = 17", "bus[2].pipeline", "from 1 to 16"),
+    ("pipeline = 8", "pipeline = 17", "bus[2].pipeline", "from 1 to 16"),
     ("timeout = \"2s\"", "timeout = \"2s\"\ntls_ca = \"nowhere.pem\"", "bus[2].tls_ca", "nowhere.pem"),
     ("timeout = \"2s\"", "timeout = \"2s\"\ntls_name = \"meter\"", "bus[2].tls_name", "needs tls_ca"),
     ("timeout = \"2s\"", "timeout = \"2s\"\ntls_ca = \"x\"\ntls_key = \"x\"", "bus[2].tls_certificate", "is missing"),

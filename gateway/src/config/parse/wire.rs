@@ -77,11 +77,12 @@ pub(super) fn tls(table: &Table<'_, '_>, base: &Path, address: &str) -> Option<O
     found.ok().map(Some)
 }
 
-/// How many questions may be under way: of others than Modbus TCP the key is unknown.
-pub(super) fn pipeline(table: &Table<'_, '_>, kind: &BusKind) -> u8 {
-    let numbered = matches!(kind, BusKind::ModbusTcp { .. } | BusKind::ModbusTls { .. });
+/// How many questions may be under way: of others than Modbus TCP the key is unknown. Where something else is wrong with
+/// the bus, nobody knows yet whether it belongs there.
+pub(super) fn pipeline(table: &Table<'_, '_>, kind: Option<&BusKind>) -> u8 {
+    let numbered = |kind: &BusKind| matches!(kind, BusKind::ModbusTcp { .. } | BusKind::ModbusTls { .. });
     let range = 1..i128::from(BusSpec::PIPELINE) + 1;
-    numbered.then(|| table.number("pipeline", range)).flatten().unwrap_or(1)
+    kind.is_none_or(numbered).then(|| table.number("pipeline", range)).flatten().unwrap_or(1)
 }
 
 /// Who turns an RS-485 line around.
