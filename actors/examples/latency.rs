@@ -119,6 +119,7 @@ async fn trial(kind: &str, customers: usize, rate: u32) -> Result<(u64, Vec<Dura
         wei_per_unit: U256::from(1_000_000_000),
         agreed: actors::Agreed::default(),
         holders: BTreeMap::new(),
+        points: BTreeMap::new(),
         low_at: Money(0),
         confirmations: 1,
         // As often as it can: what is left is the way to the chain.

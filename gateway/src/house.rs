@@ -338,6 +338,7 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
         wei_per_unit: wei_per_unit(config),
         agreed: config.chain.agreed,
         holders: config.accounts.iter().filter_map(|a| Some((a.id.clone(), a.holder?))).collect(),
+        points: config.switches.iter().filter_map(|s| Some((s.id.clone(), s.point?))).collect(),
         low_at,
         confirmations: config.chain.confirmations,
         every: config.chain.settle_every,

@@ -48,6 +48,11 @@ pub enum Purpose {
         /// What was posted: a number is given again when a day failed.
         posted: String,
     },
+    /// Tell the grid operator's register where switches are.
+    Attest {
+        /// Connection points, as hex, and whether each is supplied.
+        positions: Vec<(String, bool)>,
+    },
     /// Settle a batch.
     Settle {
         /// Its sequence number.
@@ -190,6 +195,11 @@ impl Ledger {
             .optional()?;
         let Some((id, purpose, Some(problem))) = newest else { return Ok(None) };
         Ok(Some((parse_purpose(id, &purpose)?, problem)))
+    }
+
+    /// Whether we signed the transaction with this hash at some time.
+    pub fn has_signed(&self, hash: &str) -> Result<bool, LedgerError> {
+        Ok(self.reader().prepare_cached("SELECT 1 FROM attempts WHERE hash = ?")?.exists([hash])?)
     }
 
     /// How many intents the chain refused for good.

@@ -9,8 +9,8 @@ use crate::{Board, RecordFailed, Scribe};
 use actix::prelude::*;
 use contracts::chain::Chain;
 use contracts::key::Signer;
-use contracts::{Address, U256};
-use domain::{AccountId, Clock, Money, Timestamp};
+use contracts::{Address, B256, U256};
+use domain::{AccountId, Clock, Money, Position, SwitchId, Timestamp};
 pub use fees::FeePolicy;
 use ledger::{Outcome, Write};
 use std::collections::BTreeMap;
@@ -41,6 +41,8 @@ pub struct SettlerPlan {
     pub agreed: Agreed,
     /// Who holds which account in the contract.
     pub holders: BTreeMap<AccountId, Address>,
+    /// The connection points of switches whose positions are attested in the register, if there is one.
+    pub points: BTreeMap<SwitchId, B256>,
     /// Threshold of the low-credit event, for a contract that is deployed.
     pub low_at: Money,
     /// Blocks that must be on top of a transaction, its own included.
@@ -123,6 +125,15 @@ async fn work(plan: Arc<SettlerPlan>, clock: Clock, scribe: Scribe, board: Board
     }
 }
 
+/// Where the contacts of switches with a connection point were last read.
+fn contacts(plan: &SettlerPlan, board: &Board) -> BTreeMap<SwitchId, Position> {
+    if plan.points.is_empty() {
+        return BTreeMap::new();
+    }
+    let live = board.look();
+    live.switches.iter().filter_map(|(name, switch)| Some((name.clone(), switch.position?))).collect()
+}
+
 /// Takes steps until nothing is left to do now. Says whether whatever was due to be settled is on its way.
 async fn run(
     plan: &Arc<SettlerPlan>,
@@ -136,8 +147,11 @@ async fn run(
     loop {
         board.pulse("settler");
         let (p, ledger, notes) = (Arc::clone(plan), scribe.ledger(), Arc::clone(notes));
+        let contacts = contacts(plan, board);
         let taken = tokio::task::spawn_blocking(move || {
-            step::next(&p, &ledger, turn, &mut notes.lock().unwrap_or_else(PoisonError::into_inner))
+            let notes = &mut notes.lock().unwrap_or_else(PoisonError::into_inner);
+            notes.contacts = contacts;
+            step::next(&p, &ledger, turn, notes)
         });
         let taken = taken.await.map_err(|_| RecordFailed::Stopped)?;
         match taken.step {

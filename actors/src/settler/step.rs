@@ -6,6 +6,7 @@
 //! takes once. So a crash can resend, and never pay twice. What was final and is taken back is open again, with the same
 //! bytes.
 
+mod attest;
 mod catch_up;
 mod contract;
 mod holders;
@@ -22,9 +23,9 @@ use contracts::lines::SaltSecret;
 use contracts::provider::{self, BadValue, Prices};
 use contracts::tx::Call;
 use contracts::{Address, B256};
-use domain::{Fact, Timestamp};
+use domain::{Fact, Position, SwitchId, Timestamp};
 use ledger::{Anchor, Intent, Ledger, LedgerError, Purpose, Write};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// The settings that remember which contract on which chain this ledger belongs to.
@@ -48,6 +49,10 @@ pub(super) struct Notes {
     too_late: BTreeSet<u32>,
     /// What is wrong with the holders of accounts.
     holders: Option<String>,
+    /// Where contacts were last read.
+    pub contacts: BTreeMap<SwitchId, Position>,
+    /// What is wrong with the connection points whose switches are attested.
+    points: Option<String>,
     /// The contract whose terms were compared with ours.
     agreed: Option<Address>,
     /// The head at which nothing was to be said about ranges, and what is wrong with those of others.
@@ -166,6 +171,7 @@ impl Scene<'_> {
         let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
         let problem = problem.or_else(|| notes.low_on_coin.clone()).or_else(|| notes.holders.clone());
         let problem = problem.or_else(|| notes.ranges_problem.clone());
+        let problem = problem.or_else(|| notes.points.clone());
         let problem = problem.or_else(|| self.plan.chain.problems().into_iter().next());
         let Some(provider) = self.provider else {
             return Ok(match may_queue {
@@ -196,6 +202,11 @@ impl Scene<'_> {
         }
         let ahead = accounts.iter().filter(|a| a.opened && a.chain_is_ahead()).count();
         let waits = accounts.iter().any(|a| a.opened && a.unsettled() && !a.chain_is_ahead());
+        if turn.settle
+            && let Some(step) = self.attest(!turn.queued, notes)?
+        {
+            return Ok(step);
+        }
         if turn.settle && waits {
             let Some(there) = self.prices_there(provider)? else {
                 let Prices { off_peak, peak, feed_in } = self.prices;
@@ -295,6 +306,10 @@ impl Scene<'_> {
             // comes with the contract's events, whoever gave it.
             Purpose::SetTariff { .. } | Purpose::NameHolder { .. } => Vec::new(),
             Purpose::PostRanges { .. } | Purpose::AttestRanges { .. } => ranges::said(&intent.purpose, receipt),
+            Purpose::Attest { positions } => {
+                writes.push(self.noted(positions)?);
+                Vec::new()
+            }
             Purpose::Settle { sequence } => {
                 let batch = self.ledger.batch(*sequence)?;
                 let accounts = batch.map_or(0, |b| u32::try_from(b.items.len()).unwrap_or(u32::MAX));
@@ -331,6 +346,7 @@ impl Scene<'_> {
             }
             Purpose::PostRanges { round, from } => self.post_ranges(*round, *from),
             Purpose::AttestRanges { round, from, .. } => self.attest_ranges(*round, *from),
+            Purpose::Attest { positions } => self.attestation(positions),
             Purpose::Settle { sequence } => {
                 let version = self.ledger.batch(*sequence)?.map_or(1, |b| b.tariff_version);
                 let (root, items) = (self.lines_root(*sequence)?, self.items(*sequence)?);
@@ -353,6 +369,7 @@ fn name(purpose: &Purpose) -> String {
         Purpose::NameHolder { number, .. } => format!("the holder of account {number}"),
         Purpose::PostRanges { round, .. } => format!("the forecast of round {round}"),
         Purpose::AttestRanges { round, .. } => format!("our word on the forecast of round {round}"),
+        Purpose::Attest { positions } => format!("the attestation of {} switches", positions.len()),
         Purpose::Settle { sequence } => format!("batch {sequence}"),
     }
 }

@@ -80,6 +80,7 @@ impl Life {
             wei_per_unit: U256::from(WEI_PER_UNIT),
             agreed: terms.agreed,
             holders: terms.holders.iter().map(|(home, who)| (account(*home), *who)).collect(),
+            points: Default::default(),
             low_at: Money(0),
             confirmations: terms.confirmations,
             every: Duration::from_secs(3600),

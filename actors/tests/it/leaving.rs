@@ -10,7 +10,7 @@ use contracts::key::{LocalKey, Signer};
 use contracts::operator::{self, Position, Reading, Roles};
 use contracts::provider;
 use contracts::tx::Call;
-use contracts::{Address, B256, U256};
+use contracts::{Address, U256};
 use domain::*;
 use ledger::{AccountRow, Ledger};
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ impl Trial {
     async fn put_meter(&self, meter: &LocalKey, offset: i64) {
         let (owner, _) = keys();
         let (at, number) = self.number().await;
-        let point = B256::repeat_byte(7);
+        let point = point(HOME);
         let roles = Roles { gateway: true, prover: false };
         for call in [
             operator::set_roles(self.registry, owner.address(), roles),

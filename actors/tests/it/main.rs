@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a failure here should stop the test")]
 
 mod anvil;
+mod attested;
 mod balance;
 mod books;
 mod chaos;
@@ -21,3 +22,4 @@ mod street;
 mod sunny;
 mod supply;
 mod together;
+mod week;

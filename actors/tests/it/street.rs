@@ -6,7 +6,7 @@ use contracts::chain::{Chain, Receipt};
 use contracts::key::{LocalKey, Signer};
 use contracts::provider;
 use contracts::tx::{Call, Transaction};
-use contracts::{Address, U256};
+use contracts::{Address, B256, U256};
 use domain::*;
 use drivers::simulator::{HomeSpec, Street, StreetSpec};
 use ledger::{Enrolled, Enrolment, Ledger};
@@ -34,6 +34,11 @@ pub fn tariff() -> Tariff {
         rates: Rates { off_peak: Price(180_000), peak: Price(320_000), feed_in: Price(80_000), ..Rates::default() },
         classes: Default::default(),
     }
+}
+
+/// The connection point of a home.
+pub fn point(home: usize) -> B256 {
+    provider::name_word(&format!("point-{home}")).unwrap()
 }
 
 /// The clock of the test's own runtime: it stands still while anybody works, and leaps when all wait.
@@ -141,6 +146,7 @@ impl House {
             wei_per_unit: U256::from(WEI_PER_UNIT),
             agreed,
             holders: holders.iter().map(|(home, who)| (account(*home), *who)).collect(),
+            points: (1..=HOMES).map(|i| (format!("home-{i}").parse().unwrap(), point(i))).collect(),
             low_at: Money(2_000_000_000),
             confirmations: 1,
             every: Duration::from_secs(3600),

@@ -5,7 +5,7 @@ use contracts::operator;
 use contracts::provider::{self, reason};
 use contracts::tx::{Call, Fees};
 use contracts::{Address, B256, U256};
-use domain::{Money, WattHours};
+use domain::{Money, OnChain, WattHours};
 use std::ops::Not;
 
 /// The words for a revert are short and on one line. A log is read as an event only if it is that event, whole, and each
@@ -19,7 +19,7 @@ pub fn check(bytes: &[u8]) {
     views(&Answers(rest.to_vec()));
 }
 
-const TOPICS: [fn() -> B256; 8] = [
+const TOPICS: [fn() -> B256; 14] = [
     provider::topic::opened,
     provider::topic::deposited,
     provider::topic::settled,
@@ -28,11 +28,17 @@ const TOPICS: [fn() -> B256; 8] = [
     provider::topic::credit_restored,
     provider::topic::tariff_set,
     provider::topic::withdrawn,
+    provider::topic::holder_set,
+    provider::topic::account_closing,
+    provider::topic::reopened,
+    provider::topic::refunded,
+    provider::topic::contested,
+    provider::topic::overturned,
 ];
 
 fn event(which: u8, bytes: &[u8]) {
-    let name = TOPICS[usize::from(which % 8)]();
-    let (indexed, data) = bytes.split_at(bytes.len().min(usize::from(which / 8 % 4) * 32));
+    let name = TOPICS[usize::from(which % 14)]();
+    let (indexed, data) = bytes.split_at(bytes.len().min(usize::from(which / 14 % 4) * 32));
     let indexed = indexed.chunks_exact(32).map(B256::from_slice);
     let topics: Vec<B256> = std::iter::once(name).chain(indexed).collect();
     let log =
@@ -45,12 +51,19 @@ fn event(which: u8, bytes: &[u8]) {
         provider::credit_changed(&log).is_some(),
         provider::tariff_set(&log).is_some(),
         provider::withdrawn(&log).is_some(),
+        provider::happened(&log).is_some(),
     ];
     assert!(taken.iter().filter(|taken| **taken).count() <= 1);
     assert!(taken.iter().all(|taken| !taken) || data.len() % 32 == 0);
     assert!(deposited.is_none_or(|d| d.units >= Money::ZERO), "{deposited:?}");
     assert!(provider::withdrawn(&log).is_none_or(|w| w.units >= Money::ZERO));
-    assert!(provider::refunded(&log).is_none() && provider::overturned(&log).is_none(), "no topic of theirs was given");
+    match provider::happened(&log).map(|(_, event)| event) {
+        Some(OnChain::PaidOut { amount, .. }) => assert!(amount >= Money::ZERO),
+        Some(OnChain::Overturned { excess, amount, .. }) => assert!(amount >= Money::ZERO && excess >= WattHours(0)),
+        Some(OnChain::Contested { imported }) => assert!(imported >= WattHours(0)),
+        Some(OnChain::Closing { due }) => assert!(due.0 >= 0),
+        Some(OnChain::HolderNamed { .. } | OnChain::Reopened) | None => {}
+    }
     let sums = settled.map(|s| [s.off_peak, s.peak, s.feed_in]);
     assert!(sums.is_none_or(|sums| sums.iter().all(|sum| *sum >= WattHours(0))), "{settled:?}");
 }

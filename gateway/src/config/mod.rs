@@ -217,6 +217,8 @@ pub struct Switch {
     pub account: AccountId,
     /// What it obeys whatever the account says.
     pub rule: Rule,
+    /// Its connection point in the grid operator's register, where its position is attested.
+    pub point: Option<contracts::B256>,
 }
 
 /// An inverter.

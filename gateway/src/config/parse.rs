@@ -135,6 +135,7 @@ impl Reader<'_> {
         let chain_settings = chain.as_ref().and_then(|c| self.chain(c, state.as_deref(), &unit));
         if let Some(c) = &chain {
             agreed::holders(c, &accounts);
+            agreed::points(c, &switches);
         }
         if chain.is_none() {
             root.problem("chain", "is missing");

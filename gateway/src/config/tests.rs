@@ -186,6 +186,7 @@ bus = "rtu0"
 unit = 101
 model = "modbus-relay-coil:2"
 on_silence = "open"
+point = "ES0021000000000001JN"
 "#;
 
 fn parse(text: &str) -> Result<Config, Problems> {
@@ -242,6 +243,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((terms.exit_delay, terms.window), (Some(604_800), Some(2_592_000)));
     assert_eq!((terms.max_network_fee, terms.registry.is_some()), (Some(Price(50)), true));
     assert_eq!(config.accounts.iter().map(|a| a.holder.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(config.switches[0].point, contracts::provider::name_word("ES0021000000000001JN"));
 
     let BusKind::ModbusRtu { port, baud, parity, stop_bits, timeout } = &config.buses[0].spec.kind else {
         panic!("{:?}", config.buses[0])
@@ -384,6 +386,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("first_account = 1001", "first_account = 0", "chain.first_account", "from 1 to"),
     ("max_fee_gwei = 40", "max_fee_gwei = 0", "chain.max_fee_gwei", "from 1 to 1000000"),
     ("patience = \"90s\"", "patience = \"soon\"", "chain.patience", "duration"),
+    ("\"ES0021000000000001JN\"", "\"0x00\"", "switch[1].point", "1 to 32 bytes"),
+    ("\"ES0021000000000001JN\"", "\"a connection point with too long a name\"", "switch[1].point", "1 to 32 bytes"),
     ("exit_delay = \"7d\"", "exit_delay = \"5m\"", "chain.exit_delay", "from 600s to 90d"),
     ("exit_delay = \"7d\"", "exit_delay = \"forever\"", "chain.exit_delay", "from 600s to 90d"),
     ("operator = \"0xe7f1725e7734ce288f8367e1bb143e90bb3f0512\"", "operator = \"0xe7\"", "chain.operator", "0xe7"),
@@ -566,8 +570,9 @@ fn challenges_and_fees_of_the_grid_need_the_operators_register() {
     else {
         panic!("taken")
     };
-    let fields: Vec<&str> = found.iter().map(|p| p.field.as_str()).collect();
-    assert_eq!(fields, ["chain.challenge_window", "chain.max_network_fee"]);
+    let mut fields: Vec<&str> = found.iter().map(|p| p.field.as_str()).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["chain.challenge_window", "chain.max_network_fee", "chain.operator"]);
 }
 
 #[test]

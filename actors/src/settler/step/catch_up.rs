@@ -21,7 +21,7 @@ impl Scene<'_> {
         if taken <= known {
             return Ok(None);
         }
-        if self.ledger.restored_at()?.is_none() {
+        if self.ledger.restored_at()?.is_none() && !self.all_ours(provider, known + 1, taken)? {
             return Err(Trouble::Other(format!(
                 "contract {provider} has settled batches of ours up to {taken}, and this ledger knows them up to {known}: \
                  another ledger settled the others, and nothing is settled from this one. If it is an old copy of that \
@@ -34,8 +34,20 @@ impl Scene<'_> {
         tracing::warn!(
             from = known + 1,
             upto = taken,
-            "the chain has settled batches that this restored ledger does not know: going on from what the chain says"
+            "the chain has settled batches that this ledger does not know: going on from what the chain says"
         );
         Ok(Some(Step::Write(vec![Write::CatchUp { upto: taken, accounts: adopted }])))
+    }
+
+    /// Whether this ledger signed what settled these batches: one that had failed in a block can come true in another,
+    /// when the chain takes that block back.
+    fn all_ours(&self, provider: Address, from: u64, upto: u64) -> Result<bool, Trouble> {
+        for sequence in from..=upto {
+            let Some(found) = self.settlement(provider, sequence)? else { return Ok(false) };
+            if !self.ledger.has_signed(&found.transaction.to_string())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

@@ -4,7 +4,7 @@ use super::incoming::LOG_RANGE;
 use super::{LINE_SALT, Scene, Step, Trouble, name_word, refuse, waiting};
 use contracts::chain::LogFilter;
 use contracts::lines::{self, SaltSecret};
-use contracts::provider::{self, Item, TariffOnChain};
+use contracts::provider::{self, Item, Settled, TariffOnChain};
 use contracts::{Address, B256, keccak256, merkle};
 use domain::Fact;
 use ledger::{Batch, Intent, Purpose, Write};
@@ -71,28 +71,37 @@ impl Scene<'_> {
             return Ok(None);
         }
         let ours = keccak256(provider::pack(&self.items(*sequence)?)?);
+        if let Some(found) = self.settlement(provider, *sequence)?
+            && let Some(receipt) = self.plan.chain.receipt(found.transaction)?
+        {
+            // The same number with other items is another batch, settled by an older transaction of ours. The same
+            // items moved the same money, whatever root was said with them.
+            return Ok(Some(match found.items_hash == ours {
+                true => Step::Write(self.concluded(intent, &receipt)?),
+                false => refuse(intent, None, format!("another batch took number {sequence} before it")),
+            }));
+        }
+        Ok(Some(waiting(intent, "its number is taken on the chain; looking for the transaction")))
+    }
+
+    /// Our batch with this number, if it is among the newest blocks that are deep enough.
+    pub(super) fn settlement(&self, provider: Address, sequence: u64) -> Result<Option<Settled>, Trouble> {
         let mut to_block = self.safe_block();
         for _ in 0..SEARCH_RANGES {
             let from_block = to_block.saturating_sub(LOG_RANGE - 1);
             let topic0 = Some(provider::topic::settled());
             let filter = LogFilter { address: provider, topic0, from_block, to_block };
-            for log in self.plan.chain.logs(&filter)? {
-                let found = provider::settled(&log).filter(|s| s.settler == self.me() && s.sequence == *sequence);
-                let Some(found) = found else { continue };
-                let Some(receipt) = self.plan.chain.receipt(found.transaction)? else { continue };
-                // The same number with other items is another batch, settled by an older transaction of ours. The same
-                // items moved the same money, whatever root was said with them.
-                return Ok(Some(match found.items_hash == ours {
-                    true => Step::Write(self.concluded(intent, &receipt)?),
-                    false => refuse(intent, None, format!("another batch took number {sequence} before it")),
-                }));
+            let logs = self.plan.chain.logs(&filter)?;
+            let mut settled = logs.iter().filter_map(provider::settled);
+            if let Some(found) = settled.find(|s| s.settler == self.me() && s.sequence == sequence) {
+                return Ok(Some(found));
             }
             if from_block == 0 {
                 break;
             }
             to_block = from_block - 1;
         }
-        Ok(Some(waiting(intent, "its number is taken on the chain; looking for the transaction")))
+        Ok(None)
     }
 
     /// The root over the bill lines behind a batch. The same whenever it is asked: a batch's lines are fixed, and so is

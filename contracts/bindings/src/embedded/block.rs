@@ -1,6 +1,7 @@
 //! Blocks of the embedded chain: real RLP headers and hashes, one transaction in each.
 
 use super::state::Diff;
+use super::thin::Thin;
 use crate::tx::{Transaction, append_u256, decode, type_of, u256};
 use crate::{Address, B256, U256, keccak256};
 use rlp::{DecoderError, Rlp, RlpStream};
@@ -116,7 +117,8 @@ pub(super) struct Outcome {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Block {
     pub header: Header,
-    /// The transaction; empty in the first block, and in one that was mined on purpose with nothing in it.
+    /// The transaction; empty in the first block, and in one that was mined on purpose with nothing in it. In old blocks
+    /// what is [left](Thin) of it.
     pub raw: Vec<u8>,
     pub sender: Address,
     pub outcome: Outcome,
@@ -167,10 +169,11 @@ impl Block {
     }
 
     pub(super) fn transaction_hash(&self) -> Option<B256> {
-        (!self.raw.is_empty()).then(|| keccak256(&self.raw))
+        let hash = || Thin::of(self).map_or_else(|| keccak256(&self.raw), |thin| thin.hash);
+        (!self.raw.is_empty()).then(hash)
     }
 
-    /// The transaction, decoded again; `None` in the first block.
+    /// The transaction, decoded again; `None` in the first block, and where it was let go.
     pub(super) fn transaction(&self) -> Option<Transaction> {
         decode(&self.raw).ok().map(|(tx, _)| tx)
     }

@@ -1,11 +1,11 @@
 //! Copies of a chain's file: made while blocks are mined, and put back where there is no chain or an earlier state of the
-//! same one. The file only grows, so a copy is what it was at some moment, and of two the longer knows what the shorter
-//! does.
+//! same one. Every block names the one before, so of two chains with a block in common the longer knows what the shorter
+//! does; what is left of old blocks may differ.
 
 use super::EmbeddedError;
-use super::journal::{FILE, Journal};
+use super::journal::{DRAFT, FILE, Journal};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -57,15 +57,17 @@ pub fn put_back(copy: &Path, dir: &Path) -> Result<PutBack, EmbeddedError> {
     let io = |source| EmbeddedError::Io { path: path.clone(), source };
     if path.try_exists().map_err(io)? {
         let (there, further) = Journal::look(&path)?;
-        let common = there.end().min(copied.end());
-        if !same(there.bytes().map_err(io)?, copied.bytes().map_err(io)?, common).map_err(io)? {
+        let common = further.min(blocks);
+        if there.begun().map_err(io)? != copied.begun().map_err(io)?
+            || there.hash_of(common)? != copied.hash_of(common)?
+        {
             return Err(EmbeddedError::OtherChain { path });
         }
-        if there.end() >= copied.end() {
+        if further >= blocks {
             return Ok(PutBack::Kept(further.saturating_sub(blocks)));
         }
     }
-    let draft = dir.join("chain.log.new");
+    let draft = dir.join(DRAFT);
     write(&copied, &draft, true)?;
     std::fs::rename(&draft, &path).and_then(|()| File::open(dir)?.sync_all()).map_err(io)?;
     Ok(PutBack::Placed(blocks))
@@ -84,20 +86,4 @@ fn write(journal: &Journal, to: &Path, replace: bool) -> Result<(), EmbeddedErro
         let _ = std::fs::remove_file(to);
         io(source)
     })
-}
-
-/// Whether two begin with the same `length` bytes.
-fn same(a: impl Read, b: impl Read, length: u64) -> io::Result<bool> {
-    const AT_ONCE: usize = 64 * 1024;
-    let (mut a, mut b) = (a.take(length), b.take(length));
-    let (mut left, mut right) = (Vec::with_capacity(AT_ONCE), Vec::with_capacity(AT_ONCE));
-    loop {
-        left.clear();
-        right.clear();
-        a.by_ref().take(AT_ONCE as u64).read_to_end(&mut left)?;
-        b.by_ref().take(AT_ONCE as u64).read_to_end(&mut right)?;
-        if left != right || left.is_empty() {
-            return Ok(left == right);
-        }
-    }
 }

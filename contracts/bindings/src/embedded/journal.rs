@@ -1,4 +1,5 @@
-//! The log file. It only grows, by one record a block, and a record is on the disk before its block is answered for.
+//! The log file. It grows by one record a block, and a record is on the disk before its block is answered for. Now and
+//! then it is written anew, with less of old blocks, and the new file takes the old one's place at once.
 //!
 //! ```text
 //! file   = "MGCHAIN\n" | version u32 | chain id u64 | genesis hash 32 | checksum 16 | record*
@@ -7,6 +8,7 @@
 //! All numbers are big-endian, all checksums the first half of a Keccak-256.
 
 use super::EmbeddedError;
+use super::block::Block;
 use crate::{B256, keccak256};
 use revm::primitives::alloy_primitives::Keccak256;
 use std::fs::{File, OpenOptions};
@@ -16,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// The name of the file in its folder.
 pub(super) const FILE: &str = "chain.log";
+/// What a new file is called until it is whole.
+pub(super) const DRAFT: &str = "chain.log.new";
 const MAGIC: &[u8; 8] = b"MGCHAIN\n";
 const VERSION: u32 = 1;
 const PREAMBLE: usize = 8 + 4 + 8 + 32 + 16;
@@ -89,9 +93,55 @@ impl Journal {
         Ok((journal, records))
     }
 
+    /// Begins a file that is to take this one's place. Its records are on the disk when it does, and not before.
+    pub(super) fn draft(&self) -> io::Result<Draft> {
+        let preamble = self.begun()?;
+        let path = self.path.with_file_name(DRAFT);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        file.write_all_at(&preamble, 0)?;
+        Ok(Draft { file, path, end: PREAMBLE as u64 })
+    }
+
+    /// Puts a draft in this file's place. An error leaves this file as it is.
+    pub(super) fn replace(&mut self, draft: Draft) -> io::Result<()> {
+        draft.file.sync_all()?;
+        std::fs::rename(&draft.path, &self.path)?;
+        (self.file, self.end) = (draft.file, draft.end);
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+            // After a power cut either file may be there, and only one of them would have what is appended now.
+            tracing::error!(file = %self.path.display(), %error, "the chain takes no more transactions");
+            self.broken = true;
+        }
+        Ok(())
+    }
+
     /// Where the last whole record ends.
     pub(super) fn end(&self) -> u64 {
         self.end
+    }
+
+    /// What the file begins with: it stands for chain id and genesis.
+    pub(super) fn begun(&self) -> io::Result<[u8; PREAMBLE]> {
+        let mut preamble = [0; PREAMBLE];
+        self.file.read_exact_at(&mut preamble, 0)?;
+        Ok(preamble)
+    }
+
+    /// The hash of the block in this record, counted from 1; `None` for 0.
+    pub(super) fn hash_of(&self, record: u64) -> Result<Option<B256>, EmbeddedError> {
+        let io = |source| EmbeddedError::Io { path: self.path.clone(), source };
+        let (mut at, mut found) = (PREAMBLE as u64, None);
+        for _ in 0..record {
+            let Some((place, payload)) = self.record(at, self.end).map_err(io)? else { break };
+            at = place.offset + u64::from(place.length);
+            found = Some((place, payload));
+        }
+        let hash = |(place, payload): (Place, Vec<u8>)| {
+            let block = Block::decode(&payload).map_err(|e| self.damaged(place.offset, &e.to_string()))?;
+            Ok(block.header.hash())
+        };
+        found.map(hash).transpose()
     }
 
     /// Everything up to the end, from the beginning.
@@ -107,13 +157,7 @@ impl Journal {
         if self.broken {
             return Err(io::Error::other("an earlier write failed: restart to go on from what is on the disk"));
         }
-        let length = u32::try_from(payload.len()).ok().filter(|l| *l <= MAX_PAYLOAD);
-        let length = length.ok_or_else(|| io::Error::other("the block is too large for a record"))?;
-        let mut record = Vec::with_capacity(payload.len() + 24);
-        record.extend_from_slice(&MARKER);
-        record.extend_from_slice(&length.to_be_bytes());
-        record.extend_from_slice(&checksum(length, payload));
-        record.extend_from_slice(payload);
+        let (record, length) = framed(payload)?;
         if let Err(e) = self.file.write_all_at(&record, self.end).and_then(|()| self.file.sync_data()) {
             self.broken = true;
             return Err(e);
@@ -202,6 +246,37 @@ impl Journal {
     }
 }
 
+/// A file that is to take the journal's place.
+#[derive(Debug)]
+pub(super) struct Draft {
+    file: File,
+    path: PathBuf,
+    end: u64,
+}
+
+impl Draft {
+    /// Appends a record.
+    pub(super) fn append(&mut self, payload: &[u8]) -> io::Result<Place> {
+        let (record, length) = framed(payload)?;
+        self.file.write_all_at(&record, self.end)?;
+        let place = Place { offset: self.end + FRAME, length };
+        self.end = place.offset + u64::from(length);
+        Ok(place)
+    }
+}
+
+/// A payload as a record, and its length.
+fn framed(payload: &[u8]) -> io::Result<(Vec<u8>, u32)> {
+    let length = u32::try_from(payload.len()).ok().filter(|l| *l <= MAX_PAYLOAD);
+    let length = length.ok_or_else(|| io::Error::other("the block is too large for a record"))?;
+    let mut record = Vec::with_capacity(payload.len() + 24);
+    record.extend_from_slice(&MARKER);
+    record.extend_from_slice(&length.to_be_bytes());
+    record.extend_from_slice(&checksum(length, payload));
+    record.extend_from_slice(payload);
+    Ok((record, length))
+}
+
 fn half(hash: B256) -> [u8; 16] {
     let mut out = [0; 16];
     out.copy_from_slice(&hash[..16]);
@@ -227,7 +302,7 @@ fn preamble(version: u32, chain_id: u64, genesis: B256) -> Vec<u8> {
 
 /// Writes a new file beside its place and moves it there when it is whole: no crash leaves half a preamble.
 fn create(dir: &Path, path: &Path, preamble: &[u8]) -> io::Result<()> {
-    let draft = dir.join("chain.log.new");
+    let draft = dir.join(DRAFT);
     let mut file = File::create(&draft)?;
     file.write_all(preamble)?;
     file.sync_all()?;

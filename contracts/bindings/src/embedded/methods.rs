@@ -4,6 +4,7 @@ use super::execute::TX_GAS_CAP;
 use super::render;
 use super::server::Failure;
 use super::store::{LogQuery, Store};
+use super::thin::Thin;
 use super::{EmbeddedChain, TIP, faults};
 use crate::chain::{Chain, ChainError};
 use crate::json::{big_quantity, data, quantity, read_address, read_data, read_hash, read_u64, read_u256};
@@ -51,14 +52,18 @@ pub(super) fn call(chain: &EmbeddedChain, method: &str, params: &[Value]) -> Ans
             Ok(quantity(chain.estimate(from, &call, gas)?))
         }
         "eth_sendRawTransaction" => Ok(data(chain.send(&p.read(0, "a transaction", read_data)?)?.as_slice())),
-        "eth_getTransactionByHash" => of_transaction(chain, &p, render::transaction),
+        "eth_getTransactionByHash" => of_transaction(chain, &p, transaction),
         "eth_getTransactionReceipt" => {
             let hash = p.read(0, "a transaction hash", read_hash)?;
             let hidden = {
                 let store = chain.read();
                 store.block_of(hash).is_some_and(|n| chain.hides(n, store.head().number))
             };
-            if hidden { Ok(Value::Null) } else { of_transaction(chain, &p, render::receipt) }
+            if hidden {
+                Ok(Value::Null)
+            } else {
+                of_transaction(chain, &p, |block, hash| Ok(render::receipt(block, hash)))
+            }
         }
         "eth_getBlockByHash" => {
             let store = chain.read();
@@ -87,7 +92,7 @@ pub(super) fn call(chain: &EmbeddedChain, method: &str, params: &[Value]) -> Ans
         "eth_getTransactionByBlockHashAndIndex" | "eth_getTransactionByBlockNumberAndIndex" => {
             let first = p.read(1, "an index", read_u64)? == 0;
             let found = named_block(chain, &p)?.filter(|(block, _)| first && !block.raw.is_empty());
-            Ok(found.map_or(Value::Null, |(block, hash)| render::transaction(&block, hash)))
+            found.map_or(Ok(Value::Null), |(block, hash)| transaction(&block, hash))
         }
         "eth_getLogs" => logs(chain, &p),
         other => faults::call(chain, other, &p).unwrap_or_else(|| {
@@ -169,7 +174,24 @@ fn at_head(chain: &EmbeddedChain, p: &Params<'_>, tag: usize, answer: impl Fn(&S
 }
 
 fn block(store: &Store, number: u64, full: bool) -> Answer {
-    Ok(store.block(number)?.map_or(Value::Null, |(block, hash)| render::block(&block, hash, full)))
+    let Some((block, hash)) = store.block(number)? else { return Ok(Value::Null) };
+    if full && Thin::of(&block).is_some() {
+        return Err(pruned(number));
+    }
+    Ok(render::block(&block, hash, full))
+}
+
+/// The transaction of a block.
+fn transaction(block: &super::block::Block, hash: B256) -> Answer {
+    match Thin::of(block) {
+        Some(_) => Err(pruned(block.header.number)),
+        None => Ok(render::transaction(block, hash)),
+    }
+}
+
+/// In the number and words of other clients (EIP-4444).
+fn pruned(number: u64) -> Failure {
+    Failure::new(4444, format!("pruned history unavailable: of block {number} header, logs and receipt are kept"))
 }
 
 /// The block that the first parameter names by hash, height or tag.
@@ -183,11 +205,11 @@ fn named_block(chain: &EmbeddedChain, p: &Params<'_>) -> Result<Option<(super::b
     Ok(number.map(|n| store.block(n)).transpose()?.flatten())
 }
 
-fn of_transaction(chain: &EmbeddedChain, p: &Params<'_>, show: fn(&super::block::Block, B256) -> Value) -> Answer {
+fn of_transaction(chain: &EmbeddedChain, p: &Params<'_>, show: fn(&super::block::Block, B256) -> Answer) -> Answer {
     let store = chain.read();
     let number = store.block_of(p.read(0, "a transaction hash", read_hash)?);
     let found = number.map(|n| store.block(n)).transpose()?.flatten();
-    Ok(found.map_or(Value::Null, |(block, hash)| show(&block, hash)))
+    found.map_or(Ok(Value::Null), |(block, hash)| show(&block, hash))
 }
 
 fn logs(chain: &EmbeddedChain, p: &Params<'_>) -> Answer {

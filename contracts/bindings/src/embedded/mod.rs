@@ -4,7 +4,8 @@
 //! Every transaction is mined at once into a block of its own, under the rules of Osaka, and is on the disk before
 //! the sender hears of it. A record holds the block and what it changed, so that opening a chain runs no contract and
 //! never depends on how a contract would run today. In memory are the state at the head and an index; blocks are read
-//! from the disk when somebody asks.
+//! from the disk when somebody asks. Old blocks lose what their transactions carried and changed; headers, logs and
+//! receipts stay.
 
 mod block;
 mod copy;
@@ -16,6 +17,7 @@ mod render;
 mod server;
 mod state;
 mod store;
+mod thin;
 
 pub use copy::{Copied, PutBack, back_up, put_back};
 
@@ -146,6 +148,14 @@ impl EmbeddedChain {
         let alloc: Vec<_> = alloc.into_iter().collect();
         let store = Store::open(dir, genesis.chain_id, &alloc)?;
         Ok(Self { store: RwLock::new(store), chain_id: genesis.chain_id, clock, faults: None, _lock: lock })
+    }
+
+    /// Keeps so many of the newest blocks whole; what is left of older ones are headers, logs and receipts. Usually that
+    /// is 4,096.
+    #[must_use]
+    pub fn with_whole_blocks(mut self, newest: u64) -> Self {
+        self.store.get_mut().unwrap_or_else(PoisonError::into_inner).keep_whole(newest);
+        self
     }
 
     /// Answers one JSON-RPC 2.0 body, a request or a batch. The answer is empty, and HTTP status 204 is in place, if

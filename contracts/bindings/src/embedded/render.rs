@@ -2,6 +2,7 @@
 
 use super::block::{Block, GAS_LIMIT, NO_OMMERS, bloom};
 use super::store::{deployed, logs_of};
+use super::thin::Thin;
 use crate::chain::Log;
 use crate::json::{big_quantity, data, quantity};
 use crate::tx::{signature_of, type_of};
@@ -76,16 +77,20 @@ pub(super) fn transaction(block: &Block, hash: B256) -> Value {
 }
 
 pub(super) fn receipt(block: &Block, hash: B256) -> Value {
-    let Some(tx) = block.transaction() else { return Value::Null };
+    let (kind, to) = match (Thin::of(block), block.transaction()) {
+        (Some(thin), _) => (thin.kind, thin.to),
+        (None, Some(tx)) => (type_of(&block.raw), tx.call.to),
+        (None, None) => return Value::Null,
+    };
     let gas = quantity(block.outcome.gas_used);
     json!({
-        "type": quantity(type_of(&block.raw)),
+        "type": quantity(kind),
         "transactionHash": block.transaction_hash().map(|h| data(h.as_slice())),
         "transactionIndex": "0x0",
         "blockHash": data(hash.as_slice()),
         "blockNumber": quantity(block.header.number),
         "from": data(block.sender.as_slice()),
-        "to": tx.call.to.map(|to| data(to.as_slice())),
+        "to": to.map(|to| data(to.as_slice())),
         "contractAddress": deployed(block).map(|at| data(at.as_slice())),
         "status": quantity(u8::from(block.outcome.ok)),
         "gasUsed": gas,
@@ -117,6 +122,9 @@ fn price_paid(block: &Block) -> u128 {
 
 /// Wei per gas that the block's transaction paid above the base fee.
 pub(super) fn tip_paid(block: &Block) -> u128 {
+    if let Some(thin) = Thin::of(block) {
+        return thin.tip;
+    }
     let base_fee = u128::from(block.header.base_fee);
     block.transaction().map_or(0, |tx| tx.fees.max_priority.min(tx.fees.max_fee.saturating_sub(base_fee)))
 }

@@ -100,6 +100,20 @@ impl State {
         Diff(diff)
     }
 
+    /// All of `now`, as if one transaction had changed it since the chain began with this state.
+    pub(super) fn diff_to(&self, now: &Self) -> Diff {
+        let gone = self.0.keys().filter(|who| !now.0.contains_key(*who)).map(|who| (*who, None));
+        let there = now.0.iter().map(|(who, account)| {
+            let mut slots: Vec<_> = account.storage.iter().map(|(slot, value)| (*slot, *value)).collect();
+            slots.sort_unstable();
+            let code = (account.code_hash != KECCAK_EMPTY).then(|| account.code.original_bytes().to_vec());
+            (*who, Some(AccountDiff { balance: account.balance, nonce: account.nonce, code, slots }))
+        });
+        let mut diff: Vec<_> = gone.chain(there).collect();
+        diff.sort_unstable_by_key(|(who, _)| *who);
+        Diff(diff)
+    }
+
     pub(super) fn apply(&mut self, diff: &Diff) {
         for (who, change) in &diff.0 {
             let Some(change) = change else {

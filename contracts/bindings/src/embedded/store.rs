@@ -5,6 +5,7 @@ use super::block::{Block, Header, branch_mark};
 use super::execute::{Env, TX_GAS_CAP, execute};
 use super::journal::{Journal, Place};
 use super::state::{State, View};
+use super::thin::{Thin, thinned};
 use crate::chain::{ChainError, Log, Receipt, Refusal};
 use crate::tx::Transaction;
 use crate::{Address, B256, U256, keccak256};
@@ -12,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+/// So many of the newest blocks are kept whole, and up to as many more until it is worth writing the file anew: six weeks
+/// of batches every quarter of an hour.
+const WHOLE: u64 = 4_096;
 /// The largest transaction in bytes, as other clients have it.
 const MAX_TRANSACTION: usize = 128 * 1024;
 
@@ -39,6 +43,10 @@ pub(super) struct Store {
     alloc: Vec<(Address, U256)>,
     /// The base fee of the next block, if somebody has set it.
     base_fee: Option<u64>,
+    /// So many of the newest blocks are kept whole.
+    whole: u64,
+    /// The newest block that is not whole; zero while all are.
+    thinned: u64,
     /// How often blocks were taken back: what is mined afterwards says so, and is never the same block again.
     branch: u64,
 }
@@ -97,16 +105,20 @@ impl Memory {
 impl Store {
     pub(super) fn open(dir: &Path, chain_id: u64, alloc: &[(Address, U256)]) -> Result<Self, EmbeddedError> {
         let mut memory = Memory::new(Header::genesis(chain_id, alloc), alloc);
+        let mut thinned = 0;
         let journal = Journal::open(dir, chain_id, memory.head_hash(), |payload, place| {
             let block = Block::decode(payload).map_err(|e| format!("a record that is no block ({e})"))?;
             let (number, head) = (block.header.number, memory.head.number);
             if block.header.parent != memory.head_hash() || number != head.saturating_add(1) {
                 return Err(format!("block {number} does not follow block {head}"));
             }
+            if Thin::of(&block).is_some() {
+                thinned = number;
+            }
             memory.add(&block, place);
             Ok(())
         })?;
-        Ok(Self { journal, memory, alloc: alloc.to_vec(), base_fee: None, branch: 0 })
+        Ok(Self { journal, memory, alloc: alloc.to_vec(), base_fee: None, whole: WHOLE, thinned, branch: 0 })
     }
 
     pub(super) fn next_base_fee(&self) -> u64 {
@@ -121,6 +133,10 @@ impl Store {
     /// empty.
     pub(super) fn take_back(&mut self, depth: u64) -> Result<Vec<Vec<u8>>, ChainError> {
         let keep = self.memory.head.number.saturating_sub(depth);
+        if keep < self.thinned {
+            let message = format!("blocks up to {} cannot be taken back: their state is not kept", self.thinned);
+            return Err(ChainError::refused(Refusal::Other, message));
+        }
         let mut gone = Vec::new();
         for number in keep.saturating_add(1)..=self.memory.head.number {
             gone.extend(self.block(number)?.map(|(block, _)| block.raw));
@@ -153,6 +169,40 @@ impl Store {
         })?;
         self.memory.add(block, place);
         self.base_fee = None;
+        if self.memory.head.number.saturating_sub(self.thinned) >= self.whole.saturating_mul(2) {
+            // Nobody is to wait for it: what was mined is on the disk, and next time it is tried again.
+            if let Err(e) = self.thin_out() {
+                tracing::error!(file = %self.journal.path().display(), error = %e, "the chain's old blocks stay as they are");
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn keep_whole(&mut self, newest: u64) {
+        self.whole = newest.max(1);
+    }
+
+    /// Lets go of what old blocks carried and changed. The file is written anew beside the old one, and takes its place
+    /// when all of it is on the disk.
+    fn thin_out(&mut self) -> Result<(), ChainError> {
+        let upto = self.memory.head.number.saturating_sub(self.whole);
+        let begun = State::new(&self.alloc);
+        let mut state = begun.clone();
+        let mut draft = self.journal.draft().map_err(|e| self.failed(&e))?;
+        let mut places = Vec::with_capacity(self.memory.blocks.len());
+        for number in 1..=self.memory.head.number {
+            let Some((mut block, _)) = self.block(number)? else { continue };
+            if number <= upto {
+                state.apply(&block.diff);
+                block = thinned(&block, (number == upto).then_some((&begun, &state)));
+            }
+            places.push(draft.append(&block.encode()).map_err(|e| self.failed(&e))?);
+        }
+        self.journal.replace(draft).map_err(|e| self.failed(&e))?;
+        for (known, place) in self.memory.blocks.iter_mut().skip(1).zip(places) {
+            known.1 = Some(place);
+        }
+        self.thinned = upto;
         Ok(())
     }
 
@@ -320,5 +370,8 @@ pub(super) fn receipt(block: &Block, block_hash: B256) -> Receipt {
 
 /// The address that a deployment goes to, whether or not it succeeded.
 pub(super) fn deployed(block: &Block) -> Option<Address> {
+    if let Some(thin) = Thin::of(block) {
+        return thin.contract;
+    }
     block.transaction().filter(|tx| tx.call.to.is_none()).map(|tx| block.sender.create(tx.nonce))
 }

@@ -1,5 +1,6 @@
 //! What a customer does with the contract: leaving with a refund, and contesting what was billed.
 
+use super::events::{ACCOUNT_CLOSING, CONTESTED, HOLDER_SET, OVERTURNED, REFUNDED, REOPENED};
 use super::{Address, Call, ChainError, Money, U256, WattHours};
 use crate::abi::{as_address, ask, function, parts, small, to};
 use crate::chain::{Chain, Log};
@@ -103,7 +104,7 @@ pub fn contest_of(chain: &dyn Chain, provider: Address, number: u32) -> Result<O
 /// Reads a `HolderSet` event: the account and its holder; `None` if the log is another.
 #[must_use]
 pub fn holder_set(log: &Log) -> Option<(u32, Address)> {
-    let (topics, _) = parts(log, "HolderSet(uint32,address)", 2, 0)?;
+    let (topics, _) = parts(log, HOLDER_SET, 2, 0)?;
     Some((small(topics[0])?, as_address(topics[1])?))
 }
 
@@ -111,14 +112,14 @@ pub fn holder_set(log: &Log) -> Option<(u32, Address)> {
 /// is another.
 #[must_use]
 pub fn account_closing(log: &Log) -> Option<(u32, u64)> {
-    let (topics, data) = parts(log, "AccountClosing(uint32,uint64)", 1, 1)?;
+    let (topics, data) = parts(log, ACCOUNT_CLOSING, 1, 1)?;
     Some((small(topics[0])?, data.number(0)?))
 }
 
 /// Reads a `Reopened` event: the account; `None` if the log is another.
 #[must_use]
 pub fn reopened(log: &Log) -> Option<u32> {
-    let (topics, _) = parts(log, "Reopened(uint32)", 1, 0)?;
+    let (topics, _) = parts(log, REOPENED, 1, 0)?;
     small(topics[0])
 }
 
@@ -149,21 +150,21 @@ pub fn happened(log: &Log) -> Option<(u32, OnChain)> {
 /// Reads a `Refunded` event; `None` if the log is another.
 #[must_use]
 pub fn refunded(log: &Log) -> Option<Refunded> {
-    let (topics, data) = parts(log, "Refunded(uint32,address,uint256)", 2, 1)?;
+    let (topics, data) = parts(log, REFUNDED, 2, 1)?;
     Some(Refunded { number: small(topics[0])?, to: as_address(topics[1])?, units: data.amount(0)? })
 }
 
 /// Reads a `Contested` event: the account, and what it was billed then; `None` if the log is another.
 #[must_use]
 pub fn contested(log: &Log) -> Option<(u32, WattHours)> {
-    let (topics, data) = parts(log, "Contested(uint32,uint64)", 1, 1)?;
+    let (topics, data) = parts(log, CONTESTED, 1, 1)?;
     Some((small(topics[0])?, data.number(0).map(WattHours)?))
 }
 
 /// Reads an `Overturned` event; `None` if the log is another.
 #[must_use]
 pub fn overturned(log: &Log) -> Option<Overturned> {
-    let (topics, data) = parts(log, "Overturned(uint32,uint64,uint256)", 1, 2)?;
+    let (topics, data) = parts(log, OVERTURNED, 1, 2)?;
     let excess = data.number(0).map(WattHours)?;
     Some(Overturned { number: small(topics[0])?, excess, units: data.amount(1)? })
 }

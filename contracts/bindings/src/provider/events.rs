@@ -33,6 +33,18 @@ pub mod topic {
         tariff_set super::TARIFF_SET,
         /// Earnings paid out.
         withdrawn super::WITHDRAWN,
+        /// An account has a holder.
+        holder_set super::HOLDER_SET,
+        /// An account was closed.
+        account_closing super::ACCOUNT_CLOSING,
+        /// An account goes on.
+        reopened super::REOPENED,
+        /// What was left was paid out.
+        refunded super::REFUNDED,
+        /// What was billed is contested.
+        contested super::CONTESTED,
+        /// A meter has shown that too much was billed.
+        overturned super::OVERTURNED,
     }
 }
 
@@ -41,6 +53,12 @@ const DEPOSITED: &str = "Deposited(uint32,address,uint256)";
 const SETTLED: &str = "Settled(address,uint64,uint32,uint256,uint256,uint256,uint256,uint256,int256,bytes32,bytes32)";
 const TARIFF_SET: &str = "TariffSet(uint32,uint32,uint32,uint32)";
 const WITHDRAWN: &str = "Withdrawn(address,uint256)";
+pub(super) const HOLDER_SET: &str = "HolderSet(uint32,address)";
+pub(super) const ACCOUNT_CLOSING: &str = "AccountClosing(uint32,uint64)";
+pub(super) const REOPENED: &str = "Reopened(uint32)";
+pub(super) const REFUNDED: &str = "Refunded(uint32,address,uint256)";
+pub(super) const CONTESTED: &str = "Contested(uint32,uint64)";
+pub(super) const OVERTURNED: &str = "Overturned(uint32,uint64,uint256)";
 const CREDIT: [(&str, Credit); 3] = [
     ("CreditLow(uint32,int256)", Credit::Low),
     ("CreditExhausted(uint32,int256)", Credit::Exhausted),

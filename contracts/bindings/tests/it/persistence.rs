@@ -244,3 +244,129 @@ fn a_transaction_that_cannot_be_mined_is_refused_for_the_right_reason() {
     assert_eq!(kind(&good), Some(Refusal::AlreadyKnown));
     assert!(matches!(chain.send(&[1, 2, 3]), Err(ChainError::Refused { kind: Refusal::Other, .. })));
 }
+
+/// A longer history under few whole blocks, and the same under many; and where the first file was after each block.
+fn long_history(dir: &Path, whole: u64, blocks: u64) -> (Address, Vec<B256>) {
+    let chain = open(dir).with_whole_blocks(whole);
+    let street = Street::deploy(&chain, Money(100));
+    street.open_accounts(3);
+    let mut sent = Vec::new();
+    for n in 1..=blocks {
+        let wh = i64::try_from(n).unwrap() * 10;
+        sent.push(
+            street.settle(n, 1, &[item(1, wh, wh, 0), item(2, wh, 0, wh), item(3, 1, 1, 1)]).unwrap().transaction,
+        );
+    }
+    (street.provider, sent)
+}
+
+fn ask(chain: &EmbeddedChain, method: &str, params: serde_json::Value) -> serde_json::Value {
+    let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+    serde_json::from_slice(&chain.handle(body.as_bytes())).unwrap()
+}
+
+#[test]
+fn a_chain_without_what_old_blocks_carried_answers_as_one_that_kept_it_all() {
+    let (thin, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (at, sent) = long_history(thin.path(), 5, 43);
+    let (_, same) = long_history(whole.path(), 1_000, 43);
+    assert_eq!(sent, same);
+    let kept = picture(&open(whole.path()), at, &sent);
+    for _ in 0..2 {
+        assert_eq!(picture(&open(thin.path()), at, &sent), kept);
+    }
+    let size = |dir: &Path| std::fs::metadata(dir.join(FILE)).unwrap().len();
+    assert!(size(thin.path()) < size(whole.path()));
+    let (thin, whole) = (open(thin.path()).with_whole_blocks(5), open(whole.path()));
+    for hash in &sent {
+        let asked = serde_json::json!([hash.to_string()]);
+        let receipt = ask(&thin, "eth_getTransactionReceipt", asked.clone());
+        assert_eq!(receipt, ask(&whole, "eth_getTransactionReceipt", asked));
+    }
+    let (old, new) = (serde_json::json!([sent[0].to_string()]), serde_json::json!([sent[42].to_string()]));
+    let error = &ask(&thin, "eth_getTransactionByHash", old)["error"];
+    assert_eq!(error["code"], 4444, "{error}");
+    assert!(error["message"].as_str().unwrap().starts_with("pruned history unavailable"), "{error}");
+    assert_eq!(ask(&thin, "eth_getTransactionByHash", new.clone()), ask(&whole, "eth_getTransactionByHash", new));
+    let full = |number: u64, full: bool| serde_json::json!([format!("{number:#x}"), full]);
+    assert_eq!(ask(&thin, "eth_getBlockByNumber", full(3, true))["error"]["code"], 4444);
+    let header = ask(&thin, "eth_getBlockByNumber", full(3, false));
+    assert_eq!(header["result"]["hash"], ask(&whole, "eth_getBlockByNumber", full(3, false))["result"]["hash"]);
+    // And both go on alike, through another thinning.
+    let streets = [&thin, &whole].map(|chain| Street { chain, key: owner(), provider: at });
+    for n in 44..=60 {
+        let receipts =
+            streets.each_ref().map(|s| s.settle(n, 1, &[item(1, 10_000 + i64::try_from(n).unwrap(), 0x7fff, 0)]));
+        assert_eq!(receipts[0], receipts[1]);
+    }
+    assert_eq!(picture(&thin, at, &sent), picture(&whole, at, &sent));
+}
+
+#[test]
+fn whatever_a_power_cut_leaves_of_the_file_that_was_to_come_the_chain_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (at, sent) = long_history(dir.path(), 1_000, 20);
+    let before = std::fs::read(dir.path().join(FILE)).unwrap();
+    let kept = picture(&open(dir.path()), at, &sent);
+    // The next block thins the others out.
+    let chain = open(dir.path()).with_whole_blocks(3);
+    let street = Street { chain: &chain, key: owner(), provider: at };
+    street.deposit(1, 5).unwrap();
+    let grown = picture(&chain, at, &sent);
+    drop(chain);
+    let after = std::fs::read(dir.path().join(FILE)).unwrap();
+    assert!(after.len() < before.len() && !dir.path().join("chain.log.new").exists());
+    // Before the new file has its name, the old one is what counts, whatever there is of the new one.
+    for cut in (0..after.len()).step_by(after.len() / 40).chain([after.len()]) {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join(FILE), &before).unwrap();
+        std::fs::write(place.path().join("chain.log.new"), &after[..cut]).unwrap();
+        assert_eq!(picture(&open(place.path()), at, &sent), kept, "{cut}");
+        let chain = open(place.path()).with_whole_blocks(3);
+        let street = Street { chain: &chain, key: owner(), provider: at };
+        street.deposit(1, 5).unwrap();
+        assert_eq!(picture(&chain, at, &sent), grown, "{cut}");
+        drop(chain);
+        assert_eq!(std::fs::read(place.path().join(FILE)).unwrap(), after, "{cut}");
+    }
+    assert_eq!(picture(&open(dir.path()), at, &sent), grown);
+}
+
+#[test]
+fn an_old_block_takes_a_kilobyte_however_many_accounts_its_batch_had() {
+    for homes in [12_u32, 250] {
+        let dir = tempfile::tempdir().unwrap();
+        let size = || std::fs::metadata(dir.path().join(FILE)).unwrap().len();
+        let settle = |street: &Street<'_>, batches: std::ops::Range<u64>| {
+            for n in batches {
+                let wh = i64::try_from(n).unwrap() * 97;
+                let items: Vec<_> = (1..=homes).map(|home| item(home, 1_000_000 + wh, 300_000 + wh, wh)).collect();
+                street.settle(n, 1, &items).unwrap();
+            }
+        };
+        let chain = open(dir.path());
+        let street = Street::deploy(&chain, Money(100));
+        street.open_accounts(homes);
+        settle(&street, 1..3);
+        let begun = size();
+        settle(&street, 3..11);
+        let (whole, at) = ((size() - begun) / 8, street.provider);
+        drop(chain);
+        // With one whole block, a deposit, and the state before it, at either end.
+        let chain = open(dir.path()).with_whole_blocks(1);
+        let street = Street { chain: &chain, key: owner(), provider: at };
+        street.deposit(1, 5).unwrap();
+        let begun = size();
+        settle(&street, 11..19);
+        street.deposit(1, 5).unwrap();
+        let thin = (size() - begun) / 9;
+        let year = |each: u64| each * 4 * 24 * 365 / 1_000_000;
+        println!(
+            "{homes} accounts, a batch every quarter of an hour: {whole} bytes a block, {} MB a year; thinned {thin} bytes, \
+             {} MB a year",
+            year(whole),
+            year(thin)
+        );
+        assert!(thin < 1_300, "{thin} bytes");
+    }
+}

@@ -4,9 +4,9 @@ use super::Table;
 use super::fields::DAY;
 use super::ledger::age;
 use super::tariff::price;
-use crate::config::Account;
+use crate::config::{Account, Switch};
 use actors::Agreed;
-use contracts::Address;
+use contracts::{Address, B256};
 use domain::{Currency, Price};
 use std::time::Duration;
 
@@ -52,6 +52,32 @@ fn contract(table: &Table<'_, '_>, key: &'static str) -> Option<Address> {
 /// The holder of an account.
 pub(super) fn holder(table: &Table<'_, '_>) -> Option<Address> {
     contract(table, "holder")
+}
+
+/// A connection point: a word of the register in hex, or a name of up to 32 bytes such as its number with the grid
+/// operator.
+pub(super) fn point(table: &Table<'_, '_>) -> Option<B256> {
+    let text = table.text("point")?;
+    let found = match text.strip_prefix("0x") {
+        Some(_) => text.parse().ok().filter(|word| *word != B256::ZERO),
+        None => contracts::provider::name_word(&text),
+    };
+    if found.is_none() {
+        table.problem(
+            "point",
+            format!("is {text:?}, must be a name of 1 to 32 bytes, or 0x and 64 hex digits, not all 0"),
+        );
+    }
+    found
+}
+
+/// Complains of connection points where there is no register.
+pub(super) fn points(table: &Table<'_, '_>, switches: &[Switch]) {
+    if let Some(switch) = switches.iter().find(|s| s.point.is_some())
+        && table.get("operator").is_none()
+    {
+        table.problem("operator", format!("is missing: switch {} has a connection point in its register", switch.id));
+    }
 }
 
 /// Complains of holders who could leave before their last energy is billed.

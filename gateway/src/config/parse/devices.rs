@@ -217,9 +217,15 @@ pub(super) fn switches(
             table.problem("on_silence", what);
         }
         let rule = enforced.and_then(|e| e.rule(&table, on_silence?, protected));
+        let point = agreed::point(&table);
+        if let (Some(id), Some(point)) = (&id, point)
+            && switches.iter().any(|s: &Switch| s.point == Some(point))
+        {
+            table.problem("point", format!("of {id} is another switch's connection point too"));
+        }
         table.close();
         if let (Some(id), Some((bus, address, template)), Some(account), Some(rule)) = (id, place, account, rule) {
-            switches.push(Switch { id, bus, address, template, account, rule });
+            switches.push(Switch { id, bus, address, template, account, rule, point });
         }
     }
     switches

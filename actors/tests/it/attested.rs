@@ -1,0 +1,89 @@
+//! The grid operator's register learns where switches are, and nobody is asked to believe more than their contacts.
+
+use crate::day::keys;
+use crate::refused::{hours, in_virtual_time};
+use crate::street::*;
+use actors::Agreed;
+use contracts::chain::{Chain, LogFilter};
+use contracts::embedded::{EmbeddedChain, Genesis};
+use contracts::key::Signer;
+use contracts::operator::{self, Roles};
+use contracts::{Address, U256};
+use domain::*;
+use ledger::Ledger;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const ROLES: Roles = Roles { gateway: true, prover: false };
+
+async fn begin(dir: &Path, clock: Clock) -> (House, Arc<EmbeddedChain>, Address) {
+    let (settler, dso) = keys();
+    let coins = U256::from(10_000) * U256::from(10).pow(U256::from(18));
+    let alloc = vec![(settler.address(), coins), (dso.address(), coins)];
+    let chain =
+        Arc::new(EmbeddedChain::open(&dir.join("chain"), Genesis { chain_id: 31337, alloc }, clock.clone()).unwrap());
+    let registry = dso.address().create(0);
+    let agreed = Agreed { registry: Some(registry), ..Agreed::default() };
+    let house = House::build_under(dir, clock, Arc::clone(&chain) as _, settler, None, agreed, &[]);
+    house.send(&dso, operator::deploy_call()).await;
+    tokio::time::sleep(Duration::from_secs(900)).await;
+    for home in 1..=HOMES {
+        let money = if home == 5 { 1_000_000_000 } else { 90_000_000_000 };
+        house.pay(&dso, home, Money(money)).await;
+    }
+    (house, chain, registry)
+}
+
+/// How many positions were attested so far.
+fn attested(chain: &EmbeddedChain, registry: Address) -> usize {
+    let to_block = chain.head().unwrap().number;
+    let filter = LogFilter { address: registry, topic0: None, from_block: 0, to_block };
+    chain.logs(&filter).unwrap().iter().filter_map(operator::attested).count()
+}
+
+/// Whether the register knows a home to be supplied.
+fn at_register(chain: &EmbeddedChain, registry: Address, home: usize) -> Option<bool> {
+    let there = operator::point_of(chain, registry, point(home)).unwrap();
+    (there.attested_at > 0).then_some(there.closed)
+}
+
+#[test]
+fn switches_are_attested_where_the_register_gave_them_to_the_gateway_and_only_when_they_move() {
+    let dir = tempfile::tempdir().unwrap();
+    in_virtual_time(async {
+        let (house, chain, registry) = begin(dir.path(), paused_clock()).await;
+        let (settler, dso) = keys();
+        hours(3).await;
+        let problem = house.board.look().chain.problem.clone().unwrap_or_default();
+        assert!(problem.contains("has not given its connection point"), "{problem}");
+        assert!(house.scribe.read(Ledger::newest_settled).await.unwrap() >= 2, "settlement does not wait for it");
+        assert_eq!(house.scribe.read(Ledger::intents_refused).await.unwrap(), 0);
+
+        let at = house.provider().await;
+        house.send(&dso, operator::set_roles(registry, settler.address(), ROLES)).await;
+        for home in 1..=HOMES {
+            let number = u32::try_from(home).unwrap();
+            house.send(&dso, operator::route(registry, point(home), at, number, settler.address())).await;
+        }
+        hours(2).await;
+        assert_eq!(house.board.look().chain.problem, None);
+        assert!((1..=HOMES).all(|home| at_register(&chain, registry, home) == Some(true)), "all have light");
+        hours(2).await;
+        assert_eq!(attested(&chain, registry), HOMES, "once, as long as nothing moves");
+
+        // Home 5 has used up what it paid.
+        let mut waited = 0;
+        while at_register(&chain, registry, 5) == Some(true) {
+            waited += 1;
+            assert!(waited < 48, "home 5 still has light");
+            hours(1).await;
+        }
+        assert_eq!(attested(&chain, registry), HOMES + 1);
+        assert!((1..=HOMES).all(|home| home == 5 || at_register(&chain, registry, home) == Some(true)));
+        house.pay(&dso, 5, Money(30_000_000_000)).await;
+        hours(2).await;
+        assert_eq!(at_register(&chain, registry, 5), Some(true), "it has light again");
+        assert_eq!(attested(&chain, registry), HOMES + 2);
+    });
+}
