@@ -17,6 +17,7 @@ mod demo;
 mod foreign;
 mod full_disk;
 mod gpio;
+mod hostile;
 mod house;
 mod inverter;
 mod kept;
