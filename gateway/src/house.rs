@@ -171,9 +171,9 @@ impl House {
             Notifier::new(plan, scribe.clone(), board.clone()).start();
         }
         let access = Access::new(&config.state);
-        if let Some(listen) = config.web {
+        if let Some(plan) = &config.web {
             let shared = web::Shared::new(Arc::clone(&config), clock.clone(), scribe.clone(), board.clone());
-            let (at, server) = web::serve(listen, shared, Arc::clone(&access))?;
+            let (at, server) = web::serve(plan, shared, Arc::clone(&access))?;
             listening.insert("http".into(), at);
             servers.push(server);
         }
@@ -196,6 +196,12 @@ impl House {
             _simulated: simulated,
             _lock: lock,
         })
+    }
+
+    /// The page's URL, by the first of its names; none without a page.
+    #[must_use]
+    pub fn page(&self) -> Option<String> {
+        Some(self.config.web.as_ref()?.url(self.listening.get("http")?))
     }
 
     /// Stops reading meters. What was read is still recorded, priced and settled.

@@ -122,11 +122,11 @@ pub fn run(file: &ConfigFile) -> Result<(), Failure> {
 
 /// While there are no users, says how the first comes in. There is no password that everybody knows.
 fn first_user(house: &House) {
-    let Some(at) = house.listening.get("http") else { return };
+    let Some(at) = house.page() else { return };
     match house.access.first_code() {
         Ok(None) => {}
         Ok(Some(code)) => {
-            tracing::warn!("nobody can sign in yet: make the first operator at http://{at}/#setup={code}");
+            tracing::warn!("nobody can sign in yet: make the first operator at {at}/#setup={code}");
         }
         Err(what) => tracing::error!("nobody can come in: {what}"),
     }

@@ -86,7 +86,7 @@ impl Access {
     }
 
     /// The file.
-    #[cfg(test)]
+    #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
     }

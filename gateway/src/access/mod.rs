@@ -1,6 +1,6 @@
 //! Who may do what: users with passwords, programs with tokens, sessions of the page. Whatever is not allowed is denied.
 //!
-//! Users and tokens are in `STATE/access.json`, mode 0600, read anew whenever it changes: a
+//! Users, tokens and the key of customers' links are in `STATE/access.json`, mode 0600, read anew whenever it changes: a
 //! verb beside the running gateway takes effect at the next request. Passwords are kept as argon2id hashes; tokens,
 //! session ids and one-time codes are random and kept as digests only. Sessions end with the process.
 
@@ -30,7 +30,7 @@ const LONGEST_NAME: usize = 32;
 pub enum Scope {
     /// See the street: homes, balances, readings, receipts, prices
     Read,
-    /// Read figures for monitoring, without anybody's name or balance
+    /// Read figures for monitoring: devices, ledger, chain; nobody's energy or balance
     Metrics,
     /// Take cash, pay back, adjust, lend, pay in vouchers and tokens
     Money,

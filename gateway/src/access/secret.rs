@@ -40,3 +40,9 @@ pub fn code() -> Result<String, String> {
     let letter = |b: &u8| char::from(LETTERS[usize::from(b & 31)]);
     Ok(bytes.chunks(5).map(|group| group.iter().map(letter).collect::<String>()).collect::<Vec<_>>().join("-"))
 }
+
+/// A message under a key: Keccak, a sponge, needs no nesting as HMAC does for older hashes. The key has a fixed length.
+#[must_use]
+pub fn mac(key: &Digest, message: &str) -> Digest {
+    keccak256([&key[..], message.as_bytes()].concat()).0
+}

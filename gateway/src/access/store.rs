@@ -4,7 +4,9 @@ use super::password::Hash;
 use super::secret::{self, Digest};
 use super::{Role, Scopes, Who};
 use crate::secrets::{private, write_private};
+use domain::AccountId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -35,6 +37,52 @@ pub struct Token {
     pub digest: Digest,
 }
 
+/// What customers' links are made of.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Links {
+    #[serde(with = "hex")]
+    key: Vec<u8>,
+    /// How often the links of an account were revoked.
+    revoked: BTreeMap<AccountId, u32>,
+}
+
+impl std::fmt::Debug for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Links").field("revoked", &self.revoked).finish_non_exhaustive()
+    }
+}
+
+impl Links {
+    /// The link of an account: its name, and a signature that nobody can guess. The same until it is revoked.
+    pub fn make(&mut self, account: &AccountId) -> Result<String, String> {
+        if self.key.is_empty() {
+            self.key = secret::random::<32>()?.to_vec();
+        }
+        self.signed(account).ok_or_else(|| "the key of customers' links is damaged".into())
+    }
+
+    /// Whose link this is.
+    #[must_use]
+    pub fn whose(&self, link: &str) -> Option<AccountId> {
+        let account = link.split_once('.')?.0.parse().ok()?;
+        secret::same(self.signed(&account)?.as_bytes(), link.as_bytes()).then_some(account)
+    }
+
+    /// Makes all links of an account worthless that were handed out so far.
+    pub fn revoke(&mut self, account: &AccountId) {
+        let times = self.revoked.entry(account.clone()).or_default();
+        *times = times.saturating_add(1);
+    }
+
+    fn signed(&self, account: &AccountId) -> Option<String> {
+        let key: Digest = self.key.as_slice().try_into().ok()?;
+        let times = self.revoked.get(account).copied().unwrap_or(0);
+        let mac = secret::mac(&key, &format!("customer's page {times} {account}"));
+        Some(format!("{account}.{}", hex::encode(&mac[..16])))
+    }
+}
+
 /// Everything in the file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -43,6 +91,8 @@ pub struct Book {
     pub users: Vec<User>,
     /// Programs.
     pub tokens: Vec<Token>,
+    /// Customers' pages.
+    pub links: Links,
 }
 
 impl Book {

@@ -113,6 +113,17 @@ pub enum Account {
         #[arg(long)]
         as_credit: bool,
     },
+    /// Print the link to a customer's own page: whoever has it sees that customer's data and nobody else's
+    Link {
+        /// The account
+        account: String,
+        /// Make every link to it worthless that was handed out so far, and print the new one
+        #[arg(long)]
+        revoke: bool,
+        /// Where and by whom
+        #[command(flatten)]
+        office: Office,
+    },
 }
 
 /// Prices.

@@ -70,8 +70,8 @@ pub struct Config {
     pub broker: Option<Broker>,
     /// The chain.
     pub chain: Chain,
-    /// Where the page is served.
-    pub web: Option<SocketAddr>,
+    /// Where and how the page is served.
+    pub web: Option<Web>,
     /// Home Assistant's discovery prefix.
     pub discovery: String,
     /// The simulated part of the street, if any.
@@ -300,6 +300,51 @@ pub struct Broker {
     pub users: Vec<Credentials>,
     /// Whether customers' acts are taken from it: emergency credit, and reconnection.
     pub customer_commands: bool,
+}
+
+/// The page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Web {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Names by which browsers may call it, besides localhost and addresses.
+    pub names: Vec<String>,
+    /// How it is served by TLS, if by itself.
+    pub tls: Option<WebTls>,
+    /// Whether a proxy before it ends TLS and says for whom it asks.
+    pub behind_proxy: bool,
+}
+
+impl Web {
+    /// Its URL, listening at this address.
+    #[must_use]
+    pub fn url(&self, at: &str) -> String {
+        let secure = self.tls.is_some() || self.behind_proxy;
+        let scheme = if secure { "https" } else { "http" };
+        let port = at.rsplit(':').next().unwrap_or_default();
+        match self.names.first() {
+            // Where a proxy listens is not ours to know: where browsers expect it.
+            Some(name) if self.behind_proxy => format!("{scheme}://{name}"),
+            Some(name) => format!("{scheme}://{name}:{port}"),
+            // No browser can ask for every address at once.
+            None if self.listen.ip().is_unspecified() => format!("{scheme}://localhost:{port}"),
+            None => format!("{scheme}://{at}"),
+        }
+    }
+}
+
+/// TLS for the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebTls {
+    /// A certificate of our own, made at the first start.
+    Own,
+    /// One that somebody signed.
+    Files {
+        /// The chain of certificates, PEM.
+        certificate: PathBuf,
+        /// The key of its first, PEM.
+        key: PathBuf,
+    },
 }
 
 /// The chain.

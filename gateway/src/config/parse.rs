@@ -13,6 +13,7 @@ mod operators;
 mod tariff;
 mod telegram;
 mod terms;
+mod web;
 mod wire;
 
 pub(crate) use fields::span;
@@ -126,10 +127,7 @@ impl Reader<'_> {
         let discovery = home_assistant.as_ref().and_then(|h| h.text("discovery_prefix"));
         close(home_assistant);
         let web = root.section("web");
-        let page = web.as_ref().map(|w| address(w, "listen", true));
-        if let Some(w) = &web {
-            loopback_only(w, "listen", page.flatten(), "the page has no log-in yet");
-        }
+        let page = web::web(web.as_ref(), self.base);
         close(web);
         let chain = root.section("chain");
         let chain_settings = chain.as_ref().and_then(|c| self.chain(c, state.as_deref(), &unit));
@@ -163,7 +161,7 @@ impl Reader<'_> {
             feeder: feeder?,
             broker,
             chain: chain_settings?,
-            web: page.flatten(),
+            web: page,
             discovery: discovery.unwrap_or_else(|| "homeassistant".into()),
             simulator: simulator?,
         })

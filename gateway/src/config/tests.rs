@@ -220,7 +220,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.stale_after, Duration::from_secs(90));
     let days = |n: u64| Some(Duration::from_secs(n * 86_400));
     assert_eq!((config.keep.readings, config.keep.lines), (days(30), days(3_660)));
-    assert_eq!(config.web, Some("127.0.0.1:8080".parse().unwrap()));
+    assert_eq!(config.web.as_ref().unwrap().listen, "127.0.0.1:8080".parse().unwrap());
 
     let feeder = &config.feeder;
     let ids = |meters: &[MeterId]| meters.iter().map(MeterId::to_string).collect::<Vec<_>>().join(" ");

@@ -3,7 +3,7 @@
 use super::office::pretty;
 use super::{open_ledger, print};
 use crate::access::{Hash, Password, Store, fact};
-use crate::cli::{Access, AccessToken, Desk, Look, PasswordFrom, User};
+use crate::cli::{Access, AccessToken, Desk, Look, Office, PasswordFrom, User};
 use crate::clock;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
@@ -87,6 +87,29 @@ pub fn access(verb: &Access) -> Result<(), Failure> {
             said(desk, json!({ "name": name, "revoked": true }), &format!("{name} is no token any more"))
         }
     }
+}
+
+/// `account link`
+pub fn link(account: &str, revoke: bool, office: &Office) -> Result<(), Failure> {
+    let config = Config::load(&office.config.path)?;
+    let Some(account) = config.accounts.iter().find(|a| a.id.as_str() == account).map(|a| a.id.clone()) else {
+        let hint = did_you_mean(account, config.accounts.iter().map(|a| a.id.as_str()));
+        return Err(usage(format!("{account:?} is no account of the configuration{hint}")));
+    };
+    let Some(web) = &config.web else {
+        return Err(Failure::new(Code::Config, "there is no [web] section, so there is no page to link to"));
+    };
+    let desk = Desk { config: office.config.clone(), by: office.by.clone(), json: office.json };
+    let change = if revoke { Change::LinkRevoked } else { Change::LinkShown };
+    written(&desk, &config, account.as_str(), change)?;
+    let made = Store::new(&config.state).change(|book| {
+        if revoke {
+            book.links.revoke(&account);
+        }
+        book.links.make(&account)
+    });
+    let url = format!("{}/c/{}", web.url(&web.listen.to_string()), made.map_err(broken)?);
+    said(&desk, json!({ "account": account, "link": url }), &url)
 }
 
 fn open(desk: &Desk) -> Result<(Config, Store), Failure> {

@@ -86,8 +86,9 @@ fn beside(copy: &Path) -> PathBuf {
 /// What a backup does not hold.
 fn apart(config: &Config, file: &ConfigFile) -> String {
     format!(
-        "No key is in it. Keep apart from it, encrypted or under lock: {} and the files that it names\n         (users_file, token_key_file, keys of TLS), and the settler's key {}.\n         Without that key nothing can be settled in the contract again, and an embedded chain cannot be opened.\n",
+        "No key is in it. Keep apart from it, encrypted or under lock: {} and the files that it names\n         (users_file, token_key_file, keys of TLS), who may come in {}, and the settler's key {}.\n         Without that key nothing can be settled in the contract again, and an embedded chain cannot be opened.\n",
         file.path.display(),
+        config.state.join("access.json").display(),
         config.chain.key_file.display()
     )
 }

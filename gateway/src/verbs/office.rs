@@ -61,6 +61,7 @@ pub fn account(verb: &Account) -> Result<(), Failure> {
         Account::Cash(money) => order(money, Act::Cash),
         Account::Refund { money, force } => order(money, Act::Refund { force: *force }),
         Account::Adjust { money, why } => order(money, Act::Adjust { why: why.clone() }),
+        Account::Link { account, revoke, office } => super::access::link(account, *revoke, office),
         Account::Lend { money, why, as_credit } => order(money, Act::Lend { why: why.clone(), as_credit: *as_credit }),
     }
 }

@@ -1,7 +1,10 @@
 //! The gate: who asks, whether they may, and how long an answer may take. Whoever is nobody learns nothing of the street.
 
+use super::customer::Customer;
+use super::is_loopback;
 use super::routes::{ENTRIES, Need};
 use crate::access::{Access, Who};
+use crate::config::Web;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
@@ -23,14 +26,38 @@ pub struct Place {
     pub cookie: String,
     /// Whether browsers reach us by TLS.
     pub secure: bool,
+    /// Names by which they may, besides localhost and addresses.
+    names: Vec<String>,
+    /// Whether only this machine can.
+    loopback: bool,
+    /// Whether a proxy says for whom it asks.
+    behind_proxy: bool,
 }
 
 impl Place {
     /// Of a site.
     #[must_use]
-    pub fn new(site: &str, secure: bool) -> Self {
+    pub fn new(site: &str, web: &Web) -> Self {
+        let secure = web.tls.is_some() || web.behind_proxy;
         let prefix = if secure { "__Host-" } else { "" };
-        Self { cookie: format!("{prefix}session-{site}"), secure }
+        Self {
+            cookie: format!("{prefix}session-{site}"),
+            secure,
+            names: web.names.clone(),
+            loopback: web.listen.ip().is_loopback() && !web.behind_proxy,
+            behind_proxy: web.behind_proxy,
+        }
+    }
+
+    /// Whether a host is ours to answer for. A name that somebody points at us is none; an address cannot be pointed.
+    #[must_use]
+    pub fn answers(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[') {
+            Some(v6) => v6.split(']').next().unwrap_or_default(),
+            None => host.split(':').next().unwrap_or_default(),
+        };
+        let address = || !self.loopback && name.parse::<IpAddr>().is_ok();
+        is_loopback(host) || address() || self.names.iter().any(|n| n.eq_ignore_ascii_case(name))
     }
 
     /// The header that gives a browser its session, or takes it away.
@@ -43,7 +70,14 @@ impl Place {
     /// Where a request comes from.
     #[must_use]
     pub fn of(&self, request: &HttpRequest) -> IpAddr {
-        request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip())
+        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
+        if !self.behind_proxy {
+            return peer;
+        }
+        // The last entry is the proxy's own; what stands before it, anybody may have written.
+        let lines = request.headers().get_all("x-forwarded-for").filter_map(|h| h.to_str().ok());
+        let last = lines.last().and_then(|line| line.rsplit(',').next());
+        last.and_then(|text| text.trim().parse().ok()).unwrap_or(peer)
     }
 
     fn session<'r>(&self, request: &'r ServiceRequest) -> Option<&'r str> {
@@ -69,6 +103,48 @@ fn nobody() -> HttpResponse {
 pub fn broken(what: &str) -> HttpResponse {
     tracing::error!("nobody can come in: {what}");
     say(StatusCode::SERVICE_UNAVAILABLE, "nobody can come in now: the gateway's journal says why")
+}
+
+/// Refuses hosts that are not ours and foreign origins, and says what a browser may do with our pages.
+pub async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let header = |name| request.headers().get(name).and_then(|h| h.to_str().ok());
+    let (host, origin) = (header(header::HOST).unwrap_or_default(), request.headers().get(header::ORIGIN));
+    let ours = |origin: &header::HeaderValue| {
+        let origin = origin.to_str().ok().and_then(|o| o.split_once("://"));
+        origin.is_some_and(|(scheme, at)| matches!(scheme, "http" | "https") && at.eq_ignore_ascii_case(host))
+    };
+    let answers = request.app_data::<web::Data<Place>>().is_some_and(|place| place.answers(host));
+    if !answers || origin.is_some_and(|o| !ours(o)) {
+        return Err(actix_web::error::ErrorForbidden("this page does not answer by that name, nor to other pages"));
+    }
+    let mut response = next.call(request).await?;
+    if response.status() != StatusCode::NO_CONTENT && !response.headers().contains_key(header::CONTENT_TYPE) {
+        // What is answered in words.
+        let words = header::HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, words);
+    }
+    say_what_a_browser_may(response.headers_mut());
+    Ok(response)
+}
+
+/// Headers of every answer. A page that says more narrowly what it may do keeps its word.
+pub fn say_what_a_browser_may(headers: &mut header::HeaderMap) {
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        if !headers.contains_key(&name) {
+            headers.insert(name, header::HeaderValue::from_static(value));
+        }
+    }
 }
 
 /// The answer to whoever may not.
@@ -109,6 +185,9 @@ fn admitted(request: &ServiceRequest) -> Result<(), Denial> {
     };
     match (entry.need, &who) {
         (Need::Nothing, _) | (Need::Somebody, Some(_)) => {}
+        (Need::Link, _) => {
+            request.extensions_mut().insert(linked(request)?);
+        }
         (Need::Scope(scope), Some(who)) if who.scopes.contains(&scope) => {}
         (Need::Scope(scope), Some(who)) => {
             let what = format!("{} may not: this needs the scope {}", who.name, scope.name());
@@ -150,4 +229,13 @@ fn known(request: &ServiceRequest) -> Result<Option<Who>, Denial> {
         Some(Err(what)) => Err(broken(&what).into()),
         None => Ok(None),
     }
+}
+
+/// Whose page a link opens.
+fn linked(request: &ServiceRequest) -> Result<Customer, Denial> {
+    let gone = || say(StatusCode::NOT_FOUND, "this link is not valid any more: ask your operator for a new one");
+    let access = request.app_data::<web::Data<Access>>().ok_or_else(gone)?;
+    let link = request.path().strip_prefix("/c/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let book = access.store().book().map_err(|what| broken(&what))?;
+    Ok(Customer(book.links.whose(link).ok_or_else(gone)?))
 }

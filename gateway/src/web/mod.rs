@@ -1,25 +1,29 @@
-//! The operator's page and its data, and the embedded chain's JSON-RPC. Loopback only; a request that names another
-//! host is refused, so that no page from elsewhere can reach it through a rebound name. The page's data are for those
-//! who signed in, or have a token: `gate` asks who, `routes` says who may what.
+//! The operator's page and its data, and the embedded chain's JSON-RPC, which stays on loopback. A request that names a
+//! host that is not ours is refused, so that no page from elsewhere can reach us through a rebound name. The page's data
+//! are for those who signed in, have a token, or a customer's link: `gate` asks who, `routes` says who may what.
 
 mod acts;
 mod balance;
 mod bill;
+mod customer;
 mod feeder;
 mod gate;
+mod metrics;
 mod office;
 mod prices;
 mod routes;
 mod session;
 mod snapshot;
+pub mod tls;
 
 pub use snapshot::Shared;
 
 use crate::access::{Access, Who};
+use crate::config::Web;
 use crate::failure::{Code, Failure};
 use actix_web::dev::{ServerHandle, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, HttpServer, middleware, web};
 use contracts::embedded::EmbeddedChain;
@@ -32,13 +36,18 @@ const SCRIPT: &str = include_str!("assets/app.js");
 const PRICES: &str = include_str!("assets/prices.js");
 const PRICES_STYLE: &str = include_str!("assets/prices.css");
 const ACCESS: &str = include_str!("assets/access.js");
+const CUSTOMER: &str = include_str!("assets/customer.html");
+const CUSTOMER_SCRIPT: &str = include_str!("assets/customer.js");
+const OPENAPI: &str = include_str!("assets/openapi.json");
 const WORDS: &str = include_str!("assets/words.js");
 const FEEDER: &str = include_str!("assets/feeder.js");
 const STYLE: &str = include_str!("assets/style.css");
 const ICON: &str = include_str!("assets/favicon.svg");
 
 /// Pages that may watch at once; each holds a connection open.
-const CONNECTIONS: usize = 256;
+const CONNECTIONS: usize = 1024;
+/// How long a request's head may take, so that nobody holds a place by sending slowly.
+const HEAD_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// The longest that a watching page hears nothing.
 const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Largest request to the page.
@@ -51,8 +60,10 @@ fn bound(listen: SocketAddr, what: &str, e: &std::io::Error) -> Failure {
 }
 
 /// Serves the page. Answers where, and how to stop it.
-pub fn serve(listen: SocketAddr, shared: Shared, access: Arc<Access>) -> Result<(String, ServerHandle), Failure> {
-    let place = web::Data::new(gate::Place::new(&shared.config().site, false));
+pub fn serve(plan: &Web, shared: Shared, access: Arc<Access>) -> Result<(String, ServerHandle), Failure> {
+    let listen = plan.listen;
+    let tls = tls::prepare(plan, &shared.config().state)?;
+    let place = web::Data::new(gate::Place::new(&shared.config().site, plan));
     let (shared, door) = (web::Data::new(shared), web::Data::new(acts::Door::default()));
     let access = web::Data::from(access);
     let server = HttpServer::new(move || {
@@ -63,7 +74,7 @@ pub fn serve(listen: SocketAddr, shared: Shared, access: Arc<Access>) -> Result<
             .app_data(door.clone())
             .app_data(web::PayloadConfig::new(BODY_BYTES))
             .wrap(middleware::from_fn(gate::gate))
-            .wrap(middleware::from_fn(guard))
+            .wrap(middleware::from_fn(gate::guard))
             .configure(|app| {
                 for entry in routes::ENTRIES {
                     app.route(entry.path, (entry.route)().method(entry.method.clone()));
@@ -72,10 +83,17 @@ pub fn serve(listen: SocketAddr, shared: Shared, access: Arc<Access>) -> Result<
     })
     .workers(1)
     .max_connections(CONNECTIONS)
+    .client_request_timeout(HEAD_WITHIN)
     .disable_signals()
-    .shutdown_timeout(1)
-    .bind(listen)
-    .map_err(|e| bound(listen, "the page", &e))?;
+    .shutdown_timeout(1);
+    let server = match tls {
+        None => server.bind(listen),
+        Some((config, fingerprint)) => {
+            tracing::info!("the page's certificate has the SHA-256 fingerprint {fingerprint}");
+            server.bind_rustls_0_23(listen, config)
+        }
+    };
+    let server = server.map_err(|e| bound(listen, "the page", &e))?;
     Ok(run(server.addrs(), server.run(), listen))
 }
 
@@ -105,7 +123,7 @@ fn run(addrs: Vec<SocketAddr>, server: actix_web::dev::Server, asked: SocketAddr
     (at, handle)
 }
 
-/// Refuses foreign hosts and foreign origins, and says what a browser may do with our pages.
+/// Refuses foreign hosts and foreign origins.
 async fn guard(
     request: actix_web::dev::ServiceRequest,
     next: Next<impl actix_web::body::MessageBody + 'static>,
@@ -116,21 +134,7 @@ async fn guard(
         return Err(actix_web::error::ErrorForbidden("this service answers on this machine only"));
     }
     let mut response = next.call(request).await?;
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
-        // A page that says more narrowly what it may do keeps its word.
-        if !headers.contains_key(&name) {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-    }
+    gate::say_what_a_browser_may(response.headers_mut());
     Ok(response)
 }
 

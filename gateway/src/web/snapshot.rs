@@ -106,6 +106,11 @@ impl Shared {
         updates
     }
 
+    /// What is of the moment.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
     /// The way to the Recorder.
     pub fn scribe(&self) -> &Scribe {
         &self.scribe

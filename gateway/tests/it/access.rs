@@ -212,3 +212,149 @@ fn a_damaged_file_of_users_lets_nobody_in_and_the_lights_stay_on() {
     gateway.line("what to do", |line| line.contains("chmod 600").then_some(()));
     assert_eq!(gateway.stop(), 0);
 }
+
+#[test]
+fn a_customers_link_shows_their_home_and_nothing_of_their_neighbours_until_it_is_revoked() {
+    let room = Room::new();
+    let config = room.config(&format!("{}\n[[account]]\nid = \"barn\"\n", lane()));
+    let gateway = Running::gateway(&config);
+    let at = gateway.listening("http");
+    let cash = json!({ "amount": "7.50", "reference": "r-1" });
+    assert_eq!(house::post(at, "/api/v1/accounts/hall/cash", &cash.to_string()).status, 200);
+    let link = |more: &[&str]| {
+        let mut command = house::gateway(["account", "link", "hall", "--by", "ada"]);
+        let url = house::run(command.args(more).arg("-c").arg(&config)).well().out.trim().to_owned();
+        format!("/c/{}", url.split_once("/c/").unwrap().1)
+    };
+    let own = link(&[]);
+    assert_eq!(link(&[]), own, "the link changes while nobody revokes it");
+    let nobody = |path: &str| ask(at, path, &[("Host", &at.to_string())]);
+    let state = nobody(&format!("{own}/state"));
+    assert_eq!((state.status, &state.json()["home"]["balance"]), (200, &json!("7.50 EUR")), "{state:?}");
+    for word in ["barn", "homes", "events", "settler", "0x"] {
+        assert!(!state.body.contains(word), "{word:?} is nothing of this customer's: {}", state.body);
+    }
+    assert_eq!(nobody(&own).status, 200);
+    assert!(nobody(&format!("{own}/receipt?as=html")).body.contains("Receipt for hall"));
+    let csv = nobody(&format!("{own}/intervals.csv"));
+    assert!(csv.status == 200 && csv.body.starts_with("from,to,kind,meter,"), "{csv:?}");
+
+    // Of one link nobody makes another, and it is good for nothing else.
+    let (_, mac) = own.split_once('.').unwrap();
+    let flipped = if own.ends_with('0') { "1" } else { "0" };
+    for forged in
+        [format!("/c/barn.{mac}"), format!("{}{flipped}", &own[..own.len() - 1]), "/c/hall.".into(), "/c/.".into()]
+    {
+        assert_eq!(nobody(&format!("{forged}/state")).status, 404, "{forged}");
+    }
+    for path in ["/api/v1/state", "/api/v1/accounts/hall/receipt", "/metrics"] {
+        assert_eq!(nobody(path).status, 401, "{path}");
+    }
+    let newer = link(&["--revoke"]);
+    assert_eq!(nobody(&format!("{own}/state")).status, 404);
+    assert_eq!(nobody(&format!("{newer}/state")).status, 200);
+    let told = house::verb(&["journal", "tail"], &config);
+    assert!(told.well().out.contains("hall has no page by the links that were handed out (by ada)"), "{}", told.out);
+}
+
+#[test]
+fn figures_for_monitoring_name_no_customer_and_probes_need_no_key() {
+    let room = Room::new();
+    let config = room.config(&lane());
+    let gateway = Running::gateway(&config);
+    let at = gateway.listening("http");
+    let cash = json!({ "amount": "7.50", "reference": "r-1" });
+    assert_eq!(house::post(at, "/api/v1/accounts/hall/cash", &cash.to_string()).status, 200);
+    let bearer = format!("Bearer {}", house::token(&config, "prometheus", "metrics"));
+    let figures = send_as(at, "GET", "/metrics", &[("Authorization", &bearer)], "");
+    assert!(figures.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"), "{figures:?}");
+    for part in ["microgrid_ledger_last_seq ", "microgrid_chain_problem 0", "microgrid_accounts{credit=\"good\"} 1"] {
+        assert!(figures.body.contains(part), "{part:?} is not in {}", figures.body);
+    }
+    assert!(!figures.body.contains("hall"), "{}", figures.body);
+    let all = get(at, "/metrics").body;
+    assert!(all.contains("microgrid_account_balance{account=\"hall\",currency=\"EUR\"} 7.50"), "{all}");
+    let mut families = std::collections::BTreeSet::new();
+    for line in all.lines() {
+        match line.strip_prefix("# TYPE ") {
+            Some(family) => assert!(families.insert(family.split(' ').next().unwrap()), "{family} twice"),
+            None if line.starts_with('#') => {}
+            None => {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                assert!(families.contains(name.split('{').next().unwrap()), "{line} belongs to no family");
+                value.parse::<f64>().unwrap_or_else(|e| panic!("{e}: {line}"));
+            }
+        }
+    }
+    let nobody = |path: &str| ask(at, path, &[("Host", &at.to_string())]);
+    for probe in ["/health/live", "/health/ready"] {
+        assert_eq!((nobody(probe).status, nobody(probe).body.as_str()), (200, "{\"ok\":true}"), "{probe}");
+    }
+    assert_eq!(nobody("/health").json()["problems"], Value::Null);
+    assert_eq!(get(at, "/health").json()["problems"], json!([]));
+}
+
+#[test]
+fn beyond_this_machine_the_page_speaks_tls_and_knows_its_names() {
+    let room = Room::new();
+    let text = lane().replace(
+        "[web]\nlisten = \"127.0.0.1:0\"",
+        "[web]\nlisten = \"0.0.0.0:0\"\ntls = \"self-signed\"\nnames = [\"gateway.lane.example\"]",
+    );
+    let config = room.config(&text);
+    let gateway = Running::start("the gateway", house::gateway(["run", "-c"]).arg(&config));
+    let print =
+        gateway.line("a fingerprint", |line| Some(line.split_once("SHA-256 fingerprint ")?.1.trim().to_owned()));
+    gateway.line("where to begin", |line| line.contains("https://gateway.lane.example:").then_some(()));
+    let port = gateway.listening("http").port();
+    let curl = |host: &str, more: &[&str]| {
+        let mut command = std::process::Command::new("curl");
+        command.args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "20",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+        ]);
+        command
+            .args(["--resolve", &format!("{host}:{port}:127.0.0.1"), "--cacert"])
+            .arg(room.path("state/keys/web.crt"));
+        house::run(command.args(more).arg(format!("https://{host}:{port}/api/v1/session")))
+    };
+    for (host, status) in [("gateway.lane.example", "401"), ("localhost", "401"), ("127.0.0.1", "401")] {
+        assert_eq!(curl(host, &[]).well().out, status, "{host}");
+    }
+    // A name of somebody else's that points here is none of ours, whatever the certificate.
+    assert_eq!(curl("street.example", &["--insecure"]).well().out, "403");
+    let clear = curl("localhost", &["--proto", "=https", "--tls-max", "1.1"]);
+    assert_ne!(clear.code, 0, "TLS 1.1 was spoken");
+
+    let key = std::fs::metadata(room.path("state/keys/web.key")).unwrap();
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    let mut openssl = std::process::Command::new("openssl");
+    openssl.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(room.path("state/keys/web.crt"));
+    assert!(house::run(&mut openssl).well().out.contains(&print), "{print}");
+
+    // Cookies of a page by TLS go nowhere else.
+    access(&config, &["user", "add", "vi", "--role", "viewer"]).well();
+    let body = json!({ "name": "vi", "password": PASSWORD }).to_string();
+    let mut command = std::process::Command::new("curl");
+    command
+        .args(["--silent", "--show-error", "--include", "--max-time", "20", "--cacert"])
+        .arg(room.path("state/keys/web.crt"));
+    command.args(["--header", "content-type: application/json", "--data", &body]);
+    let entered = house::run(command.arg(format!("https://localhost:{port}/api/v1/session")));
+    let head = entered.well().out.to_lowercase();
+    assert!(head.contains("set-cookie: __host-session-lane=") && head.contains("; secure"), "{head}");
+    assert_eq!(gateway.stop(), 0);
+
+    // The next start shows the same certificate.
+    let gateway = Running::start("the gateway", house::gateway(["run", "-c"]).arg(&config));
+    gateway.line("the same fingerprint", |line| line.contains(&print).then_some(()));
+    assert_eq!(gateway.stop(), 0);
+    std::fs::set_permissions(room.path("state/keys/web.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    house::verb(&["run"], &config).complains(78, &["web.key", "chmod 600"]);
+}

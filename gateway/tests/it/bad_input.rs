@@ -160,11 +160,21 @@ fn a_broker_for_everybody_needs_to_know_who_may_connect() {
 }
 
 #[test]
-fn neither_the_page_nor_json_rpc_leaves_this_machine() {
+fn json_rpc_never_leaves_this_machine_and_the_page_not_in_the_clear() {
     let spoilt = |line: &str| change(&street(), line, &line.replace("127.0.0.1", "192.0.2.1"));
     let page = spoilt("listen = \"127.0.0.1:0\"\n\n[chain]");
-    refused_text(&page, "\"192.0.2.1:0\"", &["web.listen", "loopback"]);
+    refused_text(&page, "\"192.0.2.1:0\"", &["web.listen", "loopback", "tls_certificate", "behind_proxy"]);
     refused_text(&spoilt("rpc_listen = \"127.0.0.1:0\""), "\"192.0.2.1:0\"", &["chain.rpc_listen", "loopback"]);
+    for (more, word, parts) in [
+        ("names = [\"Gateway\"]", "[\"Gateway\"]", ["web.names", "small letters"]),
+        ("tls_key = \"web.key\"", "\"web.key\"", ["web.tls_certificate", "whose key is it?"]),
+        ("tls = \"own\"", "\"own\"", ["web.tls", "self-signed"]),
+    ] {
+        let text = change(&street(), "[web]\n", &format!("[web]\n{more}\n"));
+        // What is missing has no line of its own.
+        let word = if parts[1].contains("whose") { "[web]" } else { word };
+        refused_text(&text, word, &parts);
+    }
 }
 
 #[test]

@@ -114,6 +114,7 @@ fn a_gateway_that_died_is_replaced_from_its_backup_and_its_key() {
     }
     std::fs::create_dir_all(room.path("state/keys")).unwrap();
     std::fs::copy(then.join("keys/settler.key"), room.path("state/keys/settler.key")).unwrap();
+    std::fs::copy(then.join("access.json"), room.path("state/access.json")).unwrap();
 
     let gateway = Running::gateway(&config);
     let page = gateway.listening("http");

@@ -19,6 +19,7 @@ mod field;
 mod foreign;
 mod full_disk;
 mod gpio;
+mod hostile;
 mod house;
 mod inverter;
 mod kept;

@@ -36,7 +36,7 @@ fn check(bytes: &[u8]) {
         let owner = config.accounts.iter().find(|account| account.id == switch.account).unwrap();
         assert!(!owner.terms.protected || switch.rule.on_silence != OnSilence::Open);
     }
-    assert!(config.web.is_none_or(|at| at.ip().is_loopback()));
+    assert!(config.web.is_none_or(|w| w.listen.ip().is_loopback() || w.tls.is_some() || w.behind_proxy));
     if let ChainKind::Embedded { rpc: Some(rpc), .. } = config.chain.kind {
         assert!(rpc.ip().is_loopback());
     }
