@@ -1,8 +1,6 @@
 //! What can be asked for, and what each needs: whatever is not in this table is not answered.
 
-use super::{
-    ACCESS, CUSTOMER_SCRIPT, FEEDER, ICON, OPENAPI, PAGE, PRICES, PRICES_STYLE, SCRIPT, STYLE, WORDS,
-};
+use super::{ACCESS, CUSTOMER_SCRIPT, FEEDER, ICON, OPENAPI, PAGE, PRICES, PRICES_STYLE, SCRIPT, STYLE, WORDS};
 use super::{acts, asset, bill, customer, events, health, metrics, office, session, state};
 use crate::access::Scope;
 use actix_web::http::Method;
