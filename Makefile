@@ -47,10 +47,14 @@ lint: ## what .ci/run checks besides tests
 bench: build ## the figures in the READMEs
 	./target/release/microgrid-gateway bench
 
-peers: build ## our acquisition beside other gateways', about 15 minutes; installs those
+OPF ?= $(addprefix solvers/tests/cases/pglib_opf_case,14_ieee.m 30_ieee.m 57_ieee.m 118_ieee.m) $(addprefix solvers/tests/cases/case,300.m 33bw.m 69.m)
+peers: build ## our acquisition beside other gateways', our power flows beside other solvers, about 20 minutes; installs those
 	@drivers/peers/install
 	cargo build --release --locked -p drivers --example field --example back_to_back
 	python3 drivers/peers/compare.py $(PEERS)
+	@solvers/peers/install
+	cargo build --release --locked -p solvers --example times
+	target/peers/opf/bin/python solvers/peers/opf.py $(OPF)
 
 gpio: build ## the GPIO driver on a real kernel in a virtual machine, some minutes; needs Debian
 	.ci/gpio

@@ -1,5 +1,5 @@
 //! Solves a network on thousands of days with other demand and outages, and counts how that ended:
-//! `cargo run --release -p solvers --example disturbed DAYS FILE…`; days are seeds from 0 on.
+//! `cargo run --release -p solvers --example disturbed DAYS FILE…`; days are seeds, as in `0..2500`.
 //!
 //! An optimum counts when the certificate finds every balance and limit kept; its gap is to the bound of the cone
 //! relaxation. What is called infeasible is proved so where even the relaxation has no answer.
@@ -35,12 +35,14 @@ struct Tally {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let days: u64 = arguments.next().unwrap_or_default().parse().map_err(|_| "usage: disturbed DAYS FILE…")?;
+    let days = arguments.next().unwrap_or_default();
+    let (from, to) = days.split_once("..").ok_or("usage: disturbed FROM..TO FILE…")?;
+    let days: std::ops::Range<u64> = from.parse()?..to.parse()?;
     for file in arguments {
         let name = file.rsplit('/').next().unwrap_or(&file).trim_end_matches(".m").to_owned();
         let (network, _) = matpower::read(&std::fs::read_to_string(&file)?).map_err(|p| format!("{name}: {p:?}"))?;
         let (mut ac, mut linear) = (Tally::default(), Tally::default());
-        for seed in 0..days {
+        for seed in days.clone() {
             let network = disturbed::disturbed(&network, seed);
             let begin = Instant::now();
             let left = || DEADLINE.saturating_sub(begin.elapsed());
@@ -57,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
             let proved = relaxed.status == Status::Infeasible;
-            if answer.status == Status::Infeasible && !proved {
+            if answer.status != Status::Optimal && !proved {
                 keep(&name, seed, &network)?;
             }
             ac.count(seed, &answer, proved, took);
@@ -73,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Writes what nothing proves infeasible as what is left of the case, for another solver to try: `KEEP=FOLDER`.
+/// Writes what is neither solved nor proved infeasible as what is left of the case, for another solver to try: `KEEP=FOLDER`.
 fn keep(name: &str, seed: u64, network: &domain::network::Network) -> std::io::Result<()> {
     let Some(folder) = std::env::var_os("KEEP") else { return Ok(()) };
     let demand: Vec<_> = network.buses.iter().map(|bus| [bus.demand_mw, bus.demand_mvar]).collect();

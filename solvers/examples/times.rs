@@ -4,7 +4,7 @@
 
 use domain::network::{Network, matpower};
 use serde_json::{Value, json};
-use solvers::flow::{Outcome, newton::Newton, sweep::Sweep};
+use solvers::flow::{Newton, Outcome, Sweep};
 use solvers::opf::{Answer, ac, dc};
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,9 @@ fn flow(network: &Network) -> Value {
 fn batch(network: &Network) -> Value {
     let Ok(sweep) = Sweep::new(network) else { return Value::Null };
     let scenarios: Vec<Vec<_>> = (0..SCENARIOS)
-        .map(|k| sweep.grid.buses.iter().map(|bus| bus.load * (0.5 + 0.5 * f64::from(k) / f64::from(SCENARIOS))).collect())
+        .map(|k| {
+            sweep.grid.buses.iter().map(|bus| bus.load * (0.5 + 0.5 * f64::from(k) / f64::from(SCENARIOS))).collect()
+        })
         .collect();
     let (outcomes, ms) = least(|| sweep.batch(&scenarios));
     let converged = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Converged(_))).count();

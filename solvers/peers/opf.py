@@ -8,6 +8,9 @@ are set up and solved. `opf.py --days FOLDER CASES` lets Ipopt try what `disturb
 import contextlib, io, json, os, re, subprocess, sys, time
 from pathlib import Path
 
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[threads] = "1"  # before anything reads them
+
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -297,7 +300,7 @@ def grid_model(parts, batch):
 
 
 def compare(files):
-    times = ROOT / "target/release/examples/times"
+    times = os.environ.get("TIMES", ROOT / "target/release/examples/times")
     for file in files:
         ours = json.loads(subprocess.run([times, file], capture_output=True, text=True, check=True).stdout)
         case = read(file)

@@ -155,11 +155,17 @@ impl Grid {
     }
 }
 
+/// A voltage or a ratio by its magnitude and angle. The platform's own sine may differ in the last digit from another's.
+pub(crate) fn polar(magnitude: f64, angle: f64) -> Complex<f64> {
+    let (sin, cos) = libm::sincos(angle);
+    Complex::new(magnitude * cos, magnitude * sin)
+}
+
 fn line(network: &Network, place: usize, bus_at: &[usize]) -> Line {
     let b = &network.branches[place];
     let (z, tap, shift) = (Complex::new(b.r_pu, b.x_pu), b.tap, b.shift_deg.to_radians());
     let series = z.inv();
-    let turn = Complex::from_polar(tap, shift);
+    let turn = polar(tap, shift);
     let to_to = series + Complex::new(0.0, b.b_pu / 2.0);
     Line {
         place,

@@ -70,7 +70,7 @@ impl State {
         // What the generators of a bus feed in together.
         let mut fed: Vec<Complex<f64>> = Vec::with_capacity(grid.buses.len());
         for (bus, v) in grid.buses.iter().zip(&self.volts) {
-            report.buses[bus.place] = (v.norm(), v.arg().to_degrees());
+            report.buses[bus.place] = (libm::hypot(v.re, v.im), libm::atan2(v.im, v.re).to_degrees());
             fed.push(bus.load + bus.shunt.conj() * v.norm_sqr());
         }
         for line in &grid.lines {

@@ -2,7 +2,7 @@
 //! pattern stays when a bus changes from holding its voltage to standing at a limit.
 
 use super::{Outcome, State, TOLERANCE};
-use crate::grid::Grid;
+use crate::grid::{Grid, polar};
 use crate::sparse::{Lu, Pair, Pattern};
 use domain::network::{BusKind, Network};
 use nalgebra::Complex;
@@ -112,7 +112,7 @@ impl Newton {
                 return Outcome::Diverged { iterations, mismatch };
             }
             if !limits || !self.regroup(&mut holds, &range, &set, &mut vm, &va) {
-                let volts = vm.iter().zip(&va).map(|(m, a)| Complex::from_polar(*m, *a)).collect();
+                let volts = vm.iter().zip(&va).map(|(m, a)| polar(*m, *a)).collect();
                 let limited = holds.iter().map(|h| matches!(h, Holds::Limit(_))).collect();
                 return Outcome::Converged(State { volts, limited, iterations, mismatch });
             }
@@ -152,7 +152,7 @@ impl Newton {
         va: &[f64],
         mismatch: &mut [[f64; 2]],
     ) -> f64 {
-        let volts: Vec<Complex<f64>> = vm.iter().zip(va).map(|(m, a)| Complex::from_polar(*m, *a)).collect();
+        let volts: Vec<Complex<f64>> = vm.iter().zip(va).map(|(m, a)| polar(*m, *a)).collect();
         let mut power: Vec<Complex<f64>> = self.own.iter().zip(&volts).map(|(y, v)| y.conj() * v.norm_sqr()).collect();
         let own = power.clone();
         for ((&(i, j), &(up, down)), off) in self.pairs.iter().zip(&self.mutual).zip(&mut self.off) {
@@ -194,7 +194,7 @@ impl Newton {
         vm: &mut [f64],
         va: &[f64],
     ) -> bool {
-        let volts: Vec<Complex<f64>> = vm.iter().zip(va).map(|(m, a)| Complex::from_polar(*m, *a)).collect();
+        let volts: Vec<Complex<f64>> = vm.iter().zip(va).map(|(m, a)| polar(*m, *a)).collect();
         let mut reactive: Vec<f64> =
             (0..volts.len()).map(|k| self.grid.buses[k].load.im - self.own[k].im * volts[k].norm_sqr()).collect();
         for (&(i, j), &(up, down)) in self.pairs.iter().zip(&self.mutual) {

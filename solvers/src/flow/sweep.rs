@@ -2,7 +2,7 @@
 //! source, voltages then follow from the source to the ends. Scenarios of one feeder go through it side by side.
 
 use super::{Outcome, State, TOLERANCE};
-use crate::grid::{Grid, NOWHERE};
+use crate::grid::{Grid, NOWHERE, polar};
 use domain::network::{BusKind, Network};
 use nalgebra::Complex;
 
@@ -69,7 +69,7 @@ impl Sweep {
         let mut used = vec![false; grid.lines.len()];
         let one = Complex::new(1.0, 0.0);
         for (bus, _) in &grid.references {
-            let source = Complex::from_polar(set[*bus], grid.buses[*bus].start.1);
+            let source = polar(set[*bus], grid.buses[*bus].start.1);
             let nothing = Complex::new(0.0, 0.0);
             step_of[*bus] = steps.len();
             let mut next = steps.len();
@@ -90,7 +90,7 @@ impl Sweep {
                         return Err(NotRadial::HoldsVoltage(grid.buses[there].place));
                     }
                     step_of[there] = steps.len();
-                    let tap = Complex::from_polar(line.tap, line.shift);
+                    let tap = polar(line.tap, line.shift);
                     let (turn, ratio) = if line.from == here { (tap.inv(), one) } else { (one, tap) };
                     let shunt = shunt[there];
                     steps.push(Step { bus: there, parent: next, z: line.z, ratio, turn, shunt, source });

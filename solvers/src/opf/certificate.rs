@@ -157,7 +157,7 @@ fn add_branch(
         for (price, u) in [(&mut from, own.from), (&mut to, own.to)] {
             price[0] += u[0];
             price[1] += u[1];
-            bound.add(-u[0].hypot(u[1]) * rate / base);
+            bound.add(-libm::hypot(u[0], u[1]) * rate / base);
         }
     }
     let (mut gamma, mut sigma) = (Sum::default(), Sum::default());
@@ -180,7 +180,7 @@ fn add_branch(
             gamma.add(-sign * multiplier * libm::tan(limit.to_radians()));
         }
     }
-    let rho = gamma.value.hypot(sigma.value);
+    let rho = libm::hypot(gamma.value, sigma.value);
     let rho_absolute = gamma.absolute + sigma.absolute;
     if !(own.t > 0.0 && own.t.is_finite()) {
         return None;
@@ -292,7 +292,7 @@ pub fn residual(network: &Network, answer: &Answer) -> f64 {
             balance[place][0] += end[0];
             balance[place][1] += end[1];
             if let Some(rate) = branch.rate_mva {
-                note(end[0].hypot(end[1]) - rate / base);
+                note(libm::hypot(end[0], end[1]) - rate / base);
             }
         }
         if let Some(limit) = branch.angle_min_deg {

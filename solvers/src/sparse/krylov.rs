@@ -55,7 +55,7 @@ pub(super) fn gmres(
             let (p, q) = (column[i], column[i + 1]);
             (column[i], column[i + 1]) = (c * p + s * q, c * q - s * p);
         }
-        let r = column[k].hypot(norm);
+        let r = libm::hypot(column[k], norm);
         if r == 0.0 {
             break;
         }

@@ -107,7 +107,7 @@ fn loads_and_outages_at_random_are_solved_or_honestly_refused() {
                 other => panic!("{name} seed {seed}: {other:?}"),
             }
         }
-        assert!(optimal > 30, "{name}: {optimal} of 75");
+        assert!(optimal > 20, "{name}: {optimal} of 75");
         assert!(
             unproved.len() <= few,
             "{name}: infeasible, says the method, and nothing proves it: seeds {unproved:?}"

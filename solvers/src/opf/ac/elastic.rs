@@ -26,6 +26,8 @@ pub(super) const AFTERWARDS: [Manner; 3] = [
 
 /// In per unit, together: less is rounding.
 const NOTHING: f64 = 1e-5;
+/// So many times what balances are off by is a violation beyond doubt.
+const CLEAR: f64 = 1e3;
 /// Of a single limit, in per unit.
 const WORTH_NAMING: f64 = 1e-6;
 
@@ -65,6 +67,10 @@ pub(super) fn least_violation(network: &Network, stop: &dyn Fn() -> bool) -> Lea
         let attempt = fast::solve(&model, &mut system, &mut values, &mut point, stop);
         match attempt.ended {
             Ended::OutOfTime => return Least::OutOfTime,
+            // A violation that is far larger than what is left open need not be known to the last digit.
+            Ended::Stuck
+                if attempt.errors.is_stationary()
+                    && values.cost / model.scale > NOTHING.max(CLEAR * attempt.errors.primal) => {}
             Ended::Stuck => continue,
             Ended::Converged => {}
         }
