@@ -1,4 +1,10 @@
 //! Gateways that forecast the same street, and one that tampers: what the ledger announces, and what the chain says of it.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "hours and homes of a test are small"
+)]
 
 use crate::refused::{hours, in_virtual_time};
 use crate::street::{MIDNIGHT, WEI_PER_UNIT, tariff};

@@ -105,7 +105,7 @@ fn the_load_of_the_homes_comes_out_of_the_ledger_as_a_file_that_forecast_reads()
     let first = lines.next().unwrap();
     let numbers: Vec<i64> = first.split(',').skip(1).map(|n| n.parse().unwrap()).collect();
     assert!(first.starts_with("2026-03-02T00:00:00") && numbers[0] == numbers[1..].iter().sum::<i64>(), "{first}");
-    assert_eq!(lines.count() as i64, 21 * DAY_QUARTERS - 1);
+    assert_eq!(i64::try_from(lines.count()).unwrap(), 21 * DAY_QUARTERS - 1);
     let hours = house::verb(&["load"], &config);
     let file = room.write("load.csv", &hours.well().out);
     let (from_file, from_ledger) =
