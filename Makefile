@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz soak bench gpio peers contracts lint clean
+.PHONY: help build demo deb test fuzz soak bench gpio peers contracts invariants analyse lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -16,6 +16,9 @@ build: ## the release binary, in target/release
 demo: build ## a simulated street, end to end; for five minutes; DEMO="" runs it until Ctrl-C
 	./target/release/microgrid-gateway demo $(DEMO)
 
+deb: build ## a Debian package for this machine, in target/debian
+	@.ci/deb
+
 test: contracts .venv/ready ## everything
 	MICROGRID_REQUIRE_FOREIGN=1 cargo test --workspace --locked
 
@@ -30,6 +33,12 @@ soak: contracts/node_modules/.ready ## power cuts at every write of 20 lives of 
 
 contracts: contracts/node_modules/.ready ## artefacts match sources, vectors match ethers, lint
 	cd contracts && npm test --silent
+
+invariants: contracts/node_modules/.ready ## long walks over the account books, in Solidity; RUNS=500 DEPTH=300 SEED=the time
+	cd contracts && RUNS=$(or $(RUNS),500) DEPTH=$(or $(DEPTH),300) SEED=$(or $(SEED),$(shell date +%s)) node test/forge.mjs test
+
+analyse: contracts/node_modules/.ready contracts/.forge/venv/ready ## slither and solhint over the contracts
+	cd contracts && node test/analyse.mjs
 
 lint: ## what .ci/run checks besides tests
 	cargo fmt --all -- --check
@@ -47,11 +56,17 @@ gpio: build ## the GPIO driver on a real kernel in a virtual machine, some minut
 	.ci/gpio
 
 clean: ## everything that was built or installed here
-	rm -rf target .venv contracts/node_modules */fuzz/target
+	rm -rf target .venv contracts/node_modules contracts/.forge */fuzz/target
 
 contracts/node_modules/.ready: contracts/package-lock.json
 	@.ci/need test
 	cd contracts && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+contracts/.forge/venv/ready:
+	@.ci/need test
+	python3 -m venv contracts/.forge/venv
+	contracts/.forge/venv/bin/pip install --quiet slither-analyzer==0.11.6
 	@touch $@
 
 .venv/ready: gateway/tests/foreign/requirements.txt

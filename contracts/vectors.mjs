@@ -6,7 +6,7 @@ import { AbiCoder, Interface, Transaction, TypedDataEncoder, Wallet, ZeroHash, c
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const artifact = (name) => JSON.parse(readFileSync(here(`artifacts/${name}.json`), 'utf8'));
-const ABIS = Object.fromEntries(['Provider', 'Operator', 'Dispatch', 'Witness', 'TimeOfUse'].map((name) => [name, artifact(name).abi]));
+const ABIS = Object.fromEntries(['Provider', 'Operator', 'Dispatch', 'Witness', 'TimeOfUse', 'LocationVerifier'].map((name) => [name, artifact(name).abi]));
 
 /** Values that look random and are the same on every run. */
 const draw = (label) => keccak256(toUtf8Bytes(label));
@@ -363,6 +363,88 @@ function witness() {
   };
 }
 
+/** Proofs of location; the judge's numbers are in vectors/judge.json, which Rust writes. */
+function location() {
+  const abi = new Interface(ABIS.LocationVerifier);
+  const [contract, who, meter] = [address('verifier'), address('somebody'), address('meter')];
+  const [hash, salt] = [draw('hash'), draw('salt')];
+  const top = 2n ** 64n - 1n;
+  const wallet = new Wallet(draw('meter that asks'));
+  const types = { LocationRequest: [{ name: 'number', type: 'uint64' }, { name: 'requester', type: 'address' }] };
+  const asked = TypedDataEncoder.hash({ name: 'microgrid location', chainId: 31337n, verifyingContract: contract }, types, { number: top, requester: who });
+  const ask = { chainId: '31337', contract, number: String(top), requester: who, hash: asked, key: wallet.privateKey, signature: wallet.signingKey.sign(asked).serialized };
+  const committed = [31337n, contract, top, who, 2n ** 256n - 2n, salt];
+  const commitment = { args: text(committed), hash: keccak256(AbiCoder.defaultAbiCoder().encode(['uint256', 'address', 'uint64', 'address', 'uint256', 'bytes32'], committed)) };
+  const terms = [address('registry'), address('sink'), 9, 2n ** 96n - 1n, 5n, 60000, 600, 300, 120, 180, 4294967295n, 18000, Array.from({ length: 13 }, (_, i) => 1000 * (i + 1))];
+  const request = [who, 1_800_000_100n, 2, 12, 9, 8, 7, meter, 1_800_000_200n, 1_800_000_300n, -(2 ** 31), 2 ** 31 - 1, top, 4095n, 511n, 4n, 2, draw('seed'), hash];
+  const calls = [
+    ['setAnchor', [who, true, -2147483648, 2147483647]],
+    ['setAnchor', [who, false, 0, 0]],
+    ['request', [meter, ask.signature]],
+    ['pledge', [top, hash]],
+    ['applyFor', [1n, hash]],
+    ['disclose', [2n, 2n ** 255n + 1n]],
+    ['reveal', [3n, 63, 7n]],
+    ['pin', [4n]],
+    ['draw', [5n]],
+    ['measure', [6n, 1, hash]],
+    ['open', [7n, 2, 1048576, salt]],
+    ['conclude', [8n]],
+    ['reclaim', [9n, 3]],
+    ['collect', []],
+    ['transferOwnership', [who]],
+    ['acceptOwnership', []],
+  ];
+  const views = [
+    ['requestOf', [top], [request]],
+    ['applicantOf', [1n, 2], [[who, -1048576, 1048576, 16777215, 3, hash]]],
+    ['anchorOf', [who], [[-5, 6, true, 7n]]],
+    ['standingOf', [meter], [1, 1_800_000_000n, 3n]],
+    ['requests', [], [9n]],
+    ['asked', [meter], [top]],
+    ['owing', [who], [2n ** 200n]],
+    ['terms', [], [terms]],
+    ['judge', [[-1, 2, 3, 4, -5, 6, 7, 8, 2147483647]], [2, -1048576n, 1048576n, 32767n, top, 5n]],
+    ['askHash', [ask.number, who], [asked]],
+    ['commitment', [top, who, 1n, salt], [hash]],
+    ['owner', [], [who]],
+    ['pendingOwner', [], [who]],
+    ['OPEN', [], [1]],
+    ['DRAWN', [], [2]],
+    ['DONE', [], [3]],
+    ['VOID', [], [4]],
+  ];
+  const events = [
+    ['OwnershipOffered', [who, contract]],
+    ['OwnershipTaken', [who, contract]],
+    ['AnchorSet', [who, true, -1, 2]],
+    ['Requested', [top, meter, who, 1_800_000_100n]],
+    ['Pledged', [1n, hash]],
+    ['Applied', [2n, who, 63]],
+    ['Revealed', [3n, who]],
+    ['Pinned', [4n, 9n]],
+    ['Voided', [5n]],
+    ['Drawn', [6n, hash, top, 1_800_000_300n]],
+    ['Measured', [7n, who]],
+    ['Opened', [8n, who, 16777215]],
+    ['Located', [9n, meter, 2, -2147483648, 2147483647, top, top, 1n]],
+    ['Collected', [who, 10n]],
+  ];
+  const errors = [
+    ['WrongStake', [2n, 1n], 'WrongStake(2, 1)'],
+    ['NotProver', [who], `NotProver(${getAddress(who)})`],
+    ['Lapsed', [3n], 'Lapsed(3)'],
+    ['NotChosen', [], 'NotChosen()'],
+  ];
+  const tuple = '(address,address,uint8,uint96,uint96,uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint32[13])';
+  return {
+    deploy: { args: text(terms), data: concat([artifact('LocationVerifier').bytecode, AbiCoder.defaultAbiCoder().encode([tuple], [terms])]) },
+    ask, commitment,
+    beacon: { secret: hash, seed: salt, code: keccak256(concat([hash, salt])).slice(0, 34) },
+    ...encode(abi, { calls, views, events, errors }),
+  };
+}
+
 /** The tree over hashed leaves, from the top: the left part is the largest power of two below the number of leaves. */
 function top(leaves) {
   if (leaves.length === 1) return leaves[0];
@@ -495,12 +577,12 @@ function tou() {
 
 export function files() {
   const write = (value) => JSON.stringify(value, null, 1) + '\n';
-  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/operator.json': write(operator()), 'vectors/dispatch.json': write(dispatch()), 'vectors/witness.json': write(witness()), 'vectors/tou.json': JSON.stringify(tou()).replaceAll('},{', '},\n{') + '\n', 'vectors/merkle.json': write(merkle()) };
+  return { 'vectors/transactions.json': write(transactions()), 'vectors/provider.json': write(provider()), 'vectors/operator.json': write(operator()), 'vectors/dispatch.json': write(dispatch()), 'vectors/witness.json': write(witness()), 'vectors/location.json': write(location()), 'vectors/tou.json': JSON.stringify(tou()).replaceAll('},{', '},\n{') + '\n', 'vectors/merkle.json': write(merkle()) };
 }
 
 /** Names of ABI entries that no vector covers. */
 export function uncovered() {
-  return Object.entries({ Provider: provider(), Operator: operator(), Dispatch: dispatch(), Witness: witness(), TimeOfUse: tou() }).flatMap(([name, made]) => {
+  return Object.entries({ Provider: provider(), Operator: operator(), Dispatch: dispatch(), Witness: witness(), TimeOfUse: tou(), LocationVerifier: location() }).flatMap(([name, made]) => {
     const covered = new Set([...made.calls, ...made.views, ...made.events].map((v) => v.name));
     return ABIS[name].filter((e) => (e.type === 'function' || e.type === 'event') && !covered.has(e.name)).map((e) => `${name}.${e.name}`);
   });

@@ -115,7 +115,10 @@ async fn trial(kind: &str, customers: usize, rate: u32) -> Result<(u64, Vec<Dura
         chain_id: 31337,
         signer: Arc::new(key),
         provider: None,
+        time_of_use: None,
         wei_per_unit: U256::from(1_000_000_000),
+        agreed: actors::Agreed::default(),
+        holders: BTreeMap::new(),
         low_at: Money(0),
         confirmations: 1,
         // As often as it can: what is left is the way to the chain.

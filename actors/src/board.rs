@@ -1,8 +1,9 @@
 //! What is of the moment only: live values and health. Nothing here is a record; losing it loses nothing.
 
-use crate::{BalanceLive, SwitchState};
+use crate::{BalanceLive, PlanLive, PricesLive, SwitchState};
 use domain::{
-    AccountId, Credit, Emergency, MeterId, Position, Reading, Reason, Supply, Suspicion, SwitchId, Timestamp,
+    AccountId, Credit, Emergency, InverterId, MeterId, Permille, Position, Reading, Reason, Supply, Suspicion,
+    SwitchId, Timestamp, Watts,
 };
 use drivers::Measured;
 use serde::Serialize;
@@ -60,6 +61,19 @@ pub struct SwitchLive {
     pub ordered: Option<ledger::OverrideRow>,
 }
 
+/// An inverter as the Enforcer sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct InverterLive {
+    /// The limit that it confirmed, of its rated power.
+    pub limit: Option<Permille>,
+    /// The same as power; its rated power while it is free.
+    pub most: Option<Watts>,
+    /// Until when that holds without another plan.
+    pub until: Option<Timestamp>,
+    /// What went wrong, while something does.
+    pub problem: Option<String>,
+}
+
 /// An account as the Pricer judges it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AccountLive {
@@ -115,6 +129,10 @@ pub struct Live {
     pub devices: BTreeMap<String, DeviceHealth>,
     /// By switch.
     pub switches: BTreeMap<SwitchId, SwitchLive>,
+    /// By inverter.
+    pub inverters: BTreeMap<InverterId, InverterLive>,
+    /// The newest plan; `None` before the first, and where nothing is planned.
+    pub plan: Option<PlanLive>,
     /// By account, once it was judged.
     pub accounts: BTreeMap<AccountId, AccountLive>,
     /// Why the clock is not trusted, while it is not.
@@ -125,6 +143,8 @@ pub struct Live {
     pub chain: ChainHealth,
     /// The feeder against its homes; `None` before the first look, and without a feeder meter.
     pub balance: Option<BalanceLive>,
+    /// Prices and their ranges, today and tomorrow.
+    pub prices: PricesLive,
     /// Whether the broker takes our messages; `None` without a broker.
     pub broker: Option<bool>,
     /// What keeps the ledger from being written, while something does.

@@ -4,7 +4,9 @@
 //! Poller ─▶ Recorder ══ ledger ─▶ Pricer ─▶ Enforcer ─▶ Switch
 //!                         │   └──▶ Settler ─▶ Chain
 //!                         ├──────▶ Herald ─▶ broker
-//!                         └──────▶ Auditor: the feeder against its homes
+//!                         ├──────▶ Auditor: the feeder against its homes
+//!                         ├──────▶ Ranger: which price range holds when; tomorrow's, by a forecast
+//!                         └──────▶ Planner ─▶ Enforcer ─▶ Inverter
 //! ```
 //!
 //! [`Keeper`] lets go of what is older than it has to be kept.
@@ -19,20 +21,27 @@ mod enforcer;
 mod herald;
 mod keeper;
 mod notifier;
+mod planner;
 mod poller;
 mod pricer;
+mod ranger;
 mod recorder;
 mod settler;
 mod warden;
 
 pub use auditor::{AuditPlan, Auditor, BalanceLive};
-pub use board::{AccountLive, Board, ChainHealth, DeviceHealth, MeterLive, SwitchLive};
-pub use enforcer::{Enforcer, Lease, Leases, Overload, Rule, Stagger, State as SwitchState, SwitchPlan, Verify};
+pub use board::{AccountLive, Board, ChainHealth, DeviceHealth, InverterLive, MeterLive, SwitchLive};
+pub use enforcer::{
+    Enforcer, InverterPlan, KnownInverter, Lease, Leases, LimitOrder, Limits, Overload, Rule, Stagger,
+    State as SwitchState, SwitchPlan, Verify,
+};
 pub use herald::{Herald, HeraldPlan};
 pub use keeper::{Keeper, KeeperPlan};
 pub use notifier::{Notifier, NotifierPlan};
+pub use planner::{BusPicture, Home, LinePicture, Picture, PlanLive, Planner, PlannerPlan, Roof, Site};
 pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};
+pub use ranger::{ForecastPlan, NoRanges, PricesLive, Ranger, RangerPlan, Stretch};
 pub use recorder::{RecordFailed, Recorder, Scribe};
-pub use settler::{FeePolicy, LINE_SALT, SettleNow, Settler, SettlerPlan};
+pub use settler::{Agreed, FeePolicy, LINE_SALT, SettleNow, Settler, SettlerPlan};
 pub use warden::Warden;

@@ -1,10 +1,11 @@
 //! The whole rule of billing for a street: readings in the order of the journal go in, lines of bills come out. The
 //! Pricer runs it on what is new, the auditor on everything from the start.
 
+use crate::dispatch::{Caps, Injected};
 use crate::register::Doubt;
 use crate::{
-    AccountId, Billed, Classes, Guard, Line, MeterBook, MeterId, Pool, Reading, Replacement, Schedule, Stamp,
-    Timestamp, Usage, Watts, billing,
+    AccountId, Billed, Classes, Flow, Guard, Line, MeterBook, MeterId, Money, Pool, Reading, Replacement, Schedule,
+    Seq, Stamp, Timestamp, Usage, WattHours, Watts, billing,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -78,6 +79,10 @@ pub struct Biller {
     meters: BTreeMap<MeterId, Metered>,
     customers: BTreeMap<AccountId, Customer>,
     pool: Pool,
+    caps: Caps,
+    /// Caps recorded up to here count.
+    heard: Seq,
+    injected: BTreeMap<MeterId, Injected>,
     newest: Timestamp,
     touched_meters: BTreeSet<MeterId>,
     touched_customers: BTreeSet<AccountId>,
@@ -102,10 +107,30 @@ impl Biller {
             meters,
             customers,
             pool,
+            caps: Caps::default(),
+            heard: Seq(i64::MAX),
+            injected: BTreeMap::new(),
             newest,
             touched_meters: BTreeSet::new(),
             touched_customers: BTreeSet::new(),
         }
+    }
+
+    /// The same with what inverters were dispatched, and what their meters have fed in of open intervals.
+    #[must_use]
+    pub fn dispatched(self, caps: Caps, injected: BTreeMap<MeterId, Injected>) -> Self {
+        Self { caps, injected, ..self }
+    }
+
+    /// Goes on to this place in the journal: only what was recorded before it is known to what is billed next.
+    pub fn reached(&mut self, seq: Seq) {
+        self.heard = seq;
+    }
+
+    /// What meters under a dispatch have fed in of intervals that are not over for them.
+    #[must_use]
+    pub fn injected(&self) -> &BTreeMap<MeterId, Injected> {
+        &self.injected
     }
 
     /// Bills the next reading.
@@ -127,7 +152,9 @@ impl Biller {
                         let customer = self.customers.entry(account.clone()).or_default();
                         let charged = customer.usage.charge(&reading.meter, &flow, &self.schedule, &customer.classes);
                         // What cannot be represented is not billed: the book stays, and its energy waits.
-                        let Some(lines) = charged else { return Step::Nothing };
+                        let Some(mut lines) = charged else { return Step::Nothing };
+                        let held = Dispatch { caps: &self.caps, heard: self.heard, schedule: &self.schedule };
+                        lines.extend(held.judge(&reading.meter, &flow, &lines, &mut self.injected));
                         self.touched_customers.insert(account.clone());
                         if self.schedule.pools() {
                             lines.iter().for_each(|line| self.pool.add(account, line));
@@ -192,6 +219,7 @@ impl Biller {
     /// From here on somebody else pays for a meter.
     pub fn reassign(&mut self, meter: &MeterId, to: &AccountId) {
         self.meters.entry(meter.clone()).or_default().account = Some(to.clone());
+        self.injected.remove(meter);
     }
 
     fn put(&mut self, book: MeterBook) {
@@ -248,3 +276,58 @@ impl Biller {
         self.touched_customers.iter().filter_map(|id| Some((id, self.customers.get(id)?.usage)))
     }
 }
+
+/// Compares what a meter fed in with what it was dispatched.
+struct Dispatch<'a> {
+    caps: &'a Caps,
+    heard: Seq,
+    schedule: &'a Schedule,
+}
+
+impl Dispatch<'_> {
+    /// Counts what flowed, and gives the lines for the intervals that are over with it.
+    fn judge(
+        &self,
+        meter: &MeterId,
+        flow: &Flow,
+        lines: &[Line],
+        injected: &mut BTreeMap<MeterId, Injected>,
+    ) -> Vec<Line> {
+        let mut held = Vec::new();
+        let length = |interval| self.schedule.at(interval).interval_ms();
+        for line in lines.iter().filter(|l| l.meter.is_some() && l.export > WattHours::ZERO) {
+            let until = Timestamp(line.interval.0.saturating_add(length(line.interval)));
+            if self.caps.allowed(meter, self.heard, line.interval, until).is_none() {
+                continue;
+            }
+            held.extend(self.close(meter, line.interval, injected));
+            let so_far = injected.entry(meter.clone()).or_default();
+            if so_far.interval != line.interval {
+                *so_far = Injected { interval: line.interval, ..Injected::default() };
+            }
+            so_far.export += line.export;
+            so_far.credit = so_far.credit.checked_add(line.credit).unwrap_or(so_far.credit);
+            so_far.coarse |= flow.to.0.saturating_sub(flow.from.0) > length(line.interval).saturating_mul(2);
+        }
+        held.extend(self.close(meter, flow.to, injected));
+        held
+    }
+
+    /// Judges the interval that is counted, if it is over at this instant.
+    fn close(&self, meter: &MeterId, at: Timestamp, injected: &mut BTreeMap<MeterId, Injected>) -> Option<Line> {
+        let fed = *injected.get(meter)?;
+        let tariff = self.schedule.at(fed.interval);
+        let until = Timestamp(fed.interval.0.saturating_add(tariff.interval_ms()));
+        if until > at {
+            return None;
+        }
+        injected.remove(meter);
+        let dispatched = self.caps.allowed(meter, self.heard, fed.interval, until)?;
+        let amount = fed.withheld(dispatched);
+        let energies = (dispatched.energy, fed.export);
+        (amount > Money::ZERO).then(|| Line::withheld(meter, (fed.interval, until, tariff.version), energies, amount))
+    }
+}
+
+#[cfg(test)]
+mod tests;

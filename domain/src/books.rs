@@ -38,10 +38,14 @@ pub enum Book {
     Adjustments,
     /// Lent to the customer otherwise than as credit, such as a device.
     Lent,
+    /// Paid out by the contract to the account's holder, who left.
+    PaidOut,
+    /// Given back by the contract, as a negative number: the meter's own signed word was less than what was billed.
+    Overturned,
 }
 
 /// How many there are.
-pub const BOOKS: usize = 14;
+pub const BOOKS: usize = 16;
 
 impl Book {
     /// All of them, in the order in which they are kept.
@@ -60,6 +64,8 @@ impl Book {
         Self::Refunds,
         Self::Adjustments,
         Self::Lent,
+        Self::PaidOut,
+        Self::Overturned,
     ];
 }
 
@@ -154,10 +160,18 @@ impl Books {
         Money(-(self.get(Book::Deposits).0 + self.get(Book::Cash).0))
     }
 
-    /// The part of the balance that does not come from deposits: what settlement has to tell the chain.
+    /// What moved on the chain without our doing: deposits less what was paid out, and what was given back there.
+    #[must_use]
+    pub fn on_chain(&self) -> Option<Money> {
+        let moved = [Book::Deposits, Book::PaidOut, Book::Overturned];
+        let sum = moved.iter().try_fold(Money::ZERO, |sum, book| sum.checked_add(self.get(*book)))?;
+        Money::ZERO.checked_sub(sum)
+    }
+
+    /// The part of the balance that did not come about on the chain itself: what settlement has to tell it.
     #[must_use]
     pub fn off_chain(&self) -> Option<Money> {
-        self.get(Book::Balance).checked_add(self.get(Book::Deposits))
+        self.get(Book::Balance).checked_sub(self.on_chain()?)
     }
 }
 
@@ -251,7 +265,9 @@ mod tests {
             }
             let due = books.get(Book::Balance).0 + books.debited().0 + books.get(Book::Refunds).0
                 + books.get(Book::Debt).0 + books.get(Book::FeedIn).0 + books.get(Book::Pool).0
-                + books.get(Book::Adjustments).0 + books.get(Book::Lent).0;
+                + books.get(Book::Adjustments).0 + books.get(Book::Lent).0 + books.get(Book::PaidOut).0
+                + books.get(Book::Overturned).0;
+            prop_assert_eq!(books.off_chain().unwrap().0 + books.on_chain().unwrap().0, books.get(Book::Balance).0);
             prop_assert_eq!(books.paid_in().0, due);
         }
 

@@ -16,6 +16,13 @@ pub struct DayRange {
 const DAY_MINUTES: u16 = 24 * 60;
 
 impl DayRange {
+    /// From a minute of the local day to another, which may be 1440; `None` if that is empty or no time of day.
+    #[must_use]
+    pub fn new(start: u16, end: u16) -> Option<Self> {
+        let whole = start < DAY_MINUTES && end <= DAY_MINUTES && start != end % DAY_MINUTES;
+        whole.then_some(Self { start, end })
+    }
+
     pub(crate) fn contains(self, minute: u16) -> bool {
         if self.start < self.end {
             (self.start..self.end).contains(&minute)
@@ -108,6 +115,20 @@ impl TimeZone {
         let day = jiff::civil::date(1970, 1, 1).until(local.date()).map_or(0, |span| span.get_days());
         let month = i32::from(local.year()) * 12 + i32::from(local.month()) - 1;
         Local { day, month, minute: hours * 60 + u16::try_from(local.minute()).unwrap_or(0) }
+    }
+
+    /// Local time minus UTC at an instant, in minutes.
+    #[must_use]
+    pub fn offset(&self, at: Timestamp) -> i32 {
+        jiff::Timestamp::from_second(at.0.div_euclid(1000)).map_or(0, |at| self.zone.to_offset(at).seconds() / 60)
+    }
+
+    /// When the local day of so many days since 1970-01-01 begins; `None` beyond the calendar.
+    #[must_use]
+    pub fn day_begins(&self, day: i32) -> Option<Timestamp> {
+        let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(day).ok()?).ok()?;
+        let begins = self.zone.to_zoned(date.at(0, 0, 0, 0)).ok()?;
+        Some(Timestamp(begins.timestamp().as_millisecond()))
     }
 
     /// Local date and time as `2026-03-01 16:50`, for people.

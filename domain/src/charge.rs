@@ -36,11 +36,14 @@ pub enum Kind {
     Daily,
     /// A share of what the pool earned in an interval.
     PoolShare,
+    /// What is not paid of an interval's feed-in, because it was beyond the dispatch. [`Line::import_from`] is the energy
+    /// that was dispatched, [`Line::export_from`] what the meter counted, [`Line::credit`] negative.
+    Withheld,
 }
 
 impl Kind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::OffPeak, Self::Peak, Self::Daily, Self::PoolShare];
+    pub const ALL: [Self; 5] = [Self::OffPeak, Self::Peak, Self::Daily, Self::PoolShare, Self::Withheld];
 
     /// Its number, in the ledger and under the roots on the chain.
     #[must_use]
@@ -50,6 +53,7 @@ impl Kind {
             Self::Peak => 1,
             Self::Daily => 2,
             Self::PoolShare => 3,
+            Self::Withheld => 4,
         }
     }
 }
@@ -105,7 +109,7 @@ pub struct Line {
     pub from: Timestamp,
     /// End.
     pub to: Timestamp,
-    /// Import register at the start (interpolated where readings were split at a border).
+    /// Import register at the start (interpolated where readings were split at a border); see [`Kind::Withheld`].
     pub import_from: WattHours,
     /// Export register at the start.
     pub export_from: WattHours,
@@ -117,7 +121,7 @@ pub struct Line {
     pub export: WattHours,
     /// What the customer owes.
     pub debit: Debit,
-    /// What the customer is paid.
+    /// What the customer is paid; negative where pay is withheld.
     pub credit: Money,
     /// Rounding: the fraction of a minor unit of tax, in millionths, that was carried on after this line.
     pub carry: u32,
@@ -140,7 +144,7 @@ impl TariffRegisters {
         match line.kind {
             Kind::OffPeak => self.off_peak += line.import,
             Kind::Peak => self.peak += line.import,
-            Kind::Daily | Kind::PoolShare => {}
+            Kind::Daily | Kind::PoolShare | Kind::Withheld => {}
         }
         self.feed_in += line.export;
     }
@@ -149,6 +153,23 @@ impl TariffRegisters {
     #[must_use]
     pub fn total(&self) -> WattHours {
         self.off_peak + self.peak + self.feed_in
+    }
+
+    /// Register by register, adds `other`.
+    pub fn add_registers(&mut self, other: &Self) {
+        self.off_peak += other.off_peak;
+        self.peak += other.peak;
+        self.feed_in += other.feed_in;
+    }
+
+    /// Register by register, what is left without `other`.
+    #[must_use]
+    pub fn less(&self, other: &Self) -> Self {
+        Self {
+            off_peak: self.off_peak - other.off_peak,
+            peak: self.peak - other.peak,
+            feed_in: self.feed_in - other.feed_in,
+        }
     }
 }
 
@@ -317,6 +338,31 @@ impl Usage {
 }
 
 impl Line {
+    /// Pay that is withheld.
+    pub(crate) fn withheld(
+        meter: &MeterId,
+        (from, to, tariff): (Timestamp, Timestamp, u32),
+        (dispatched, metered): (WattHours, WattHours),
+        amount: Money,
+    ) -> Self {
+        Self {
+            kind: Kind::Withheld,
+            meter: Some(meter.clone()),
+            interval: from,
+            tariff,
+            from,
+            to,
+            import_from: dispatched,
+            export_from: metered,
+            import: WattHours::ZERO,
+            free: WattHours::ZERO,
+            export: WattHours::ZERO,
+            debit: Debit::default(),
+            credit: Money(-amount.0),
+            carry: 0,
+        }
+    }
+
     fn empty(span: &Span) -> Self {
         Self {
             kind: span.range.into(),

@@ -1,9 +1,10 @@
 //! What happened, apart from readings: each is written to the journal before anyone acts on it.
 
+use crate::dispatch::{Cap, Plan, Release};
 use crate::feeder::{Cause, Irregularity};
 use crate::{
-    Access, AccountId, ClassId, Credit, Emergency, MeterId, Money, Position, Reason, Registers, Replacement, Source,
-    Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
+    Access, AccountId, ClassId, Credit, DayRange, Emergency, InverterId, MeterId, Money, OnChain, Position, Reason,
+    Registers, Replacement, Source, Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
 };
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,28 @@ pub enum Fact {
         /// Which of that transaction's deposits it was, from 0.
         ordinal: u32,
     },
+    /// Something happened to an account on the chain without its gateway.
+    HappenedOnChain {
+        /// Whose account.
+        account: AccountId,
+        /// What.
+        event: OnChain,
+        /// The transaction, as hex.
+        transaction: String,
+        /// Which of that transaction's events of this kind, from 0.
+        ordinal: u32,
+    },
+    /// The chain took back the block of such an event, and it is in no other, or is another there: it never happened.
+    OnChainTakenBack {
+        /// Whose account.
+        account: AccountId,
+        /// What.
+        event: OnChain,
+        /// The transaction, as hex.
+        transaction: String,
+        /// Which of that transaction's events it was, from 0.
+        ordinal: u32,
+    },
     /// Money was paid back to a customer.
     Refunded {
         /// Whose account.
@@ -124,6 +147,43 @@ pub enum Fact {
         since: Timestamp,
         /// Who did it.
         who: String,
+    },
+    /// The price ranges of a day follow from a forecast of it. A version of the tariff says them; it may be an older one.
+    RangesAnnounced {
+        /// When the day begins.
+        from: Timestamp,
+        /// The version that holds then.
+        version: u32,
+        /// The dearer hours.
+        peak_hours: Vec<DayRange>,
+        /// The readings that the model learned from: the first instant, and the first after.
+        data: (Timestamp, Timestamp),
+        /// The model that forecast.
+        chosen: String,
+        /// Keccak-256 of what it learned, as hex.
+        model: String,
+        /// Keccak-256 of the forecast in watts, as the contract takes it.
+        forecast: String,
+    },
+    /// The forecast of a day was posted on the chain by this gateway.
+    RangesPosted {
+        /// The contract's number of the day.
+        round: u32,
+        /// When it begins.
+        from: Timestamp,
+        /// The transaction, as hex.
+        transaction: String,
+    },
+    /// Another gateway posted a day, and this one said on the chain whether it forecast the same.
+    RangesAttested {
+        /// The contract's number of the day.
+        round: u32,
+        /// When it begins.
+        from: Timestamp,
+        /// Whether it did.
+        agreed: bool,
+        /// The transaction, as hex.
+        transaction: String,
     },
     /// A customer belongs to another class.
     ClassChanged {
@@ -256,6 +316,46 @@ pub enum Fact {
         cause: Cause,
         /// The meter it was about, if it was about one.
         meter: Option<MeterId>,
+    },
+    /// What the inverters may feed in was planned, before anybody was told.
+    Planned {
+        /// The plan.
+        plan: Plan,
+    },
+    /// An inverter was told a limit and heard it: from here on a deviation is not paid for.
+    InverterLimited {
+        /// Which.
+        inverter: InverterId,
+        /// Of its rated power.
+        to: crate::Permille,
+        /// Whether it says that it follows.
+        follows: bool,
+        /// What that means for its meter.
+        cap: Cap,
+    },
+    /// An inverter is bound by no limit any more.
+    InverterReleased {
+        /// Which.
+        inverter: InverterId,
+        /// Why.
+        why: Release,
+        /// What that means for its meter.
+        cap: Cap,
+    },
+    /// A customer fed in more than was dispatched, and is not paid for what is beyond it.
+    PayWithheld {
+        /// Whose.
+        account: AccountId,
+        /// By which meter.
+        meter: MeterId,
+        /// Start of the interval.
+        interval: Timestamp,
+        /// What was dispatched.
+        dispatched: crate::WattHours,
+        /// What was fed in.
+        metered: crate::WattHours,
+        /// What is not paid.
+        amount: Money,
     },
     /// Another device was put in the place of a meter. Up to its last registers the old one was billed; from its first
     /// registers on the new one is.

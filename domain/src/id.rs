@@ -57,6 +57,8 @@ ids! {
     AccountId,
     /// One switch (contactor) that can disconnect a customer.
     SwitchId,
+    /// One inverter that takes limits.
+    InverterId,
     /// A class of customers who pay the same prices.
     ClassId,
     /// One field bus: a serial port, a TCP connection, an MQTT broker.

@@ -147,6 +147,44 @@ impl LoadTable {
     }
 }
 
+impl fmt::Display for LoadTable {
+    /// As [`Self::parse`] reads it, in the units that the columns' names say.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "timestamp")?;
+        for column in &self.columns {
+            let name = &column.name;
+            // A name that reading would strip something from stands in quotes.
+            match cells(name).next() {
+                Some(plain) if plain == name => write!(f, ",{name}")?,
+                _ => write!(f, ",\"{name}\"")?,
+            }
+        }
+        writeln!(f)?;
+        let scales: Vec<f64> = self.columns.iter().map(|c| unit(&c.name).1).collect();
+        for row in &self.rows {
+            write!(f, "{}", written(row.at, row.offset))?;
+            for (load, scale) in row.loads.iter().zip(&scales) {
+                match load {
+                    Some(load) => write!(f, ",{}", load / scale)?,
+                    None => write!(f, ",")?,
+                }
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// An instant with its offset from UTC, in RFC 3339.
+fn written(at: Timestamp, offset: i32) -> String {
+    let instant = jiff::Timestamp::from_millisecond(at.0).ok();
+    let offset = offset.checked_mul(60).and_then(|s| jiff::tz::Offset::from_seconds(s).ok());
+    match (instant, offset) {
+        (Some(instant), Some(offset)) => instant.display_with_offset(offset).to_string(),
+        _ => at.to_string(),
+    }
+}
+
 fn cells(line: &str) -> impl Iterator<Item = &str> {
     line.split(',').map(|cell| {
         let cell = cell.trim();
@@ -213,6 +251,15 @@ mod tests {
         assert_eq!((read.rows[0].offset, read.rows[2].offset), (60, 0));
         assert_eq!(read.rows[0].loads, [Some(120.0), Some(500.0), Some(-3.0)]);
         assert_eq!(read.rows[1].loads, [None, None, Some(4.25)]);
+    }
+
+    #[test]
+    fn a_history_is_written_as_it_was_read() {
+        let text = "timestamp,hall_wh,\" odd \",barn kW\n2026-03-02T00:00:00+01:00,120,-3,0.5\n\
+                    2026-03-02T00:30:00+01:00,,4.25,\n2026-03-02T01:00:00+00:00,1,1,1\n";
+        let read = LoadTable::parse(text).unwrap();
+        assert_eq!(read.to_string(), text);
+        assert_eq!(LoadTable::parse(&read.to_string()).unwrap(), read);
     }
 
     #[test]

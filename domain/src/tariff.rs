@@ -219,6 +219,12 @@ impl Tariff {
         Self { version: other.version, since: other.since, ..self.clone() } == *other
     }
 
+    /// The same but for `version`, `since` and the dearer hours, which follow from forecasts.
+    #[must_use]
+    pub fn same_prices(&self, other: &Self) -> bool {
+        Self { peak_hours: other.peak_hours.clone(), ..self.clone() }.same_terms(other)
+    }
+
     /// The first border of intervals at or after `at` that is one in `other` as well.
     #[must_use]
     pub fn common_border(&self, other: &Self, at: Timestamp) -> Timestamp {

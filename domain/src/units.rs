@@ -159,6 +159,8 @@ measured! {
     Hertz "Hz",
     /// Resistance.
     Ohms "Ω",
+    /// Power of a radio signal, in decibels over a milliwatt.
+    Dbm "dBm",
 }
 
 #[cfg(test)]

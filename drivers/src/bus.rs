@@ -51,8 +51,17 @@ impl Bus {
                 return Err(bad("the timeout is zero"));
             }
             let serial = !matches!(place, Place::Tcp { .. } | Place::Tls { .. });
-            let silence = spec.turnaround.max(least);
-            let bus = Arc::new(ModbusBus::new(id.clone(), place, timeout, silence, clock.clone()));
+            let (silence, pipeline) = (spec.turnaround.max(least), spec.pipeline);
+            if !(1..=BusSpec::PIPELINE).contains(&pipeline) {
+                return Err(bad(&format!(
+                    "{pipeline} questions at a time: from 1 to {} are possible",
+                    BusSpec::PIPELINE
+                )));
+            }
+            if serial && pipeline > 1 {
+                return Err(bad("on a line there is one question at a time: only Modbus TCP numbers them"));
+            }
+            let bus = Arc::new(ModbusBus::new(id.clone(), place, timeout, (silence, pipeline), clock.clone()));
             Ok(Kind::Modbus { bus, serial })
         };
         let kind = match spec.kind {

@@ -1,7 +1,7 @@
 //! What a device can do, apart from how it does it: one verb per trait, usable as `Arc<dyn Trait>`.
 
 use async_trait::async_trait;
-use domain::{Permille, Position, Reading};
+use domain::{Dbm, Permille, Position, Reading};
 use std::fmt;
 use std::time::Duration;
 use thiserror::Error;
@@ -131,6 +131,23 @@ impl fmt::Display for Identity {
 pub trait Identify: Send + Sync {
     /// Who it says that it is.
     async fn identify(&self) -> Result<Identity, DeviceError>;
+}
+
+/// How loud a radio heard somebody.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// Who it says that it is: the code of a beacon, an address, whatever the radio tells senders apart by.
+    pub sender: String,
+    /// How loud it was.
+    pub rssi: Dbm,
+}
+
+/// Something that listens to the air at a known place.
+#[async_trait]
+pub trait Radio: Send + Sync {
+    /// The next sender that is heard. Dropping the future is allowed at any moment and loses nothing. An error that
+    /// [is not transient](DeviceError::is_transient) spoils one message only: ask again.
+    async fn heard(&self) -> Result<Heard, DeviceError>;
 }
 
 /// Why a device did not do what it was asked. Says whose fault it is, and [`DeviceError::is_transient`] whether the

@@ -4,7 +4,7 @@
 use crate::capability::DeviceError;
 use crate::modbus::line::Line;
 use crate::modbus::plan::Known;
-use crate::modbus::stream::Stream;
+use crate::modbus::stream::{Stream, Voice};
 use crate::simulator::{SimDevice, slave::Slave};
 use crate::template::{MqttMap, MqttSwitch, RegisterField, Request as Plan, TelegramMap};
 use crate::traffic::Watch;
@@ -153,17 +153,21 @@ pub struct Tcp(Stream);
 impl Tcp {
     /// A connection that was just opened.
     pub fn new(port: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self(Stream::new(Box::new(port), Watch::default()))
+        Self(Stream::new(Box::new(port), 1, Watch::default()))
+    }
+
+    fn voice(&self) -> Voice {
+        self.0.voice(0)
     }
 
     /// Drops what came before, and awaits the answer to the next question.
     pub fn ask(&self) -> io::Result<()> {
-        self.0.ask()
+        self.0.ask(0).map(drop)
     }
 
     /// What is let through now, at most `room` bytes of it.
     pub fn hear(&mut self, room: usize) -> Poll<io::Result<Vec<u8>>> {
-        hear(&mut self.0, room)
+        hear(&mut self.voice(), room)
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`Template`] and [`Library`] are the device models.
 //! - [`scan`] finds out who is on a bus, [`traffic`] shows what goes over it.
 //! - [`Webhook`] tells another program something over HTTP.
+//! - [`radio`] hears who is near, and how loud.
 //! - [`mqtt`] is the one connection to a broker that the rest of the gateway uses too.
 //! - [`simulator`] is a street of homes that does not exist, and says so.
 
@@ -20,6 +21,7 @@ pub mod fuzzing;
 mod gpio;
 mod modbus;
 pub mod mqtt;
+pub mod radio;
 mod round;
 pub mod scan;
 pub mod simulator;
@@ -32,7 +34,7 @@ pub mod traffic;
 mod webhook;
 
 pub use bus::Bus;
-pub use capability::{DeviceError, Identify, Identity, Inverter, Limited, Meter, Outlook, Pace, Switch};
+pub use capability::{DeviceError, Heard, Identify, Identity, Inverter, Limited, Meter, Outlook, Pace, Radio, Switch};
 pub use gpio::{Bias, Feedback, GpioSpec, Level, PulseLine, PulsesPerKwh, SwitchLine};
 pub use round::{Measured, Next, Round};
 pub use spec::{

@@ -19,13 +19,19 @@ pub struct BusSpec {
     pub turnaround: Duration,
     /// How the kernel drives the direction of an RS-485 transceiver on a serial port; `None` where the adapter does.
     pub rs485: Option<Rs485>,
+    /// How many questions may be under way at a time, 1 to [`BusSpec::PIPELINE`]; more than 1 over Modbus TCP and TLS
+    /// only. A far end that turns out not to bear it is asked one by one.
+    pub pipeline: u8,
 }
 
 impl BusSpec {
-    /// A bus with the turnaround that the specification asks for.
+    /// The most questions at a time: as many as the implementation guide of Modbus/TCP lets a client have under way.
+    pub const PIPELINE: u8 = 16;
+
+    /// A bus with the turnaround that the specification asks for, and one question at a time.
     #[must_use]
     pub fn new(id: BusId, kind: BusKind) -> Self {
-        Self { id, turnaround: kind.turnaround(), rs485: None, kind }
+        Self { id, turnaround: kind.turnaround(), rs485: None, pipeline: 1, kind }
     }
 }
 

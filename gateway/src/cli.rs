@@ -1,14 +1,18 @@
 //! The command line.
 
 mod access;
+mod field;
 mod load;
 mod network;
 mod operator;
+mod place;
 
 pub use access::{Access, AccessToken, Desk, PasswordFrom, User};
-pub use load::{Forecast, Horizon, Tou};
+pub use field::{Doctor, Paper, Papers, Silence};
+pub use load::{Forecast, History, Horizon, Load, Tou};
 pub use network::{Flow, Opf};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
+pub use place::Locate;
 
 use clap::{Args, Parser, Subcommand};
 use domain::{Permille, Position, Timestamp};
@@ -117,6 +121,10 @@ pub enum Verb {
     Balance(Balance),
     /// Play witnesses, mining sets and plain proof of work against liars: what each accepts, whom each flags
     SimulateConsensus(Consensus),
+    /// Write the load of the homes, interval by interval, as CSV
+    Load(Load),
+    /// Hold the places that devices claim against how loud they were heard
+    Locate(Locate),
     /// Forecast a load history, with what every model was worth on days that it had not seen
     Forecast(Forecast),
     /// Find the time-of-use ranges of a day by exact k-means, here and with the bytecode of the contract
@@ -134,6 +142,12 @@ pub enum Verb {
     /// The embedded chain by itself
     #[command(subcommand)]
     Chain(Chain),
+    /// Find what keeps a gateway from working here, and say what to do
+    Doctor(Doctor),
+    /// Move every switch to where its `on_silence` wants it, once no gateway runs any more
+    Silence(Silence),
+    /// Write manual pages or shell completions, as a package needs them
+    Papers(Papers),
     /// Measure this machine: recording with full sync, start to first reading
     Bench {
         /// How long to measure each
@@ -481,6 +495,18 @@ pub enum Chain {
     },
     /// Deploy the Provider contract on the configured chain and print its address
     Deploy(ConfigFile),
+    /// Deploy the TimeOfUse contract, which forecasts are posted to, and print its address for [chain] time_of_use
+    DeployRanges {
+        /// Its configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// How long before a day its forecast has to be posted
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+        notice: Duration,
+        /// Gateways that have a say beside this one's settler: their settlers' addresses
+        #[arg(long = "gateway", value_name = "ADDRESS")]
+        gateways: Vec<String>,
+    },
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -1,14 +1,14 @@
 //! Builds the whole gateway from a configuration, leaf first, and takes it down again.
 
 use crate::access::Access;
-use crate::config::{ChainKind, Config};
+use crate::config::{ChainKind, Config, own_meter};
 use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, Herald, HeraldPlan, Keeper, KeeperPlan, MeterPlan,
-    Notifier, NotifierPlan, Poller, Pricer, PricerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger,
-    SwitchPlan, Warden,
+    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, Herald, HeraldPlan, InverterPlan,
+    Keeper, KeeperPlan, KnownInverter, MeterPlan, Notifier, NotifierPlan, Planner, PlannerPlan, Poller, Pricer,
+    PricerPlan, Ranger, RangerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan, Warden,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
@@ -19,7 +19,7 @@ use contracts::{Address, U256};
 use domain::{BusId, Clock, Fact, MeterId, Money};
 use drivers::{Bus, Switch, Webhook};
 use futures_util::future::join_all;
-use ledger::{Enrolled, Enrolment, Grid, Ledger};
+use ledger::{Enrolled, Enrolment, Grid, Group, Ledger};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,11 +133,15 @@ impl House {
         let simulated = simulate::serve(&config, &clock).await?;
 
         let (buses, mut meters, switches) = devices(&config, &clock)?;
-        let enforcer = (!switches.is_empty()).then(|| {
+        let inverters = inverters(&config, &buses, &mut meters)?;
+        let enforcer = (!switches.is_empty() || !inverters.is_empty()).then(|| {
             let stagger = Stagger::new(config.stagger, clock.now().0.unsigned_abs());
             let enforcer = Enforcer::new(switches, config.lease, clock.clone(), scribe.clone(), board.clone());
-            enforcer.staggered(stagger).start()
+            enforcer.staggered(stagger).limiting(inverters).start()
         });
+        if let (Some(plan), Some(enforcer)) = (planner_plan(&config), &enforcer) {
+            Planner::new(plan, clock.clone(), scribe.clone(), board.clone(), enforcer.clone()).start();
+        }
         let pricer = pricer_plan(&config, &clock);
         Pricer::new(pricer, clock.clone(), scribe.clone(), board.clone(), enforcer).start();
         let settler = Settler::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
@@ -156,6 +160,7 @@ impl House {
         if let Some(plan) = audit_plan(&config) {
             Auditor::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
         }
+        Ranger::new(ranger_plan(&config), clock.clone(), scribe.clone(), board.clone()).start();
         if let Some(url) = &config.webhook {
             let plan = NotifierPlan {
                 hook: Webhook::new(url, Duration::from_secs(10)),
@@ -254,7 +259,10 @@ fn enrol(config: &mut Config, ledger: &Ledger, clock: &Clock) -> Result<(), Fail
     ledger.number_accounts_from(config.chain.first_account)?;
     let ahead = ledger.enrol(&Enrolment {
         accounts: config.accounts.iter().map(|a| Enrolled { id: a.id.clone(), debt_share: a.debt_share }).collect(),
-        meters: config.meters.iter().map(|m| (m.id.clone(), m.account.clone())).collect(),
+        meters: {
+            let own = config.inverters.iter().filter_map(|i| Some((own_meter(&i.id)?, None)));
+            config.meters.iter().map(|m| (m.id.clone(), m.account.clone())).chain(own).collect()
+        },
     })?;
     for (moved, to) in ahead {
         if !config.accounts.iter().any(|a| a.id == to) {
@@ -267,7 +275,11 @@ fn enrol(config: &mut Config, ledger: &Ledger, clock: &Clock) -> Result<(), Fail
         }
     }
     let tariff = ledger.adopt_configured(clock.now(), &config.tariff, "the configuration")?;
-    if !tariff.same_terms(&config.tariff) {
+    let differs = match config.forecast {
+        Some(_) => !tariff.same_prices(&config.tariff),
+        None => !tariff.same_terms(&config.tariff),
+    };
+    if differs {
         let version = tariff.version;
         tracing::warn!(version, "other prices were announced since [tariff] was last changed: they hold, not it");
     } else if tariff.since > clock.now() {
@@ -328,7 +340,10 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
         chain_id: config.chain.chain_id,
         signer,
         provider: config.chain.provider,
+        time_of_use: config.chain.time_of_use,
         wei_per_unit: wei_per_unit(config),
+        agreed: config.chain.agreed,
+        holders: config.accounts.iter().filter_map(|a| Some((a.id.clone(), a.holder?))).collect(),
         low_at,
         confirmations: config.chain.confirmations,
         every: config.chain.settle_every,
@@ -377,6 +392,46 @@ fn devices(config: &Config, clock: &Clock) -> Result<(Buses, Meters, Vec<SwitchP
     Ok((buses, meters, switches))
 }
 
+/// The inverters, and their own meters beside the others of their buses.
+fn inverters(config: &Config, buses: &Buses, meters: &mut Meters) -> Result<Vec<InverterPlan>, Failure> {
+    let wrong = |e: drivers::SpecError| Failure::new(Code::Config, e);
+    let mut plans = Vec::new();
+    let Some(dispatch) = &config.dispatch else { return Ok(plans) };
+    for i in &config.inverters {
+        let (Some(bus), Some(own)) = (buses.get(&i.bus), own_meter(&i.id)) else { continue };
+        let meter = bus.meter(own.clone(), Arc::clone(&i.template), i.address.clone()).map_err(wrong)?;
+        let patience = i.template.quiet().unwrap_or_default().max(i.period * 3);
+        meters.entry(i.bus.clone()).or_default().push(MeterPlan {
+            id: own,
+            meter,
+            period: i.period,
+            patience,
+            billed: false,
+        });
+        let known = KnownInverter {
+            id: i.id.clone(),
+            meter: i.meter.clone(),
+            rated: i.rated,
+            tolerance: dispatch.tolerance,
+            slack: config.feeder.settings.step,
+        };
+        plans.push(InverterPlan { known, device: bus.inverter(&i.template, &i.address).map_err(wrong)? });
+    }
+    Ok(plans)
+}
+
+/// What the Planner plans; `None` without `[dispatch]`.
+fn planner_plan(config: &Config) -> Option<PlannerPlan> {
+    let dispatch = config.dispatch.as_ref()?;
+    Some(PlannerPlan {
+        site: dispatch.site.clone(),
+        interval: dispatch.interval,
+        lead: dispatch.lead,
+        deadline: dispatch.deadline,
+        stale_after: config.stale_after,
+    })
+}
+
 fn meters_of(config: &Config, account: &domain::AccountId) -> Vec<MeterId> {
     config.meters.iter().filter(|m| m.account.as_ref() == Some(account)).map(|m| m.id.clone()).collect()
 }
@@ -396,23 +451,50 @@ fn pricer_plan(config: &Config, clock: &Clock) -> PricerPlan {
     }
 }
 
+/// All meters in intervals of this length, with what their registers are judged by.
+pub fn grid(config: &Config, interval: Duration) -> Grid {
+    let rule = |m: &crate::config::Meter| {
+        let gap = m.template.quiet().unwrap_or_default().max(m.period * 3);
+        (m.id.clone(), (m.template.guard(m.max_power), gap))
+    };
+    Grid { interval, meters: config.meters.iter().map(rule).collect() }
+}
+
 /// What the Auditor compares; `None` without a feeder meter or without homes.
 pub fn audit_plan(config: &Config) -> Option<AuditPlan> {
     let feeder = &config.feeder;
     if feeder.meters.is_empty() || feeder.homes.is_empty() {
         return None;
     }
-    let rule = |m: &crate::config::Meter| {
-        let gap = m.template.quiet().unwrap_or_default().max(m.period * 3);
-        (m.id.clone(), (m.template.guard(m.max_power), gap))
-    };
     Some(AuditPlan {
         feeders: feeder.meters.clone(),
         homes: feeder.homes.clone(),
-        grid: Grid { interval: feeder.interval, meters: config.meters.iter().map(rule).collect() },
+        grid: grid(config, feeder.interval),
         window: feeder.window,
         settings: feeder.settings,
     })
+}
+
+/// Which ranges hold when: fixed, or by forecast.
+fn ranger_plan(config: &Config) -> RangerPlan {
+    let plan = |f: &crate::config::Forecast| ForecastPlan {
+        homes: homes(config),
+        grid: grid(config, f.interval),
+        at_minute: f.at_minute,
+        least_days: f.least_days,
+        notice: f.notice,
+        min_run: f.min_run,
+        max_switches: f.max_switches,
+        hysteresis: f.hysteresis,
+        seed: f.seed,
+    };
+    RangerPlan { zone: config.tariff.zone.clone(), forecast: config.forecast.as_ref().map(plan) }
+}
+
+/// All meters that somebody pays for.
+pub fn homes(config: &Config) -> Group {
+    let homes = config.meters.iter().filter(|m| m.account.is_some()).map(|m| m.id.clone());
+    Group { name: "load".into(), meters: homes.collect() }
 }
 
 fn herald_plan(config: &Config) -> Option<HeraldPlan> {

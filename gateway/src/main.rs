@@ -68,6 +68,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Simulate(file) => verbs::simulate(&file),
         Verb::Balance(options) => verbs::balance(&options),
         Verb::SimulateConsensus(options) => verbs::consensus(&options),
+        Verb::Load(options) => verbs::load(&options),
+        Verb::Locate(options) => verbs::locate(&options),
         Verb::Forecast(options) => verbs::forecast(&options),
         Verb::Tou(options) => verbs::tou(&options),
         Verb::Opf(options) => verbs::opf(&options),
@@ -80,6 +82,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Key(what) => verbs::key::key(&what),
         Verb::Chain(Chain::Serve { config, faults }) => verbs::chain_serve(&config, faults),
         Verb::Chain(Chain::Deploy(file)) => verbs::chain_deploy(&file),
+        Verb::Chain(Chain::DeployRanges { config, notice, gateways }) => {
+            verbs::chain_deploy_ranges(&config, notice, &gateways)
+        }
+        Verb::Doctor(options) => verbs::doctor(&options),
+        Verb::Silence(options) => verbs::silence(&options),
+        Verb::Papers(options) => verbs::papers(&options),
         Verb::Bench { r#for, json } => bench::run(r#for, json.as_deref()),
     }
 }

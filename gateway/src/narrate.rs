@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use actors::Scribe;
+use domain::dispatch::{Basis, Plan, Release};
 use domain::token::Act;
-use domain::{Access, Currency, Fact, Money, Position, Seq, Source, Timestamp};
+use domain::{Access, AccountId, Currency, Fact, Money, OnChain, Position, Seq, Source, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -69,6 +70,11 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
             let shown = currency.show(*amount);
             (Level::Warn, format!("the chain took back a deposit of {shown} to {account}: {transaction}"))
         }
+        Fact::HappenedOnChain { account, event, .. } => on_chain(account, event, currency),
+        Fact::OnChainTakenBack { account, event, transaction, .. } => {
+            let (_, what) = on_chain(account, event, currency);
+            (Level::Warn, format!("the chain took back {transaction}, so it is not so: {what}"))
+        }
         Fact::Adjusted { account, amount, why, who, .. } if amount.0 < 0 => {
             info(format!("{who} took {} back from {account}: {why}", currency.show(Money(amount.0.saturating_neg()))))
         }
@@ -88,6 +94,24 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::TariffChanged { version, since, who } => {
             (Level::Warn, format!("{who} changed the tariff: version {version} holds from {since}"))
         }
+        Fact::RangesAnnounced { from, version, peak_hours, chosen, .. } => {
+            let hours: Vec<String> = peak_hours.iter().map(ToString::to_string).collect();
+            let hours = if hours.is_empty() { "no hour".to_owned() } else { hours.join(" and ") };
+            info(format!("the dearer hours of the day from {from} are {hours}, by {chosen} (tariff version {version})"))
+        }
+        Fact::RangesPosted { round, from, .. } => {
+            info(format!("the forecast of the day from {from} is on the chain as round {round}"))
+        }
+        Fact::RangesAttested { round, agreed: true, .. } => {
+            info(format!("round {round} on the chain is what we forecast as well"))
+        }
+        Fact::RangesAttested { round, agreed: false, .. } => (
+            Level::Alarm,
+            format!(
+                "round {round} on the chain is not what follows from our readings: we said so there. Somebody tampers, or \
+                 one of two ledgers lacks readings"
+            ),
+        ),
         Fact::ClassChanged { account, class, since, who } => {
             let class = class.as_ref().map_or_else(|| "no class".to_owned(), |c| format!("class {c}"));
             info(format!("{who} put {account} into {class} from {since}"))
@@ -138,6 +162,34 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
             let about = meter.as_ref().map_or("the feeder", |m| m.as_str());
             info(format!("{about} adds up again: no longer seen that {cause}"))
         }
+        Fact::Planned { plan } => planned(plan, currency),
+        Fact::InverterLimited { inverter, to, follows: true, cap } => {
+            let most = cap.most.unwrap_or(cap.rated);
+            info(format!("{inverter} is limited to {to}, {most}, until {}", cap.until))
+        }
+        Fact::InverterLimited { inverter, to, follows: false, .. } => (
+            Level::Alarm,
+            format!("{inverter} was limited to {to} and says that it does not follow: more than that is not paid for"),
+        ),
+        Fact::InverterReleased { inverter, why: Release::Planned, .. } => {
+            info(format!("{inverter} may make what it can"))
+        }
+        Fact::InverterReleased { inverter, why: Release::RanOut, .. } => {
+            (Level::Warn, format!("{inverter}: the plan ran out and no other came; it lets go of its limit by itself"))
+        }
+        Fact::InverterReleased { inverter, why: Release::Restarted, .. } => {
+            info(format!("{inverter}: the limit from before the restart counts no more"))
+        }
+        Fact::InverterReleased { inverter, why: Release::Unreachable { problem }, .. } => {
+            (Level::Warn, format!("{inverter} cannot be reached and is bound by no limit: {problem}"))
+        }
+        Fact::PayWithheld { account, dispatched, metered, amount, .. } => (
+            Level::Warn,
+            format!(
+                "{account} fed in {metered} where {dispatched} were dispatched: {} are not paid",
+                currency.show(*amount)
+            ),
+        ),
         Fact::MeterReleased { meter, by, .. } => info(format!("{by} released {meter}; it is billed again")),
         Fact::MeterReplaced { change, by, .. } => info(format!(
             "{by} replaced the device of {}: the old one is billed to {}, the new one from {}",
@@ -176,4 +228,63 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
             (Level::Alarm, format!("the chain refused batch {batch}: {problem}"))
         }
     }
+}
+
+/// What somebody did to an account on the chain.
+fn on_chain(account: &AccountId, event: &OnChain, currency: &Currency) -> (Level, String) {
+    match event {
+        OnChain::HolderNamed { holder } => {
+            (Level::Info, format!("{holder} holds {account} on the chain and gets its refund"))
+        }
+        OnChain::Closing { due } => {
+            (Level::Warn, format!("{account} was closed on the chain; what is left is paid out from {due} on"))
+        }
+        OnChain::Reopened => (Level::Info, format!("{account} goes on: it was opened again on the chain")),
+        OnChain::PaidOut { to, amount } => {
+            (Level::Info, format!("the contract paid {} out of {account} to {to}", currency.show(*amount)))
+        }
+        OnChain::Contested { imported } => {
+            (Level::Warn, format!("the holder of {account} contests the {imported} billed so far: check its meter"))
+        }
+        OnChain::Overturned { excess, amount, .. } => {
+            let amount = currency.show(*amount);
+            let text = format!(
+                "the meter of {account} has signed {excess} less than was billed, and the contract gave {amount} back: \
+                 check how it is read"
+            );
+            (Level::Alarm, text)
+        }
+    }
+}
+
+/// A plan in one sentence: what it is worth, what stands in the way, and who may make how much.
+fn planned(plan: &Plan, currency: &Currency) -> (Level, String) {
+    let held = plan.setpoints.iter().filter_map(|s| Some(format!("{} {}", s.inverter, s.limit?)));
+    let held: Vec<String> = held.collect();
+    let shares = if held.is_empty() { "nobody is held back".to_owned() } else { held.join(", ") };
+    match &plan.basis {
+        Basis::Free => (Level::Info, format!("planned until {}: the network carries every roof", plan.until)),
+        Basis::Safe { why } => {
+            (Level::Warn, format!("no optimum until {}: {why}. Safe limits hold: {shares}", plan.until))
+        }
+        Basis::Optimal { cost, .. } => {
+            let bound: Vec<String> = plan.binding.iter().map(ToString::to_string).collect();
+            let because = if bound.is_empty() { String::new() } else { format!(", bound by {}", bound.join(" and ")) };
+            let gap = plan.basis.gap().map_or_else(
+                || ", unproved".to_owned(),
+                |gap| format!(", at most {} above the best", short(gap, currency)),
+            );
+            let cost = short(*cost, currency);
+            (Level::Info, format!("planned until {}: {shares}{because}; {cost} an hour{gap}", plan.until))
+        }
+    }
+}
+
+/// What nobody pays and people read: to the ten-thousandth, away from nothing.
+#[must_use]
+pub fn short(amount: Money, currency: &Currency) -> String {
+    let step = (currency.scale() / 10_000).max(1);
+    let steps = amount.0.unsigned_abs().div_ceil(step.unsigned_abs());
+    let rounded = i64::try_from(steps).unwrap_or(i64::MAX).saturating_mul(step);
+    currency.show(Money(if amount.0 < 0 { -rounded } else { rounded }))
 }

@@ -1,9 +1,9 @@
 //! Puts the simulated part of the street on real transports.
 
-use crate::config::{Config, Meter};
+use crate::config::{Config, Meter, own_meter};
 use crate::failure::{Code, Failure};
 use domain::{Clock, Timestamp};
-use drivers::simulator::{Fault, HomeSpec, Running, SimDevice, Street, StreetSpec};
+use drivers::simulator::{Fault, HomeSpec, InverterSpec, Running, SimDevice, Street, StreetSpec};
 use drivers::simulator::{serve_gpio, serve_mqtt, serve_rtu, serve_tcp, serve_telegrams};
 use drivers::{BusKind, DeviceAddress, MqttSpec, TelegramPlace, TelegramSpec};
 use std::sync::Arc;
@@ -72,6 +72,18 @@ pub async fn serve(config: &Config, clock: &Clock) -> Result<Vec<Running>, Failu
             let meter = config.meters.iter().find(|m| m.account.as_ref() == Some(&switch.account));
             let Some(what) = meter.and_then(|m| street.appliance(&m.id)) else { continue };
             devices.push(SimDevice::new(switch.address.clone(), Arc::clone(&switch.template), what));
+        }
+        for inverter in config.inverters.iter().filter(|i| i.bus == bus.spec.id) {
+            let spec = own_meter(&inverter.id).map(|name| InverterSpec {
+                name,
+                rated: inverter.rated,
+                obeys: !inverter.ignores_limit,
+            });
+            let Some(what) = spec.and_then(|spec| street.roof(&inverter.meter, spec)) else {
+                let what = format!("inverter {}: it is simulated, so meter {} must be", inverter.id, inverter.meter);
+                return Err(Failure::new(Code::Config, what));
+            };
+            devices.push(SimDevice::new(inverter.address.clone(), Arc::clone(&inverter.template), what));
         }
         running.push(match &bus.spec.kind {
             BusKind::ModbusTcp { address, .. } => {

@@ -4,36 +4,46 @@ mod access;
 mod balance;
 mod chain;
 mod consensus;
+mod doctor;
 mod flow;
 mod forecast;
 mod inverter;
 mod journal;
 pub mod key;
+mod load;
+mod locate;
 mod meter;
 mod office;
 mod opf;
+mod papers;
 mod receipt;
+mod silence;
 mod switch;
 mod tariff;
 mod tou;
 
 pub use access::access;
 pub use balance::balance;
-pub use chain::{chain_deploy, chain_serve};
+pub use chain::{chain_deploy, chain_deploy_ranges, chain_serve};
 pub use consensus::run as consensus;
+pub use doctor::run as doctor;
 pub use flow::flow;
 pub use forecast::forecast;
 pub use journal::{backup, restore, verify};
+pub use load::load;
+pub use locate::locate;
 pub use meter::run as meter;
 pub use office::{account, token, voucher};
 pub use opf::opf;
+pub use papers::run as papers;
 pub use receipt::run as receipt;
+pub use silence::run as silence;
 pub use switch::{emergency, switch};
 pub use tariff::run as tariff;
 pub use tou::tou;
 
 use crate::cli::{ConfigFile, Limit};
-use crate::config::Config;
+use crate::config::{Config, Inverter, Meter};
 use crate::failure::{Code, Failure};
 use crate::house::{self, House};
 use crate::narrate::Level;
@@ -84,6 +94,8 @@ pub fn run(file: &ConfigFile) -> Result<(), Failure> {
     block_on(async move {
         let asked = asked_to_stop()?;
         let house = House::build(config, clock).await?;
+        // Only what has worked once is worth going back to.
+        silence::keep(&file.path, &house.config.state);
         for (name, at) in &house.listening {
             tracing::info!(%at, "listening for {name}");
         }
@@ -162,7 +174,8 @@ pub fn check(file: &ConfigFile, devices: bool) -> Result<(), Failure> {
                 continue;
             }
             print(&format!("bus {}: open\n", bus.spec.id))?;
-            for m in config.meters.iter().filter(|m| m.bus == bus.spec.id) {
+            let own: Vec<Meter> = config.inverters.iter().filter_map(Inverter::as_meter).collect();
+            for m in config.meters.iter().chain(&own).filter(|m| m.bus == bus.spec.id) {
                 let meter = opened.meter(m.id.clone(), Arc::clone(&m.template), m.address.clone());
                 let meter = meter.map_err(|e| Failure::new(Code::Config, e))?;
                 match patient(m.period * 3, meter.read()).await {
@@ -246,7 +259,8 @@ pub fn probe(
 ) -> Result<(), Failure> {
     let config = Config::load(&file.path)?.beside_the_service();
     let clock = clock::open(&config)?;
-    let meter = config.meters.iter().find(|m| m.id.as_str() == device);
+    let own: Vec<Meter> = config.inverters.iter().filter_map(Inverter::as_meter).collect();
+    let meter = config.meters.iter().chain(&own).find(|m| m.id.as_str() == device);
     let switch = config.switches.iter().find(|s| s.id.as_str() == device);
     if meter.is_none() && switch.is_none() {
         let known = config.meters.iter().map(|m| m.id.as_str()).chain(config.switches.iter().map(|s| s.id.as_str()));

@@ -62,11 +62,11 @@ pub(crate) fn make(
 /// never step back.
 fn moved(db: &Connection, most: u32, prices: &RegisterPrices) -> Result<Vec<BatchItem>, LedgerError> {
     let mut rows = db.prepare_cached(
-        "SELECT number, off_peak, peak, feed_in, settled_off_peak, settled_peak, settled_feed_in, balance + deposits,
-             settled_net FROM accounts WHERE opened = 1 AND
-         (off_peak > settled_off_peak OR peak > settled_peak OR feed_in > settled_feed_in
-          OR balance + deposits <> settled_net)
-         AND off_peak >= settled_off_peak AND peak >= settled_peak AND feed_in >= settled_feed_in
+        "SELECT number, off_peak - back_off_peak AS o, peak - back_peak AS p, feed_in, settled_off_peak, settled_peak,
+             settled_feed_in, balance + deposits + paid_out + overturned AS net, settled_net
+         FROM accounts WHERE opened = 1 AND doubted = 0
+         AND (o > settled_off_peak OR p > settled_peak OR feed_in > settled_feed_in OR net <> settled_net)
+         AND o >= settled_off_peak AND p >= settled_peak AND feed_in >= settled_feed_in
          ORDER BY number LIMIT ?",
     )?;
     let registers = |r: &Row<'_>, i: usize| {

@@ -4,7 +4,8 @@
 //! that nobody found before the readings went is still found afterwards.
 
 use crate::read::{named, uptime};
-use crate::{Finding, LedgerError};
+use crate::{Finding, LedgerError, dispatch};
+use domain::dispatch::Injected;
 use domain::{
     AccountId, Biller, Book, Books, MeterBook, MeterId, Money, Part, Pool, Reading, Seq, TariffRegisters, Timestamp,
     Usage, WattHours,
@@ -24,6 +25,7 @@ pub(crate) struct Checkpoint {
     pub(crate) accounts: BTreeMap<AccountId, Audited>,
     pub(crate) pool_until: Timestamp,
     pub(crate) pool: BTreeMap<(Timestamp, AccountId), Part>,
+    pub(crate) injected: BTreeMap<MeterId, Injected>,
 }
 
 /// What readings and the pool came to for an account. Payments are not in it: their facts are kept.
@@ -101,6 +103,7 @@ impl Checkpoint {
             accounts: bodies(db, account)?,
             pool_until: Timestamp(pool_until),
             pool: pool.collect::<rusqlite::Result<_>>()?,
+            injected: dispatch::injected(db, dispatch::Table::Audited)?,
         })
     }
 
@@ -123,6 +126,7 @@ impl Checkpoint {
             accounts,
             pool_until: biller.pool().closed_until(),
             pool: biller.pool().open().clone(),
+            injected: biller.injected().clone(),
         }
     }
 
@@ -164,7 +168,7 @@ impl Checkpoint {
         for ((interval, account), p) in self.pool.iter().filter(|(key, part)| old.pool.get(key) != Some(part)) {
             open.execute(params![interval.0, account.as_str(), p.sales.0, p.import.0, p.export.0])?;
         }
-        Ok(())
+        dispatch::save(db, dispatch::Table::Audited, &self.injected)
     }
 }
 

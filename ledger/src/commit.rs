@@ -5,7 +5,7 @@ use crate::meters::{filled_in, moved, replaceable};
 use crate::money::{book_fact, debt_part, refundable};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
-use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, lines, reorg};
+use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, dispatch, lines, on_chain, reorg};
 use domain::{AccountId, Fact, MeterBook, MeterId, Money, Reading, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -150,6 +150,17 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
         Write::DepositGone { transaction, ordinal } => {
             reorg::deposit_gone(db, now, transaction, *ordinal).map(Outcome::Recorded)
         }
+        Write::Happened(new) => {
+            on_chain::record(db, now, new)?;
+            Ok(Outcome::Recorded(current(db)?))
+        }
+        Write::HappenedNot { transaction, ordinal } => {
+            on_chain::gone(db, now, transaction, *ordinal).map(Outcome::Recorded)
+        }
+        Write::Adopt(accounts) => {
+            on_chain::adopt(db, accounts)?;
+            Ok(Outcome::Recorded(current(db)?))
+        }
         Write::DepositsAgain { upto_block } => {
             let position = i64::try_from(*upto_block).unwrap_or(i64::MAX);
             db.execute("UPDATE cursors SET position = ? WHERE reader = ?", params![position, DEPOSITS])?;
@@ -192,7 +203,7 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
             Ok(Outcome::Recorded(current(db)?))
         }
         Write::CatchUp { upto, accounts } => {
-            catch_up::adopt(db, *upto, accounts)?;
+            catch_up::catch_up(db, *upto, accounts)?;
             Ok(Outcome::Recorded(current(db)?))
         }
         Write::Meta(key, value) => {
@@ -260,6 +271,9 @@ pub(crate) fn record_fact(db: &Connection, now: Timestamp, fact: &Fact) -> Resul
     db.prepare_cached("INSERT INTO facts VALUES (?, ?, ?)")?.execute(params![seq, now.0, body])?;
     book_fact(db, Seq(seq), fact)?;
     project(db, now, fact)?;
+    if let Some(cap) = dispatch::cap_of(fact) {
+        dispatch::keep(db, Seq(seq), cap)?;
+    }
     Ok(Seq(seq))
 }
 
@@ -317,6 +331,7 @@ fn book(db: &Connection, now: Timestamp, priced: &Priced) -> Result<Seq, LedgerE
         )?
         .execute(params![interval.0, part.sales.0, part.import.0, part.export.0, account.as_str()])?;
     }
+    dispatch::save(db, dispatch::Table::Billed, &priced.injected)?;
     set_cursor(db, PRICER, priced.upto.0)?;
     let mut last = current(db)?;
     for fact in &priced.facts {

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use std::fmt;
 
 /// The columns of the books, in the order of [`Book::ALL`].
-pub(crate) const BOOK_COLUMNS: &str =
-    "balance, debt, deposits, cash, energy, network, demand, daily, tax, fed_in, pool, refunds, adjustments, lent";
+pub(crate) const BOOK_COLUMNS: &str = "balance, debt, deposits, cash, energy, network, demand, daily, tax, fed_in, pool, refunds, adjustments, lent, paid_out, \
+     overturned";
 
 /// The books from the column of the first on.
 pub(crate) fn books(r: &Row<'_>, first: usize) -> rusqlite::Result<Books> {
@@ -29,7 +29,8 @@ pub(crate) fn enter(db: &Connection, account: u32, entry: &Entry) -> Result<(), 
         .prepare_cached(
             "UPDATE accounts SET balance = balance + ?, debt = debt + ?, deposits = deposits + ?, cash = cash + ?,
              energy = energy + ?, network = network + ?, demand = demand + ?, daily = daily + ?, tax = tax + ?,
-             fed_in = fed_in + ?, pool = pool + ?, refunds = refunds + ?, adjustments = adjustments + ?, lent = lent + ?
+             fed_in = fed_in + ?, pool = pool + ?, refunds = refunds + ?, adjustments = adjustments + ?, lent = lent + ?,
+             paid_out = paid_out + ?, overturned = overturned + ?
              WHERE number = ?",
         )?
         .execute(params_from_iter(values))?;
@@ -59,6 +60,8 @@ pub(crate) fn entry_of(fact: &Fact) -> Option<Result<(&AccountId, Entry), Ledger
     let (account, entry) = match fact {
         Fact::ToppedUp { account, amount, debt, source } => (account, Entry::paid_in(source.book(), *amount, *debt)),
         Fact::DepositTakenBack { account, amount, .. } => (account, Entry::of(Book::Balance, Book::Deposits, *amount)),
+        Fact::HappenedOnChain { account, event, .. } if event.moves_money() => (account, event.entry()),
+        Fact::OnChainTakenBack { account, event, .. } if event.moves_money() => (account, event.undone()),
         Fact::Refunded { account, amount, .. } => (account, Entry::of(Book::Balance, Book::Refunds, *amount)),
         Fact::Adjusted { account, amount, .. } => (account, Entry::of(Book::Adjustments, Book::Balance, *amount)),
         Fact::TokenUsed { account, amount, .. } => (account, Entry::of(Book::Adjustments, Book::Balance, *amount)),

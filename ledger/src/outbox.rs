@@ -25,6 +25,29 @@ pub enum Purpose {
         /// Of energy fed in.
         feed_in: Price,
     },
+    /// Name who holds an account, before anything moves on it.
+    NameHolder {
+        /// Its number.
+        number: u32,
+        /// The holder's address, as hex.
+        holder: String,
+    },
+    /// Post the forecast of a day, and the ranges that follow.
+    PostRanges {
+        /// The contract's number of the day.
+        round: u32,
+        /// When it begins.
+        from: Timestamp,
+    },
+    /// Say what we forecast for a day that another gateway posted.
+    AttestRanges {
+        /// The contract's number of the day.
+        round: u32,
+        /// When our day begins.
+        from: Timestamp,
+        /// What was posted: a number is given again when a day failed.
+        posted: String,
+    },
     /// Settle a batch.
     Settle {
         /// Its sequence number.
@@ -141,6 +164,18 @@ impl Ledger {
             .into_iter()
             .map(|(id, purpose)| Ok(Intent { id, purpose: parse_purpose(id, &purpose)?, attempts: attempts(&db, id)? }))
             .collect()
+    }
+
+    /// What became of the newest intent that says this: whether it is final on the chain; `None` if none ever did.
+    pub fn became_of(&self, purpose: &Purpose) -> Result<Option<bool>, LedgerError> {
+        let text = serde_json::to_string(purpose).map_err(|e| LedgerError::unreadable("a purpose", e))?;
+        let db = self.reader();
+        // The newest few hundred: what is asked for is of today.
+        let mut rows = db.prepare_cached(
+            "SELECT state = 'done' FROM (SELECT id, purpose, state FROM intents ORDER BY id DESC LIMIT 512)
+             WHERE purpose = ? ORDER BY id DESC LIMIT 1",
+        )?;
+        Ok(rows.query_row([text], |r| r.get(0)).optional()?)
     }
 
     /// Why the newest concluded intent was refused; `None` if it was not.

@@ -4,6 +4,7 @@ use crate::LedgerError;
 use crate::codes::{took_code, took_token};
 use crate::commit::{POOL, set_cursor};
 use crate::meters::reassign;
+use crate::on_chain;
 use crate::outbox::load_batch;
 use crate::supply::{self, OverrideRow};
 use domain::token::Act;
@@ -85,7 +86,13 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
             took_code(db, account, Attempts::default())?;
         }
         Fact::CodeRefused { account, failed, .. } => took_code(db, account, Attempts::new(*failed, now))?,
-        Fact::MeterMoved { meter, from, to, .. } => reassign(db, meter, from.as_ref(), to)?,
+        Fact::HappenedOnChain { account, event, .. } => on_chain::project(db, account, event, false)?,
+        Fact::OnChainTakenBack { account, event, .. } => on_chain::project(db, account, event, true)?,
+        Fact::MeterMoved { meter, from, to, .. } => {
+            reassign(db, meter, from.as_ref(), to)?;
+            // What was fed in before was another customer's.
+            db.execute("DELETE FROM injected WHERE meter = ?", [meter.as_str()])?;
+        }
         // Their money is booked with the record, and what they change has tables that are written with it.
         Fact::ToppedUp { .. }
         | Fact::DepositTakenBack { .. }
@@ -94,14 +101,22 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::Lent { .. }
         | Fact::TariffChanged { .. }
         | Fact::ClassChanged { .. }
-        | Fact::MeterReplaced { .. } => {}
+        | Fact::MeterReplaced { .. }
+        // Kept with the record, under its number.
+        | Fact::InverterLimited { .. }
+        | Fact::InverterReleased { .. } => {}
         Fact::Started { .. }
+        | Fact::RangesAnnounced { .. }
+        | Fact::RangesPosted { .. }
+        | Fact::RangesAttested { .. }
         | Fact::AccessChanged { .. }
         | Fact::ReconnectAsked { .. }
         | Fact::SwitchSuspected { .. }
         | Fact::DeviceDegraded { .. }
         | Fact::DeviceRecovered { .. }
         | Fact::MeterHeld { .. }
+        | Fact::Planned { .. }
+        | Fact::PayWithheld { .. }
         | Fact::ImbalanceFound { .. }
         | Fact::ImbalanceCleared { .. }
         | Fact::SettlementRefused { .. }

@@ -22,7 +22,9 @@ pub struct AccountRow {
     pub opened: bool,
     /// Energy billed so far.
     pub registers: TariffRegisters,
-    /// Of these, what is final on the chain.
+    /// What the contract took off its registers again, because a meter's signed word was less.
+    pub set_back: TariffRegisters,
+    /// What is final on the chain.
     pub settled: TariffRegisters,
     /// What is left of the credit; negative is debt.
     pub balance: Money,
@@ -37,8 +39,10 @@ pub struct AccountRow {
     /// All books.
     #[serde(skip)]
     pub books: Books,
-    /// The part of the balance that deposits do not explain and that the chain knows.
+    /// The part of the balance that did not come about on the chain itself and that the chain knows.
     pub settled_net: Money,
+    /// Whether what the chain has of it is to be asked before more is settled.
+    pub doubted: bool,
     /// The credit state last recorded.
     pub credit: Credit,
     /// Whether a token ended prepayment.
@@ -51,13 +55,20 @@ impl AccountRow {
     /// Whether the chain does not know everything yet.
     #[must_use]
     pub fn unsettled(&self) -> bool {
-        self.registers != self.settled || self.books.off_chain() != Some(self.settled_net)
+        self.on_chain() != self.settled || self.books.off_chain() != Some(self.settled_net)
     }
 
-    /// Whether the chain knows of more energy than this ledger, which was put back from a copy.
+    /// What the contract's registers should be.
+    #[must_use]
+    pub fn on_chain(&self) -> TariffRegisters {
+        self.registers.less(&self.set_back)
+    }
+
+    /// Whether the chain knows of more energy than this ledger: because the ledger was put back from a copy, or because a
+    /// batch billed again what was overturned while it was on its way.
     #[must_use]
     pub fn chain_is_ahead(&self) -> bool {
-        let (here, there) = (&self.registers, &self.settled);
+        let (here, there) = (&self.on_chain(), &self.settled);
         there.off_peak > here.off_peak || there.peak > here.peak || there.feed_in > here.feed_in
     }
 }
@@ -116,7 +127,7 @@ pub struct Totals {
     pub unbilled: WattHours,
     /// Customers' energy billed.
     pub billed: WattHours,
-    /// Customers' energy that is final on the chain.
+    /// Customers' energy that is final on the chain, with what the contract took back again.
     pub settled: WattHours,
     /// Debits.
     pub debited: Money,
@@ -243,7 +254,7 @@ impl Ledger {
 pub(crate) fn accounts(db: &Connection) -> Result<Vec<AccountRow>, LedgerError> {
     let mut rows = db.prepare_cached(&format!(
         "SELECT number, name, opened, off_peak, peak, feed_in, settled_off_peak, settled_peak, settled_feed_in,
-             credit, usage, settled_net, {BOOK_COLUMNS},
+             credit, usage, settled_net, {BOOK_COLUMNS}, back_off_peak, back_peak, doubted,
              EXISTS (SELECT 1 FROM meta WHERE key = 'unlocked/' || name) FROM accounts ORDER BY number",
     ))?;
     let registers = |r: &Row<'_>, i: usize| {
@@ -270,7 +281,13 @@ pub(crate) fn accounts(db: &Connection) -> Result<Vec<AccountRow>, LedgerError> 
             credit: json(r, 9)?.unwrap_or(Credit::Good),
             usage: json(r, 10)?.unwrap_or_default(),
             settled_net: Money(r.get(11)?),
-            unlocked: r.get(12 + BOOKS)?,
+            set_back: TariffRegisters {
+                off_peak: WattHours(r.get(12 + BOOKS)?),
+                peak: WattHours(r.get(13 + BOOKS)?),
+                feed_in: WattHours::ZERO,
+            },
+            doubted: r.get(14 + BOOKS)?,
+            unlocked: r.get(15 + BOOKS)?,
         })
     })?;
     found.map(|r| Ok(r?)).collect()
@@ -323,12 +340,14 @@ pub(crate) fn totals(db: &Connection) -> Result<Totals, LedgerError> {
         )?),
         unbilled: WattHours(one("SELECT sum(unbilled) FROM meters WHERE account IS NOT NULL")?),
         billed: WattHours(one("SELECT sum(off_peak + peak + feed_in) FROM accounts")?),
-        settled: WattHours(one("SELECT sum(settled_off_peak + settled_peak + settled_feed_in) FROM accounts")?),
+        settled: WattHours(one(
+            "SELECT sum(settled_off_peak + settled_peak + settled_feed_in + back_off_peak + back_peak) FROM accounts",
+        )?),
         debited: Money(one("SELECT sum(energy + network + demand + daily + tax) FROM accounts")?),
         paid_for_feed_in: Money(-one("SELECT sum(fed_in + pool) FROM accounts")?),
         topped_up: Money(-one("SELECT sum(deposits + cash) FROM accounts")?),
-        refunded: Money(one("SELECT sum(refunds) FROM accounts")?),
-        given: Money(-one("SELECT sum(adjustments + lent + debt) FROM accounts")?),
+        refunded: Money(one("SELECT sum(refunds + paid_out) FROM accounts")?),
+        given: Money(-one("SELECT sum(adjustments + lent + debt + overturned) FROM accounts")?),
         balances: Money(one("SELECT sum(balance) FROM accounts")?),
     })
 }

@@ -154,6 +154,9 @@ pub(crate) fn reopen(db: &Connection, from: i64) -> Result<usize, LedgerError> {
                  WHERE number = ?",
             )?
             .execute(params![r.off_peak.0, r.peak.0, r.feed_in.0, item.net.0, item.number])?;
+            // What was overturned since is in none of what was settled before.
+            db.prepare_cached("UPDATE accounts SET doubted = 1 WHERE number = ? AND back_off_peak + back_peak > 0")?
+                .execute([item.number])?;
         }
         db.execute(
             "UPDATE intents SET state = 'open', transaction_hash = NULL, block = NULL WHERE id = ? AND state = 'done'",

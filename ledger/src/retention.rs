@@ -155,8 +155,8 @@ fn border(db: &Connection, after: Seq, now: Timestamp, age: Duration) -> Result<
 fn settled(db: &Connection) -> Result<Seq, LedgerError> {
     let waiting: i64 = db.query_row(
         "SELECT (SELECT count(*) FROM batches WHERE state = 'open') + (SELECT count(*) FROM accounts
-         WHERE off_peak > settled_off_peak OR peak > settled_peak OR feed_in > settled_feed_in
-            OR balance + deposits <> settled_net)",
+         WHERE off_peak - back_off_peak > settled_off_peak OR peak - back_peak > settled_peak
+            OR feed_in > settled_feed_in OR balance + deposits + paid_out + overturned <> settled_net)",
         [],
         |r| r.get(0),
     )?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// "MGGW" as SQLite's application id, so that a foreign database is recognised.
 const APPLICATION_ID: i32 = 0x4D47_4757;
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 /// Files up to this size are checked page by page at every start; beyond it that would delay the start for long.
 const QUICK_CHECK_BYTES: u64 = 64 << 20;
 
@@ -24,7 +24,9 @@ INSERT INTO sequence VALUES (0);
 -- balance to lent are the books of the account, as domain::Book has them: every entry takes from one what it gives to
 -- others, so each row adds up to nothing, and the database itself refuses whatever would not. STRICT, because a sum that
 -- overflowed would otherwise quietly become a fraction.
--- settled_net: the part of the balance that deposits do not explain and that the chain knows.
+-- settled_net: the part of the balance that did not come about on the chain itself and that the chain knows.
+-- back_*: energy that the contract took off its registers again, so that its registers are those here less these.
+-- doubted: what the chain has of the account is asked before more is settled.
 CREATE TABLE accounts (
   number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, opened INTEGER NOT NULL DEFAULT 0,
   off_peak INTEGER NOT NULL DEFAULT 0, peak INTEGER NOT NULL DEFAULT 0, feed_in INTEGER NOT NULL DEFAULT 0,
@@ -34,10 +36,12 @@ CREATE TABLE accounts (
   cash INTEGER NOT NULL DEFAULT 0, energy INTEGER NOT NULL DEFAULT 0, network INTEGER NOT NULL DEFAULT 0,
   demand INTEGER NOT NULL DEFAULT 0, daily INTEGER NOT NULL DEFAULT 0, tax INTEGER NOT NULL DEFAULT 0,
   fed_in INTEGER NOT NULL DEFAULT 0, pool INTEGER NOT NULL DEFAULT 0, refunds INTEGER NOT NULL DEFAULT 0,
-  adjustments INTEGER NOT NULL DEFAULT 0, lent INTEGER NOT NULL DEFAULT 0,
+  adjustments INTEGER NOT NULL DEFAULT 0, lent INTEGER NOT NULL DEFAULT 0, paid_out INTEGER NOT NULL DEFAULT 0,
+  overturned INTEGER NOT NULL DEFAULT 0, back_off_peak INTEGER NOT NULL DEFAULT 0,
+  back_peak INTEGER NOT NULL DEFAULT 0, doubted INTEGER NOT NULL DEFAULT 0,
   credit TEXT NOT NULL DEFAULT '\"good\"', debt_share INTEGER NOT NULL DEFAULT 0, usage TEXT,
   CHECK (balance + debt + deposits + cash + energy + network + demand + daily + tax + fed_in + pool + refunds
-         + adjustments + lent = 0)
+         + adjustments + lent + paid_out + overturned = 0)
 ) STRICT;
 -- Which class an account belonged to, and from when.
 CREATE TABLE classes (
@@ -165,6 +169,8 @@ fn prepare(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     }
     db.execute_batch(crate::supply::TABLES)?;
     db.execute_batch(crate::reorg::TABLES)?;
+    db.execute_batch(crate::on_chain::TABLES)?;
+    db.execute_batch(crate::dispatch::TABLES)?;
     Ok(())
 }
 

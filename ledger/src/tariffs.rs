@@ -2,7 +2,7 @@
 
 use crate::commit::{POOL, cursor, record_fact};
 use crate::read::{accounts, meters, named};
-use crate::{Ledger, LedgerError};
+use crate::{Ledger, LedgerError, dispatch};
 use domain::{
     AccountId, Biller, ClassId, Classes, Customer, Fact, Guard, MeterId, Metered, Money, Part, Pool, Schedule, Tariff,
     Timestamp, WattHours,
@@ -143,7 +143,8 @@ impl Ledger {
             (a.name, Customer { usage: a.usage, classes })
         });
         let (customers, pool) = (customers.collect(), pool(&tx)?);
-        Ok(Some(Biller::new(schedule, metered, customers, pool)))
+        let biller = Biller::new(schedule, metered, customers, pool);
+        Ok(Some(biller.dispatched(dispatch::caps(&tx)?, dispatch::injected(&tx, dispatch::Table::Billed)?)))
     }
 }
 
@@ -202,7 +203,7 @@ fn border(db: &Connection, now: Timestamp, old: &Tariff, new: &Tariff) -> Result
     Ok(old.common_border(new, Timestamp(after)))
 }
 
-fn adopt(
+pub(crate) fn adopt(
     db: &Connection,
     now: Timestamp,
     wanted: &Tariff,

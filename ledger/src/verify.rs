@@ -6,7 +6,7 @@ use crate::commit::{PRICER, cursor};
 use crate::money::entry_of;
 use crate::read::{READINGS, accounts, meters, reading, totals};
 use crate::tariffs::{classes, schedule};
-use crate::{Ledger, LedgerError};
+use crate::{Ledger, LedgerError, dispatch};
 use domain::{
     AccountId, Biller, Book, Books, Customer, Entry, Fact, Guard, Line, MeterId, Metered, Money, Reading, Replacement,
     Seq, Step, TariffRegisters, Timestamp, Usage, WattHours,
@@ -69,6 +69,7 @@ struct Due {
     registers: TariffRegisters,
     books: Books,
     usage: Usage,
+    set_back: TariffRegisters,
 }
 
 impl Due {
@@ -163,7 +164,10 @@ fn again(
     let mut due: BTreeMap<AccountId, Due> = BTreeMap::new();
     for (account, audited) in &kept.accounts {
         let books = audited.books().unwrap_or_default();
-        due.insert(account.clone(), Due { registers: audited.registers, books, usage: audited.usage });
+        due.insert(
+            account.clone(),
+            Due { registers: audited.registers, books, usage: audited.usage, ..Due::default() },
+        );
     }
     // A checkpoint holds what readings came to; what was paid stands in the facts, which are all there.
     let (cursor, payments) = match until {
@@ -180,6 +184,13 @@ fn again(
             due.entry(account.clone()).or_default().enter(Some(entry));
         }
         match fact {
+            Fact::HappenedOnChain { account, event, .. } if payments => {
+                due.entry(account).or_default().set_back.add_registers(&event.set_back());
+            }
+            Fact::OnChainTakenBack { account, event, .. } if payments => {
+                let due = due.entry(account).or_default();
+                due.set_back = due.set_back.less(&event.set_back());
+            }
             Fact::MeterReleased { meter, upto, .. } => acts.push((upto, Act::Release(meter))),
             Fact::MeterReplaced { change, upto, .. } => acts.push((upto, Act::Replace(change))),
             Fact::MeterMoved { meter, from, to, upto, .. } => {
@@ -209,7 +220,8 @@ fn again(
     for (account, audited) in &kept.accounts {
         customers.entry(account.clone()).or_default().usage = audited.usage;
     }
-    let mut biller = Biller::new(schedule, metered.collect(), customers, kept.pool());
+    let biller = Biller::new(schedule, metered.collect(), customers, kept.pool());
+    let mut biller = biller.dispatched(dispatch::told(db)?, kept.injected.clone());
     let mut acts = acts.into_iter().peekable();
     let mut rows = db.prepare(&format!("{READINGS} WHERE r.seq > ? ORDER BY r.seq"))?;
     for row in rows.query_map([kept.upto.0], reading)? {
@@ -217,10 +229,12 @@ fn again(
         if seq > cursor {
             break;
         }
-        while let Some((_, act)) = acts.next_if(|(upto, _)| *upto < seq) {
+        while let Some((upto, act)) = acts.next_if(|(upto, _)| *upto < seq) {
+            biller.reached(upto);
             replay(&mut biller, act, &newest, &mut due);
         }
         report.readings += 1;
+        biller.reached(seq);
         if r.import.is_some() {
             newest.insert(r.meter.clone(), r.clone());
         }
@@ -231,7 +245,8 @@ fn again(
             }
         }
     }
-    for (_, act) in acts {
+    for (upto, act) in acts {
+        biller.reached(upto);
         replay(&mut biller, act, &newest, &mut due);
     }
     for (account, usage) in biller.usages() {
@@ -258,6 +273,12 @@ fn compare(db: &Connection, again: &BTreeMap<AccountId, Due>, report: &mut Repor
                 let check = if book == Book::Balance { "balance" } else { "money follows energy" };
                 note(check, format!("{name}: {book:?} holds {kept}, by readings and facts it is {due}"));
             }
+        }
+        if due.set_back != account.set_back {
+            note(
+                "energy given back once",
+                format!("{name}: {:?} in the books, {:?} by the facts", account.set_back, due.set_back),
+            );
         }
         if due.usage != account.usage {
             note("usage", format!("{name}: {:?} in the books, {:?} by the readings", account.usage, due.usage));

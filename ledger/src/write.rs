@@ -1,13 +1,15 @@
 //! What can be written, and what comes back.
 
-use crate::catch_up::Adopted;
 use crate::codes::TokenUse;
+use crate::on_chain::{Adopted, Happened};
 use crate::outbox::{Attempt, Batch, Deposit, Purpose};
 use crate::reorg::Anchor;
+use domain::dispatch::Injected;
 use domain::{
-    AccountId, Biller, Fact, Line, MeterBook, MeterId, Money, NotReplaced, Part, Permille, Reading, RegisterPrices,
-    Replacement, Seq, Source, Step, Timestamp, Usage,
+    AccountId, Biller, Fact, Kind, Line, MeterBook, MeterId, Money, NotReplaced, Part, Permille, Reading,
+    RegisterPrices, Replacement, Seq, Source, Step, Timestamp, Usage,
 };
+use std::collections::BTreeMap;
 
 /// One write. A group of them is one transaction; a write that is refused is left out of it alone.
 #[derive(Clone, Debug)]
@@ -32,6 +34,18 @@ pub enum Write {
         /// Which of that transaction's deposits it was.
         ordinal: u32,
     },
+    /// Something happened to an account on the chain without this gateway; what is recorded already is not recorded
+    /// again.
+    Happened(Happened),
+    /// The chain took such an event back. Should it come again, it counts again.
+    HappenedNot {
+        /// The transaction, as hex with 0x.
+        transaction: String,
+        /// Which of that transaction's events it was.
+        ordinal: u32,
+    },
+    /// What the chain has of accounts that were in doubt: the next batch begins there.
+    Adopt(Vec<Adopted>),
     /// Deposits are read again from the block after this one on.
     DepositsAgain {
         /// The last block that counts as read.
@@ -131,6 +145,8 @@ pub struct Priced {
     pub usages: Vec<(AccountId, Usage)>,
     /// What accounts did in intervals that the pool has not shared out yet, where that changed.
     pub pool: Vec<(Timestamp, AccountId, Part)>,
+    /// What meters under a dispatch have fed in of intervals that are not over.
+    pub injected: BTreeMap<MeterId, Injected>,
     /// Facts that follow, such as a meter that is held.
     pub facts: Vec<Fact>,
 }
@@ -141,6 +157,7 @@ impl Priced {
     /// # Errors
     /// Says why it cannot be.
     pub fn replaced(mut biller: Biller, after: Seq, change: Replacement, by: &str) -> Result<Self, NotReplaced> {
+        biller.reached(after);
         let done = biller.replace(&change)?;
         let account = biller.account_of(&change.meter).cloned();
         let lines = done.lines.into_iter().filter_map(|line| Some((account.clone()?, line))).collect();
@@ -161,6 +178,7 @@ impl Priced {
             started: Vec::new(),
             books: biller.books().cloned().collect(),
             lines: Vec::new(),
+            injected: biller.injected().clone(),
             usages: biller.usages().map(|(account, usage)| (account.clone(), usage)).collect(),
             facts: Vec::new(),
         }
@@ -177,6 +195,7 @@ impl Priced {
         for (seq, reading) in readings {
             let exports = |biller: &Biller| biller.book_of(&reading.meter).is_some_and(|b| b.export.is_some());
             let exported = exports(&biller);
+            biller.reached(*seq);
             let step = biller.bill(reading);
             seen(*seq, reading, &step);
             match step {
@@ -186,6 +205,7 @@ impl Priced {
                         started.extend(biller.book_of(&reading.meter).cloned());
                     }
                     if let Some(account) = biller.account_of(&reading.meter) {
+                        facts.extend(billed.iter().filter_map(|line| withheld(account, line)));
                         lines.extend(billed.into_iter().map(|line| (account.clone(), line)));
                     }
                 }
@@ -203,6 +223,14 @@ impl Priced {
         }
         Self { started, lines, facts, ..Self::of(&biller, after, upto) }
     }
+}
+
+/// What a line that withholds pay tells the customer.
+fn withheld(account: &AccountId, line: &Line) -> Option<Fact> {
+    let meter = line.meter.clone().filter(|_| line.kind == Kind::Withheld)?;
+    let (interval, amount) = (line.interval, Money(line.credit.0.checked_neg()?));
+    let (dispatched, metered) = (line.import_from, line.export_from);
+    Some(Fact::PayWithheld { account: account.clone(), meter, interval, dispatched, metered, amount })
 }
 
 /// What a write came to.

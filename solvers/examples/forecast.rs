@@ -33,5 +33,6 @@ fn main() {
     for s in &outcome.scores {
         println!("| {} | {} | {} |", s.model, show(&s.validation), s.test.as_ref().map_or(String::new(), show));
     }
-    println!("chosen: {}; origins {:?}", outcome.chosen, outcome.origins);
+    let (numbers, bytes) = outcome.model.as_ref().map_or((0, 0), |m| (m.size(), m.bytes().len()));
+    println!("chosen: {}; origins {:?}; model of {numbers} numbers, {bytes} bytes", outcome.chosen, outcome.origins);
 }

@@ -1,9 +1,11 @@
 //! Opens and closes switches: the only agent that touches them.
 
+mod limits;
 mod machine;
 mod news;
 mod stagger;
 
+pub use limits::{InverterPlan, Known as KnownInverter, LimitOrder, Limits};
 pub use machine::{Overload, Rule, State, Verify};
 pub use stagger::Stagger;
 
@@ -71,6 +73,7 @@ struct Kept {
 /// Looks after all switches.
 pub struct Enforcer {
     kept: Vec<Kept>,
+    limited: Vec<limits::Kept>,
     clock: Clock,
     scribe: Scribe,
     board: Board,
@@ -80,6 +83,7 @@ pub struct Enforcer {
     /// Whether it is known what was ordered before the start.
     remembers: bool,
     alarm: Option<SpawnHandle>,
+    limit_alarm: Option<SpawnHandle>,
     begun: Instant,
 }
 
@@ -105,6 +109,7 @@ impl Enforcer {
         let kept = plans.into_iter().map(keep).collect();
         Self {
             kept,
+            limited: Vec::new(),
             clock,
             scribe,
             board,
@@ -112,6 +117,7 @@ impl Enforcer {
             heard: Seq::default(),
             remembers: false,
             alarm: None,
+            limit_alarm: None,
             begun: Instant::now(),
         }
     }

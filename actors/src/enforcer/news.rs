@@ -3,6 +3,7 @@
 use super::machine::{Override, Sample};
 use super::{Enforcer, Kept};
 use actix::prelude::*;
+use domain::dispatch::Cap;
 use domain::{AccountId, Fact, MeterId, Position, Reason, Seq, SwitchId, Timestamp, Watts};
 use ledger::{LedgerError, OverrideRow};
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub(super) struct Remembered {
     news: News,
     /// Switches that their accounts had opened: why, and whether the customer has acted since.
     disconnected: BTreeMap<SwitchId, (Reason, bool)>,
+    /// The newest cap of each inverter's meter.
+    caps: BTreeMap<MeterId, Cap>,
 }
 
 fn news(ledger: &ledger::Ledger, after: Seq) -> Result<News, LedgerError> {
@@ -54,7 +57,7 @@ fn remembered(ledger: &ledger::Ledger) -> Result<Remembered, LedgerError> {
     let disconnected = disconnected.collect();
     // What was asked for before the start was for another hour: the customer asks again.
     let news = News { cursor: ledger.last_seq()?, orders: ledger.overrides()?, asked: Vec::new() };
-    Ok(Remembered { news, disconnected })
+    Ok(Remembered { news, disconnected, caps: ledger.newest_caps()? })
 }
 
 impl Enforcer {
@@ -79,6 +82,8 @@ impl Enforcer {
                 }
             }
             this.remembers = true;
+            this.remember_limits(&remembered.caps);
+            this.limit(ctx);
             this.hear(remembered.news, ctx);
             this.follow(recorded, ctx);
             this.watch_meters(this.board.changes(), ctx);

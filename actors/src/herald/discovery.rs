@@ -91,7 +91,8 @@ const BALANCE: &str = "{{ value_json.problem }}";
 fn gateway(plan: &HeraldPlan) -> (String, String) {
     let id = format!("microgrid_{}", plan.site);
     let mut components = serde_json::Map::new();
-    for (key, name) in [("ledger", "Ledger"), ("chain", "Chain")] {
+    components.extend(super::prices::components(plan, &id));
+    for (key, name) in [("ledger", "Ledger"), ("chain", "Chain"), ("ranges", "Price ranges")] {
         let template = format!("{{{{ 'ON' if value_json.{key} else 'OFF' }}}}");
         components.insert(key.into(), problem(&id, key, name, &plan.problems(), &template));
     }

@@ -3,6 +3,7 @@
 mod alarms;
 mod commands;
 mod discovery;
+mod prices;
 
 use crate::{Board, Scribe};
 use actix::prelude::*;
@@ -50,6 +51,11 @@ impl HeraldPlan {
 
     fn problems(&self) -> String {
         format!("microgrid/{}/problems", self.site)
+    }
+
+    /// Where prices and their ranges are told.
+    fn tariff(&self) -> String {
+        format!("microgrid/{}/tariff/state", self.site)
     }
 
     /// Where it is told what is wrong with a meter on the feeder, or with the feeder itself.
@@ -148,8 +154,11 @@ async fn gather(plan: &HeraldPlan, clock: &Clock, scribe: &Scribe, board: &Board
     {
         let live = board.look();
         let feeder = live.balance.as_ref().and_then(|b| alarms::words(&b.standing));
-        let problems = json!({ "ledger": live.ledger_problem, "chain": live.chain.problem, "feeder": feeder });
+        let problems = json!({
+            "ledger": live.ledger_problem, "chain": live.chain.problem, "feeder": feeder, "ranges": live.prices.problem,
+        });
         news.push((plan.problems(), problems.to_string()));
+        news.extend(prices::state(plan, &live.prices));
         if let Some(balance) = &live.balance {
             news.extend(alarms::alarms(plan, balance));
         }

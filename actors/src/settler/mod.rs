@@ -3,19 +3,22 @@
 mod fees;
 mod pending;
 mod step;
+mod terms;
 
 use crate::{Board, RecordFailed, Scribe};
 use actix::prelude::*;
 use contracts::chain::Chain;
 use contracts::key::Signer;
 use contracts::{Address, U256};
-use domain::{Clock, Money, Timestamp};
+use domain::{AccountId, Clock, Money, Timestamp};
 pub use fees::FeePolicy;
 use ledger::{Outcome, Write};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 pub use step::LINE_SALT;
 use step::{Notes, Step};
+pub use terms::Agreed;
 
 /// Everything the Settler needs to know.
 #[derive(Clone)]
@@ -30,8 +33,14 @@ pub struct SettlerPlan {
     pub signer: Arc<dyn Signer>,
     /// The provider contract; `None` deploys one, once.
     pub provider: Option<Address>,
+    /// The contract that forecasts are posted to, if they are.
+    pub time_of_use: Option<Address>,
     /// Wei in one minor unit, for a contract that is deployed; checked against one that exists.
     pub wei_per_unit: U256,
+    /// What is agreed in a contract that is deployed; checked against one that exists.
+    pub agreed: Agreed,
+    /// Who holds which account in the contract.
+    pub holders: BTreeMap<AccountId, Address>,
     /// Threshold of the low-credit event, for a contract that is deployed.
     pub low_at: Money,
     /// Blocks that must be on top of a transaction, its own included.

@@ -8,7 +8,10 @@
 
 mod catch_up;
 mod contract;
+mod holders;
+mod incoming;
 mod outgoing;
+mod ranges;
 mod taken_back;
 
 use super::pending::Memory;
@@ -21,6 +24,7 @@ use contracts::tx::Call;
 use contracts::{Address, B256};
 use domain::{Fact, Timestamp};
 use ledger::{Anchor, Intent, Ledger, LedgerError, Purpose, Write};
+use std::collections::BTreeSet;
 use thiserror::Error;
 
 /// The settings that remember which contract on which chain this ledger belongs to.
@@ -40,6 +44,15 @@ pub(super) struct Notes {
     doubted: Option<Timestamp>,
     /// Since when the chain has fewer blocks than it had.
     behind: Option<Timestamp>,
+    /// Accounts on which something moved before a holder was named.
+    too_late: BTreeSet<u32>,
+    /// What is wrong with the holders of accounts.
+    holders: Option<String>,
+    /// The contract whose terms were compared with ours.
+    agreed: Option<Address>,
+    /// The head at which nothing was to be said about ranges, and what is wrong with those of others.
+    ranges_looked: Option<B256>,
+    ranges_problem: Option<String>,
     /// The settler's account has little left.
     low_on_coin: Option<String>,
 }
@@ -139,7 +152,7 @@ impl Scene<'_> {
         // makes sure first that both mean the same accounts.
         let acquainted = self.ledger.deposits_block()? > 0;
         if let Some(provider) = self.provider.filter(|_| acquainted)
-            && let Some(step) = self.deposits(provider, turn, notes)?
+            && let Some(step) = self.incoming(provider, turn, notes)?
         {
             return Ok(step);
         }
@@ -148,10 +161,11 @@ impl Scene<'_> {
         }
         // What the chain refused is tried again when the next settlement is due, not at once and for ever.
         let refusal = self.ledger.last_refusal()?;
-        let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| !matches!(what, Purpose::Settle { .. }));
+        let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| sets_up(what));
         let may_queue = !set_up_refused || (turn.settle && !turn.queued);
         let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
-        let problem = problem.or_else(|| notes.low_on_coin.clone());
+        let problem = problem.or_else(|| notes.low_on_coin.clone()).or_else(|| notes.holders.clone());
+        let problem = problem.or_else(|| notes.ranges_problem.clone());
         let problem = problem.or_else(|| self.plan.chain.problems().into_iter().next());
         let Some(provider) = self.provider else {
             return Ok(match may_queue {
@@ -160,13 +174,26 @@ impl Scene<'_> {
                 false => Step::Rest { waiting: None, problem, nothing_due: true },
             });
         };
+        self.agreed(provider, notes)?;
         if let Some(step) = self.accounts(provider, may_queue)? {
             return Ok(step);
         }
-        if let (false, Some(step)) = (acquainted, self.deposits(provider, turn, notes)?) {
+        if let (false, Some(step)) = (acquainted, self.incoming(provider, turn, notes)?) {
             return Ok(step);
         }
+        match self.ranges(turn, notes) {
+            Ok(Some(step)) => return Ok(step),
+            Ok(None) => {}
+            // Settling does not wait for a contract that others deployed.
+            Err(trouble) => notes.ranges_problem = Some(format!("forecasts on the chain: {trouble}")),
+        }
         let accounts = self.ledger.accounts()?;
+        if let Some(step) = self.name_holders(provider, &accounts, may_queue, notes)? {
+            return Ok(step);
+        }
+        if let Some(step) = self.doubted(provider, &accounts)? {
+            return Ok(step);
+        }
         let ahead = accounts.iter().filter(|a| a.opened && a.chain_is_ahead()).count();
         let waits = accounts.iter().any(|a| a.opened && a.unsettled() && !a.chain_is_ahead());
         if turn.settle && waits {
@@ -195,6 +222,23 @@ impl Scene<'_> {
         }
         let waiting = (ahead > 0).then(|| catch_up::waiting_for(ahead));
         Ok(Step::Rest { waiting, problem, nothing_due: !waits })
+    }
+
+    /// An error if the contract was made under other terms than ours: they never change.
+    fn agreed(&self, provider: Address, notes: &mut Notes) -> Result<(), Trouble> {
+        if notes.agreed == Some(provider) {
+            return Ok(());
+        }
+        let broken = self.plan.agreed.broken_by(&provider::terms(&*self.plan.chain, provider)?);
+        if !broken.is_empty() {
+            return Err(Trouble::Other(format!(
+                "contract {provider} was made under other terms than [chain] says, and they never change; nothing is \
+                 settled. {}. Say in [chain] what is there, or begin a new contract with a new state folder",
+                broken.join("; ")
+            )));
+        }
+        notes.agreed = Some(provider);
+        Ok(())
     }
 
     fn me(&self) -> Address {
@@ -247,8 +291,10 @@ impl Scene<'_> {
                 let opened = accounts.into_iter().filter(|a| numbers.contains(&a.number));
                 opened.map(|a| Fact::AccountOpened { account: a.name, number: a.number }).collect()
             }
-            // The contract itself says which prices it has; the intent, which transaction brought them.
-            Purpose::SetTariff { .. } => Vec::new(),
+            // The contract itself says which prices it has; the intent, which transaction brought them. A holder's name
+            // comes with the contract's events, whoever gave it.
+            Purpose::SetTariff { .. } | Purpose::NameHolder { .. } => Vec::new(),
+            Purpose::PostRanges { .. } | Purpose::AttestRanges { .. } => ranges::said(&intent.purpose, receipt),
             Purpose::Settle { sequence } => {
                 let batch = self.ledger.batch(*sequence)?;
                 let accounts = batch.map_or(0, |b| u32::try_from(b.items.len()).unwrap_or(u32::MAX));
@@ -264,7 +310,14 @@ impl Scene<'_> {
     fn call(&self, purpose: &Purpose) -> Result<Call, Trouble> {
         let provider = || self.provider.ok_or_else(|| Trouble::Other("no provider contract is known".into()));
         match purpose {
-            Purpose::Deploy => Ok(provider::deploy_call(self.plan.wei_per_unit, self.prices, self.plan.low_at)?),
+            Purpose::Deploy => {
+                let (plan, terms) = (self.plan, self.plan.agreed.terms());
+                Ok(provider::deploy_under(plan.wei_per_unit, self.prices, plan.low_at, &terms)?)
+            }
+            Purpose::NameHolder { number, holder } => {
+                let holder = holder.parse().map_err(|e| Trouble::Other(format!("a recorded holder {holder}: {e}")))?;
+                Ok(provider::set_holder(provider()?, *number, holder))
+            }
             Purpose::OpenAccounts { numbers } => {
                 let mut named = Vec::with_capacity(numbers.len());
                 for account in self.ledger.accounts()?.iter().filter(|a| numbers.contains(&a.number)) {
@@ -276,6 +329,8 @@ impl Scene<'_> {
                 let prices = Prices { off_peak: *off_peak, peak: *peak, feed_in: *feed_in };
                 Ok(provider::set_tariff(provider()?, prices))
             }
+            Purpose::PostRanges { round, from } => self.post_ranges(*round, *from),
+            Purpose::AttestRanges { round, from, .. } => self.attest_ranges(*round, *from),
             Purpose::Settle { sequence } => {
                 let version = self.ledger.batch(*sequence)?.map_or(1, |b| b.tariff_version);
                 let (root, items) = (self.lines_root(*sequence)?, self.items(*sequence)?);
@@ -285,11 +340,19 @@ impl Scene<'_> {
     }
 }
 
+/// Whether settling needs it.
+fn sets_up(purpose: &Purpose) -> bool {
+    matches!(purpose, Purpose::Deploy | Purpose::OpenAccounts { .. } | Purpose::SetTariff { .. })
+}
+
 fn name(purpose: &Purpose) -> String {
     match purpose {
         Purpose::Deploy => "the contract".to_owned(),
         Purpose::OpenAccounts { numbers } => format!("the opening of {} accounts", numbers.len()),
         Purpose::SetTariff { .. } => "the new prices".to_owned(),
+        Purpose::NameHolder { number, .. } => format!("the holder of account {number}"),
+        Purpose::PostRanges { round, .. } => format!("the forecast of round {round}"),
+        Purpose::AttestRanges { round, .. } => format!("our word on the forecast of round {round}"),
         Purpose::Settle { sequence } => format!("batch {sequence}"),
     }
 }

@@ -27,12 +27,25 @@ pub struct Terms {
     pub fees: FeePolicy,
     pub most: u32,
     pub first_account: u32,
+    pub agreed: Agreed,
+    pub holders: Vec<(usize, Address)>,
 }
 
 impl Terms {
     pub fn new(chain: Arc<dyn Chain>, key: Arc<LocalKey>) -> Self {
         let fees = FeePolicy { ceiling: 300_000_000_000, patience: Duration::from_secs(20) };
-        Self { chain, key, provider: None, homes: 1..=3, confirmations: 2, fees, most: 2, first_account: 1 }
+        Self {
+            chain,
+            key,
+            provider: None,
+            homes: 1..=3,
+            confirmations: 2,
+            fees,
+            most: 2,
+            first_account: 1,
+            agreed: Agreed::default(),
+            holders: Vec::new(),
+        }
     }
 }
 
@@ -63,7 +76,10 @@ impl Life {
             chain_id: 31337,
             signer: Arc::clone(&terms.key) as Arc<dyn Signer>,
             provider: terms.provider,
+            time_of_use: None,
             wei_per_unit: U256::from(WEI_PER_UNIT),
+            agreed: terms.agreed,
+            holders: terms.holders.iter().map(|(home, who)| (account(*home), *who)).collect(),
             low_at: Money(0),
             confirmations: terms.confirmations,
             every: Duration::from_secs(3600),

@@ -66,6 +66,19 @@ impl House {
         key: Arc<LocalKey>,
         provider: Option<Address>,
     ) -> Self {
+        Self::build_under(dir, clock, chain, key, provider, Agreed::default(), &[])
+    }
+
+    /// Under these terms, with holders for some homes.
+    pub fn build_under(
+        dir: &Path,
+        clock: Clock,
+        chain: Arc<dyn Chain>,
+        key: Arc<LocalKey>,
+        provider: Option<Address>,
+        agreed: Agreed,
+        holders: &[(usize, Address)],
+    ) -> Self {
         let meter = |i: usize| -> MeterId { format!("home-{i}").parse().unwrap() };
         let feeder: MeterId = "feeder".parse().unwrap();
         let ledger = Arc::new(Ledger::open(&dir.join("ledger.db")).unwrap());
@@ -124,7 +137,10 @@ impl House {
             chain_id: 31337,
             signer: Arc::clone(&key) as Arc<dyn Signer>,
             provider,
+            time_of_use: None,
             wei_per_unit: U256::from(WEI_PER_UNIT),
+            agreed,
+            holders: holders.iter().map(|(home, who)| (account(*home), *who)).collect(),
             low_at: Money(2_000_000_000),
             confirmations: 1,
             every: Duration::from_secs(3600),

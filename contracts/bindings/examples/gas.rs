@@ -15,6 +15,8 @@ mod bench;
 mod costs;
 #[path = "../tests/it/machine.rs"]
 mod machine;
+#[path = "../tests/it/provers.rs"]
+mod provers;
 #[path = "../tests/it/street.rs"]
 mod street;
 

@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod json;
 pub mod key;
 pub mod lines;
+pub mod location;
 pub mod merkle;
 pub mod operator;
 pub mod provider;

@@ -1,7 +1,8 @@
 //! What a line of a bill says, as the bytes under the root that settles it.
 //!
 //! A leaf commits to 21 words of 32 bytes, as `abi.encode` would write them: version (1), salt, account number, Keccak-256
-//! of the meter's name (zero for none), kind (0 off-peak, 1 peak, 2 daily, 3 share of the pool), tariff version, start of
+//! of the meter's name (zero for none), kind (0 off-peak, 1 peak, 2 daily, 3 share of the pool, 4
+//! withheld beyond the dispatch, with the energies dispatched and counted in the place of registers), tariff version, start of
 //! the interval, from, to (milliseconds since 1970), import and export register at the start, import, free part of it,
 //! export (Wh), charges for energy, network, demand, day, tax, credit (minor units), and the tax carried (millionths).
 //! Numbers may be negative: they are signed, in two's complement.

@@ -18,8 +18,8 @@ import { Owned } from "../Owned.sol";
 /// paidIn does, so a balance is always below 2^63 and a deposit is never refused for it. `owed` is the sum of positive
 /// balances of at most 2^32 accounts, of which deposits explain 2^62 at most: below 2^94 + 2^62, it fits 96 bits.
 /// `earned` is paidIn - withdrawn - refunded - sum of balances: within +-2^95, it fits as well. `withdrawn` and
-/// `refunded` only grow by what `held` covers, so both stay below paidIn. `imported` counts modulo 2^64 Wh, and only the
-/// difference between two times is used.
+/// `refunded` only grow by what `held` covers, so both stay below paidIn: what is allotted was held, and no refund and no
+/// withdrawal touches it. `imported` counts modulo 2^64 Wh, and only the difference between two times is used.
 abstract contract Book is Owned {
     /// @dev An account as views state it; see `_accounts` for how it is kept.
     struct Account {

@@ -5,14 +5,16 @@ import { Coin } from "../Coin.sol";
 import { Pool } from "./Pool.sol";
 
 /// @title Leaving: a customer's way to its money without the provider's help
-/// @notice An account can have a holder: the address that refunds go to. The provider names it before anything is paid in
-/// or billed; after that only the holder can hand it on, so that nobody can make money its own that is there already.
+/// @notice An account can have a holder: the address that refunds go to. The owner names it before anything is paid in
+/// or billed; after that only the holder can hand it on, so that nobody can make money its own that is there already. A
+/// settler names nobody: it could credit an account of its own, and be paid.
 /// Whoever pays in should look first whether `holderOf` is who it should be. The holder closes
 /// the account, waits `exitDelay`, in which the last energy is billed, and what is left can be paid out, by anybody's
 /// transaction, to the holder. Nobody can pause or lengthen that, and a customer who leaves cannot stop a batch: a closed
 /// account is billed as before, and owes what it still draws.
 /// @dev If the coin held is less than customers are owed, because credits ran ahead of payments, those who come first are
-/// paid first, and the rest of a balance stays on the book.
+/// paid first, and the rest of a balance stays on the book. What is allotted is its claimants' and pays no refund: were
+/// it spent, a claim would be paid out of what others pay in later.
 abstract contract Exit is Pool {
     struct Holder {
         address who;
@@ -45,14 +47,14 @@ abstract contract Exit is Pool {
     error NotDue(uint64 dueAt);
     error NothingLeft(uint32 number);
 
-    /// @notice Names who gets the refund of an account: the staff while nothing has happened on it, then only the holder.
+    /// @notice Names who gets the refund of an account: the owner while nothing has happened on it, then only the holder.
     /// @param number the account.
     /// @param holder who.
     function setHolder(uint32 number, address holder) external {
         uint256 word = _wordOf(number);
         if (holder == address(0)) revert BadHolder();
         address now_ = _holders[number].who;
-        if (now_ == address(0) ? !_isStaff() : msg.sender != now_) revert NotHolder();
+        if (msg.sender != (now_ == address(0) ? owner : now_)) revert NotHolder();
         if (now_ == address(0) && word != FRESH) revert TooLate(number);
         _holders[number].who = holder;
         emit HolderSet(number, holder);
@@ -96,8 +98,8 @@ abstract contract Exit is Pool {
         if (block.timestamp < h.dueAt) revert NotDue(h.dueAt);
         int256 balance = _balance(word);
         uint256 units = uint256(_positive(balance));
-        uint256 held = _held();
-        if (units > held) units = held;
+        uint256 free = _held() - _allotted;
+        if (units > free) units = free;
         if (units == 0) revert NothingLeft(number);
         _refunded += uint64(units);
         _move(-int256(units), 0, 0);

@@ -35,7 +35,7 @@ abstract contract Pool is Settlement {
     int128 private _began;
     int128 private _beganBefore;
     /// @dev The sum of all claimable units.
-    uint64 private _allotted;
+    uint64 internal _allotted;
     /// @dev `imported` for which the grid's fee was set aside, modulo 2^64.
     uint64 private _feePaid;
     uint32 private _sharedOutIn;

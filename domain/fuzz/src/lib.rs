@@ -4,6 +4,7 @@
 //!
 //! A new target is a module here with a `check`, its line in [`TARGETS`], its program, and a seed in `corpus/`.
 
+pub mod loads;
 pub mod matpower;
 pub mod records;
 pub mod words;
@@ -13,4 +14,4 @@ pub type Check = fn(&[u8]);
 
 /// Every target by the name of its program and its corpus.
 pub const TARGETS: &[(&str, Check)] =
-    &[("matpower", matpower::check), ("records", records::check), ("words", words::check)];
+    &[("loads", loads::check), ("matpower", matpower::check), ("records", records::check), ("words", words::check)];

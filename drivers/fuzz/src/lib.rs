@@ -8,6 +8,7 @@ pub mod line;
 pub mod models;
 pub mod mqtt;
 pub mod plan;
+pub mod radio;
 pub mod registers;
 pub mod simulator;
 pub mod stream;
@@ -23,6 +24,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("line", line::check),
     ("mqtt", mqtt::check),
     ("plan", plan::check),
+    ("radio", radio::check),
     ("registers", registers::check),
     ("simulator", simulator::check),
     ("stream", stream::check),

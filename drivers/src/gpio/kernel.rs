@@ -186,11 +186,25 @@ impl Line {
 impl Edges for Line {
     fn take(&mut self) -> Result<Vec<Edge>, DeviceError> {
         let mut edges = Vec::new();
-        // The bound is for a line that oscillates faster than it is read.
-        while edges.len() < 64 * 1024 && self.request.has_edge_event().map_err(|error| self.broken(error))? {
-            let event = self.request.read_edge_event().map_err(|error| self.broken(error))?;
-            let active = event.kind == EdgeKind::Rising;
-            edges.push(Edge { at: event.timestamp_ns, active, number: event.line_seqno });
+        // By a buffer of the library's own: its `read_edge_event` (0.8.0) takes up to eight edges from the kernel and
+        // hands on the first.
+        let mut buffer = self.request.new_edge_event_buffer(64);
+        // The bound is for a line that oscillates faster than it is read. What is left in the buffer would be lost.
+        while edges.len() < 64 * 1024 || !buffer.is_empty() {
+            let next = match buffer.has_event() {
+                Ok(false) => break,
+                Ok(true) => buffer.read_event(),
+                Err(error) => Err(error),
+            };
+            match next {
+                Ok(event) => {
+                    let active = event.kind == EdgeKind::Rising;
+                    edges.push(Edge { at: event.timestamp_ns, active, number: event.line_seqno });
+                }
+                // What was taken is told first; what is wrong shows again.
+                Err(_) if !edges.is_empty() => break,
+                Err(error) => return Err(self.broken(error)),
+            }
         }
         Ok(edges)
     }

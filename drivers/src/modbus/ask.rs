@@ -4,6 +4,9 @@ use super::ModbusBus;
 use super::gate::Lane;
 use crate::capability::DeviceError;
 use crate::template::Table;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use tokio_modbus::{Request, Response};
 
 /// `count` registers, or coils as 0 and 1.
@@ -31,6 +34,21 @@ pub(super) async fn read(
         return Err(DeviceError::wire(format!("bus {}: an answer of the wrong length", bus.id)));
     }
     Ok(words)
+}
+
+/// Does all of this at the same time, on this task.
+pub(super) async fn together<T, F: Future<Output = T>>(work: impl Iterator<Item = F>) -> Vec<T> {
+    let mut work: Vec<(Pin<Box<F>>, Option<T>)> = work.map(|one| (Box::pin(one), None)).collect();
+    poll_fn(|cx| {
+        for (one, done) in work.iter_mut().filter(|(_, done)| done.is_none()) {
+            if let Poll::Ready(result) = one.as_mut().poll(cx) {
+                *done = Some(result);
+            }
+        }
+        if work.iter().all(|(_, done)| done.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    work.into_iter().filter_map(|(_, done)| done).collect()
 }
 
 /// Holding registers, for whoever finds out what a device has.

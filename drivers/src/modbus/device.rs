@@ -40,23 +40,44 @@ impl ModbusMeter {
         let mut work = self.known().begin(&self.map.requests, Instant::now());
         let mut answers = Vec::with_capacity(work.left());
         let mut refusal = None;
-        while let Some(part) = work.next() {
-            let place = (part.table, part.address, part.quantity);
-            match ask::read(&self.bus, self.unit, place, Lane::Reading).await {
-                Ok(words) => {
-                    let (table, address) = (part.table, part.address);
-                    self.bus.watch.tell(Traffic::Registers { table, address, words: &words });
-                    answers.push((part, words));
-                    work.answered(part);
+        loop {
+            // As many at a time as the far end bears; more often than not it is one.
+            let wave: Vec<Plan> = std::iter::from_fn(|| work.next()).take(self.bus.pipeline()).collect();
+            if wave.is_empty() {
+                break;
+            }
+            let look = |part: &Plan| {
+                let place = (part.table, part.address, part.quantity);
+                ask::read(&self.bus, self.unit, place, Lane::Reading)
+            };
+            let (mut refused, mut trouble) = (Vec::new(), None);
+            for (part, answer) in wave.iter().copied().zip(ask::together(wave.iter().map(look)).await) {
+                match answer {
+                    Ok(words) => {
+                        let (table, address) = (part.table, part.address);
+                        self.bus.watch.tell(Traffic::Registers { table, address, words: &words });
+                        answers.push((part, words));
+                        work.answered(part);
+                    }
+                    // Illegal address (2) and illegal value (3) are how devices refuse a register in between, or the
+                    // length.
+                    Err(error @ DeviceError::Refused { exception: 2 | 3, .. }) => {
+                        refusal = Some(error);
+                        refused.push(part);
+                    }
+                    Err(error) => {
+                        work.unanswered(part);
+                        trouble = trouble.or(Some(error));
+                    }
                 }
-                // Illegal address (2) and illegal value (3) are how devices refuse a register in between, or the length.
-                Err(error @ DeviceError::Refused { exception: 2 | 3, .. }) => {
-                    refusal = Some(error);
-                    work.refused(part, &self.map.fields);
-                    // Kept at once: what is learned must survive whatever happens to the rest of this reading.
-                    self.known().learn(&work, Instant::now());
-                }
-                Err(error) => return Err(error),
+            }
+            if !refused.is_empty() {
+                refused.into_iter().for_each(|part| work.refused(part, &self.map.fields));
+                // Kept at once: what is learned must survive whatever happens to the rest of this reading.
+                self.known().learn(&work, Instant::now());
+            }
+            if let Some(trouble) = trouble {
+                return Err(trouble);
             }
         }
         if let Some(refusal) = refusal {

@@ -1,12 +1,15 @@
-//! One owner per Modbus port: everything that happens on the bus is one transaction after the other.
+//! One owner per Modbus port: everything that happens on the bus is one transaction after the other, or over TCP a few
+//! at a time where the far end bears that ([`Trust`]).
 //!
-//! The port is taken per transaction, and orders to switches go first ([`Gate`]): an order waits for the transaction
+//! The port is taken per transaction, and orders to switches go first ([`Gate`]): an order waits for a transaction
 //! that is under way and for nothing else. What comes late is told from what is awaited by the guards on the wire
 //! ([`Line`], [`Stream`]), so that a unit that is slow or dead costs its neighbours neither answers nor connections.
 
 mod alarm;
 pub(crate) mod ask;
+mod bell;
 mod device;
+mod failed;
 mod gate;
 mod identity;
 mod limit;
@@ -17,6 +20,7 @@ pub(crate) mod plan;
 mod setup;
 pub(crate) mod stream;
 mod sunspec;
+mod trust;
 
 pub(crate) use device::{ModbusMeter, ModbusSwitchDevice};
 pub(crate) use identity::Texts;
@@ -29,36 +33,40 @@ use crate::backoff::Backoff;
 use crate::capability::{DeviceError, Outlook};
 use crate::traffic::Watch;
 use domain::{BusId, Clock};
-use gate::{Gate, Lane};
+use failed::{Failed, Why};
+use gate::{Company, Gate, Inside, Lane};
 use line::Expected;
 use patience::Patience;
 use place::Guard;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use stream::Others;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_modbus::client::{Client as _, Context};
 use tokio_modbus::slave::SlaveContext as _;
 use tokio_modbus::{ExceptionCode, Request, Response, Slave};
+use trust::Trust;
 
 /// What is open now.
 struct Connection {
-    client: Option<Context>,
     guard: Option<Guard>,
     backoff: Backoff,
     retry_at: Option<Instant>,
     problem: String,
 }
 
-impl Connection {
-    fn close(&mut self) {
-        (self.client, self.guard) = (None, None);
-    }
+/// Who asks one question at a time: a client of the protocol, and the connection that it was made for.
+struct Asker {
+    place: usize,
+    client: Option<Context>,
+    on: u32,
 }
 
-/// So many questions in a row without any answer, to whatever unit, and a TCP connection is taken for dead: a peer
-/// that lost its power says no goodbye.
+/// So many questions in a row without any answer, to whatever unit, for each that may be under way, and a TCP connection
+/// is taken for dead: a peer that lost its power says no goodbye.
 const MUTE: u32 = 3;
 
 /// A Modbus port.
@@ -69,11 +77,17 @@ pub(crate) struct ModbusBus {
     place: Place,
     timeout: Duration,
     silence: Duration,
-    connection: Gate<Connection>,
+    gate: Gate<Asker>,
+    /// How many go through the gate, and how many of them at a time.
+    places: u32,
+    trust: Trust,
+    connection: Mutex<Connection>,
     /// Questions on a serial line whose answer may still come, by unit and function, and until when.
-    doubts: StdMutex<HashMap<(u8, u8), Instant>>,
+    doubts: StdMutex<BTreeMap<(u8, u8), Instant>>,
     /// How long each unit takes.
-    patience: StdMutex<HashMap<u8, Patience>>,
+    patience: StdMutex<BTreeMap<u8, Patience>>,
+    /// Units that were asked with nothing else under way, and have said nothing since.
+    vain: StdMutex<BTreeSet<u8>>,
     /// Questions since the last answer.
     unanswered: AtomicU32,
     /// How often the port was opened.
@@ -85,14 +99,23 @@ pub(crate) struct ModbusBus {
 struct Pending<'a> {
     bus: &'a ModbusBus,
     key: (u8, u8),
+    guard: &'a Guard,
+    place: usize,
     /// Until when a late answer is feared; nothing once the question is answered.
     doubt: Option<Instant>,
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if let (Some(until), true) = (self.doubt, self.bus.place.is_line()) {
-            lock(&self.bus.doubts).insert(self.key, until);
+        let Some(until) = self.doubt else { return };
+        match self.guard {
+            Guard::Line(_) => {
+                lock(&self.bus.doubts).insert(self.key, until);
+            }
+            Guard::Stream(stream) => {
+                stream.give_up(self.place);
+                self.bus.unanswered.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -102,9 +125,10 @@ fn lock<T>(mutex: &StdMutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ModbusBus {
-    pub fn new(id: BusId, place: Place, timeout: Duration, silence: Duration, clock: Clock) -> Self {
+    pub fn new(id: BusId, place: Place, timeout: Duration, (silence, pipeline): (Duration, u8), clock: Clock) -> Self {
         let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
-        let connection = Connection { client: None, guard: None, backoff, retry_at: None, problem: String::new() };
+        let connection = Connection { guard: None, backoff, retry_at: None, problem: String::new() };
+        let places = pipeline.max(1);
         Self {
             id,
             clock,
@@ -112,9 +136,13 @@ impl ModbusBus {
             place,
             timeout,
             silence,
-            connection: Gate::new(connection),
+            gate: Gate::new((0..places.into()).map(|place| Asker { place, client: None, on: 0 })),
+            places: places.into(),
+            trust: Trust::new(places.into()),
+            connection: Mutex::new(connection),
             doubts: StdMutex::default(),
             patience: StdMutex::default(),
+            vain: StdMutex::default(),
             unanswered: AtomicU32::new(0),
             openings: AtomicU32::new(0),
         }
@@ -126,51 +154,104 @@ impl ModbusBus {
         self.openings.load(Ordering::Relaxed)
     }
 
+    /// How many questions may be under way now.
+    pub fn pipeline(&self) -> usize {
+        usize::try_from(self.trust.places(Instant::now())).unwrap_or(1)
+    }
+
     /// Opens the port now, whatever the back-off says.
     pub async fn try_connect(&self) -> Result<(), DeviceError> {
-        let mut connection = self.connection.enter(Lane::Order).await;
-        connection.retry_at = None;
-        self.open(&mut connection).await
+        let _alone = self.gate.enter(Lane::Order, Company::None).await;
+        self.connection.lock().await.retry_at = None;
+        self.open().await.map(drop)
+    }
+
+    fn known(&self, unit: u8) -> Patience {
+        lock(&self.patience).get(&unit).copied().unwrap_or_default()
     }
 
     /// What it would mean to ask `unit` by `function` now, for an answer of `len` bytes.
     pub fn outlook(&self, unit: u8, function: u8, len: usize) -> Outlook {
         let not_before = lock(&self.doubts).get(&(unit, function)).copied();
-        let patience = lock(&self.patience).get(&unit).copied().unwrap_or_default().with(self.timeout);
+        let patience = self.known(unit).with(self.timeout);
         Outlook { not_before, patience: patience + self.place.on_the_wire(8 + len) }
     }
 
     /// One question, one answer.
     pub async fn transact(&self, unit: u8, request: Request<'static>, lane: Lane) -> Result<Response, DeviceError> {
         let expected = expected(unit, &request)?;
-        let key = (unit, expected.function);
-        // A second question of the same shape must not be answered by the late answer to the first. The line is free
-        // for others meanwhile.
-        let mut connection = loop {
-            let connection = self.connection.enter(lane).await;
-            lock(&self.doubts).retain(|_, until| *until > Instant::now());
-            let Some(until) = lock(&self.doubts).get(&key).copied() else { break connection };
-            drop(connection);
-            tokio::time::sleep_until(until).await;
-        };
+        let mut asker = self.turn((unit, expected.function), lane).await;
         if self.place.is_line() && expected.bytes.is_none() {
-            self.learn_echo(&mut connection, unit, &request).await?;
+            self.learn_echo(&mut asker, unit, &request).await?;
+        }
+        let failed = match self.attempt(&mut asker, unit, expected, request.clone()).await {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed,
+        };
+        if failed.is_company() && !self.is_vain(unit, &failed) {
+            drop(asker);
+            return self.alone(failed, (unit, expected, request), lane).await;
         }
         // A peer may have closed an idle connection long ago; only the attempt to use it shows that. A second attempt
         // is made for this alone, on a fresh connection.
-        let reused = connection.client.is_some();
-        match self.attempt(&mut connection, unit, expected, request.clone()).await {
-            Err((DeviceError::Wire { .. }, true)) if reused && !matches!(self.place, Place::Serial { .. }) => {
-                self.attempt(&mut connection, unit, expected, request).await.map_err(|(error, _)| error)
+        if matches!(failed.why, Why::Broke { reused: true, .. }) && !matches!(self.place, Place::Serial { .. }) {
+            return self.attempt(&mut asker, unit, expected, request).await.map_err(|failed| failed.error);
+        }
+        Err(failed.error)
+    }
+
+    /// A place from which this may be asked.
+    async fn turn(&self, key: (u8, u8), lane: Lane) -> Inside<'_, Asker> {
+        loop {
+            let company = if self.pipeline() > 1 { Company::Any } else { Company::None };
+            let asker = self.gate.enter(lane, company).await;
+            if !self.place.is_line() {
+                return asker;
             }
-            other => other.map_err(|(error, _)| error),
+            // A second question of the same shape must not be answered by the late answer to the first. The line is
+            // free for others meanwhile.
+            lock(&self.doubts).retain(|_, until| *until > Instant::now());
+            let Some(until) = lock(&self.doubts).get(&key).copied() else { return asker };
+            drop(asker);
+            tokio::time::sleep_until(until).await;
         }
     }
 
+    /// A unit that said nothing, and nothing by itself either.
+    fn is_vain(&self, unit: u8, failed: &Failed) -> bool {
+        failed.why == Why::Silent && lock(&self.vain).contains(&unit)
+    }
+
+    /// Asks again what failed beside others, without them, and learns from what comes of it.
+    async fn alone(
+        &self,
+        failed: Failed,
+        (unit, expected, request): (u8, Expected, Request<'static>),
+        lane: Lane,
+    ) -> Result<Response, DeviceError> {
+        let mut asker = self.gate.enter(lane, Company::None).await;
+        // Somebody else may have found out meanwhile.
+        if self.is_vain(unit, &failed) {
+            return Err(failed.error);
+        }
+        let answer = self.attempt(&mut asker, unit, expected, request).await;
+        let answered = answer.as_ref().map_or_else(Failed::is_answer, |_| true);
+        let (now, tried) = (Instant::now(), self.places);
+        let enough = match failed.why {
+            Why::Broke { on, .. } => answered && self.trust.broke(on, now),
+            // Behind a unit that is silent a gateway makes all the others wait.
+            _ => answered && !failed.others.silent && self.trust.struck(now),
+        };
+        if enough {
+            let bus = &self.id;
+            tracing::warn!(%bus, "answers one question at a time and not {tried}: pipeline is taken for 1 for an hour");
+        }
+        answer.map_err(|failed| failed.error)
+    }
+
     /// Finds out, before the first write on a line, whether the adapter echoes: see [`Line`].
-    async fn learn_echo(&self, at: &mut Connection, unit: u8, write: &Request<'_>) -> Result<(), DeviceError> {
-        self.open(at).await?;
-        let Some(Guard::Line(line)) = at.guard.clone() else { return Ok(()) };
+    async fn learn_echo(&self, asker: &mut Asker, unit: u8, write: &Request<'_>) -> Result<(), DeviceError> {
+        let (Guard::Line(line), ..) = self.open().await? else { return Ok(()) };
         if line.echoes().is_none() {
             let look = match write {
                 Request::WriteSingleCoil(address, _) => Request::ReadCoils(*address, 1),
@@ -180,53 +261,62 @@ impl ModbusBus {
                 _ => return Ok(()),
             };
             // What the device says to this is of no interest, nor whether it says anything.
-            let _ = self.attempt(at, unit, expected(unit, &look)?, look).await;
+            let _ = self.attempt(asker, unit, expected(unit, &look)?, look).await;
             line.assume_no_echo();
         }
         Ok(())
     }
 
-    /// The flag says whether the connection itself failed, as opposed to what came over it.
     async fn attempt(
         &self,
-        connection: &mut Connection,
+        asker: &mut Asker,
         unit: u8,
         expected: Expected,
         request: Request<'static>,
-    ) -> Result<Response, (DeviceError, bool)> {
-        if !self.place.is_line() && self.unanswered.load(Ordering::Relaxed) >= MUTE {
-            connection.close();
+    ) -> Result<Response, Failed> {
+        if !self.place.is_line() && self.unanswered.load(Ordering::Relaxed) >= MUTE * self.places {
+            self.close(self.connection()).await;
             self.unanswered.store(0, Ordering::Relaxed);
         }
-        self.open(connection).await.map_err(|error| (error, false))?;
-        let broken = |error: &dyn std::fmt::Display| {
-            (DeviceError::wire(format!("bus {}: the connection broke: {error}", self.id)), true)
+        let (guard, on, reused) = self.open().await.map_err(Failed::said)?;
+        let broken = |error: &dyn std::fmt::Display, others: Others| {
+            let error = DeviceError::wire(format!("bus {}: the connection broke: {error}", self.id));
+            Failed { error, why: Why::Broke { on, reused }, others }
         };
-        let ready = match connection.guard.clone() {
-            Some(Guard::Line(line)) => line.ask(self.silence, expected).await,
-            Some(Guard::Stream(stream)) => stream.ask(),
-            None => Err(std::io::ErrorKind::NotConnected.into()),
+        let ready = match &guard {
+            Guard::Line(line) => line.ask(self.silence, expected).await.map(|()| Others::default()),
+            Guard::Stream(stream) => stream.ask(asker.place),
         };
-        if let Err(error) = ready {
-            connection.close();
-            return Err(broken(&error));
-        }
-        // On a line, a client whose question was given up may hold half of it still, and is not used again. Over TCP
-        // the rest of that question must go out before the next.
-        let mut taken = if self.place.is_line() { connection.client.take() } else { None };
-        let Some(client) = taken.as_mut().or(connection.client.as_mut()) else { return Err(broken(&"it is gone")) };
+        // A client whose question was given up may hold half of it or of the answer still, and is not used again.
+        let present = asker.client.take().filter(|_| asker.on == on);
+        let others = match ready {
+            Ok(others) => others,
+            Err(error) => {
+                drop(present);
+                self.close(on).await;
+                return Err(broken(&error, Others::default()));
+            }
+        };
+        let mut client = present.unwrap_or_else(|| guard.client(asker.place));
         client.set_slave(Slave(unit));
         // A gateway that still waits for a dead unit lets the next one wait with it; that unit is not to blame.
-        let blocked = self.unanswered.fetch_add(1, Ordering::Relaxed) > 0 && !self.place.is_line();
+        let blocked = self.unanswered.load(Ordering::Relaxed) > 0 && !self.place.is_line();
         // A switch may take longer to move than to say where it is: only reads teach, and only reads are hurried.
         let read = expected.bytes.is_some();
-        let known = lock(&self.patience).get(&unit).copied().unwrap_or_default();
+        let known = self.known(unit);
         let wire = self.place.on_the_wire(8 + expected.len);
         let patience = wire + if read && !blocked { known.with(self.timeout) } else { self.timeout };
+        // Whoever is ahead of us may be answered first.
+        let patience = patience + known.mean() * others.ahead;
         let asked = Instant::now();
         let doubt = Some(asked + (self.timeout + wire) * 2);
-        let mut pending = Pending { bus: self, key: (unit, expected.function), doubt };
+        let key = (unit, expected.function);
+        let mut pending = Pending { bus: self, key, guard: &guard, place: asker.place, doubt };
         let answer = tokio::time::timeout(patience, client.call(request)).await;
+        let others = match &guard {
+            Guard::Stream(stream) if self.places > 1 => stream.others(asker.place),
+            _ => others,
+        };
         // From here on a late answer is possible only if none came.
         if answer.is_ok() {
             pending.doubt = None;
@@ -243,55 +333,70 @@ impl ModbusBus {
                 Ok(Err(_)) => {}
             }
         }
+        let failed = |error| Failed { error, why: Why::Said, others };
         match answer {
             Err(_) => {
-                if let Some(Guard::Line(line)) = &connection.guard {
+                if let Guard::Line(line) = &guard {
                     line.give_up();
                 }
-                Err((DeviceError::Silent { waited: patience }, false))
+                if self.places > 1 && !others.any {
+                    lock(&self.vain).insert(unit);
+                }
+                Err(Failed { error: DeviceError::Silent { waited: patience }, why: Why::Silent, others })
             }
             Ok(Ok(result)) => {
-                connection.client = taken.or(connection.client.take());
+                (asker.client, asker.on) = (Some(client), on);
+                if self.places > 1 {
+                    lock(&self.vain).remove(&unit);
+                }
+                if others.ahead > 0 && !matches!(result, Err(ExceptionCode::ServerDeviceBusy)) {
+                    self.trust.proved();
+                }
                 result.map_err(|exception| match exception {
-                    ExceptionCode::GatewayTargetDevice => (DeviceError::Silent { waited: took }, false),
-                    other => (DeviceError::refused(other.into()), false),
+                    ExceptionCode::GatewayTargetDevice => failed(DeviceError::Silent { waited: took }),
+                    other => failed(DeviceError::refused(other.into())),
                 })
             }
             Ok(Err(tokio_modbus::Error::Transport(error))) => {
-                connection.close();
-                Err(broken(&error))
+                drop(client);
+                self.close(on).await;
+                Err(broken(&error, others))
             }
             Ok(Err(tokio_modbus::Error::Protocol(_))) => {
                 if !self.place.is_line() {
-                    connection.close();
+                    self.close(on).await;
                 }
-                Err((DeviceError::wire(format!("bus {}: an answer to another question", self.id)), false))
+                Err(failed(DeviceError::wire(format!("bus {}: an answer to another question", self.id))))
             }
         }
     }
 
-    async fn open(&self, connection: &mut Connection) -> Result<(), DeviceError> {
-        if connection.client.is_some() {
-            return Ok(());
+    /// Gives up the connection with this number, for everybody.
+    async fn close(&self, on: u32) {
+        let mut connection = self.connection.lock().await;
+        if self.connection() == on
+            && let Some(Guard::Stream(stream)) = connection.guard.take()
+        {
+            stream.hang_up();
         }
-        if let Some(Guard::Line(line)) = &connection.guard {
-            connection.client = Some(tokio_modbus::client::rtu::attach(line.clone()));
-            return Ok(());
+    }
+
+    /// What is open, its number, and whether it was open before.
+    async fn open(&self) -> Result<(Guard, u32, bool), DeviceError> {
+        let mut connection = self.connection.lock().await;
+        if let Some(guard) = &connection.guard {
+            return Ok((guard.clone(), self.connection(), true));
         }
         if connection.retry_at.is_some_and(|at| at > Instant::now()) {
             return Err(DeviceError::wire(&connection.problem));
         }
-        match self.place.connect(self.timeout, &self.watch).await {
+        let places = usize::try_from(self.places).unwrap_or(1);
+        match self.place.connect(self.timeout, places, &self.watch).await {
             Ok(guard) => {
                 connection.backoff.worked();
-                connection.client = Some(match guard.clone() {
-                    Guard::Line(line) => tokio_modbus::client::rtu::attach(line),
-                    Guard::Stream(stream) => tokio_modbus::client::tcp::attach(stream),
-                });
-                (connection.guard, connection.retry_at) = (Some(guard), None);
-                self.openings.fetch_add(1, Ordering::Relaxed);
+                (connection.guard, connection.retry_at) = (Some(guard.clone()), None);
                 self.unanswered.store(0, Ordering::Relaxed);
-                Ok(())
+                Ok((guard, self.openings.fetch_add(1, Ordering::Relaxed) + 1, false))
             }
             Err(problem) => {
                 let wait = connection.backoff.failed();

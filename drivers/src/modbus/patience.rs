@@ -36,6 +36,11 @@ impl Patience {
         wait.min(ceiling)
     }
 
+    /// How long an answer takes, as far as that is known.
+    pub fn mean(&self) -> Duration {
+        self.mean
+    }
+
     pub fn answered(&mut self, took: Duration) {
         if self.answers == 0 {
             (self.mean, self.deviation) = (took, took / 2);

@@ -10,6 +10,7 @@ use serial2::rs4xx::Rs485Config;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio_modbus::client::Context;
 
 /// Where the bus is.
 #[derive(Debug)]
@@ -25,6 +26,16 @@ pub(crate) enum Place {
 pub(super) enum Guard {
     Line(Line),
     Stream(Stream),
+}
+
+impl Guard {
+    /// A client of the protocol for one of the places.
+    pub fn client(&self, place: usize) -> Context {
+        match self {
+            Self::Line(line) => tokio_modbus::client::rtu::attach(line.clone()),
+            Self::Stream(stream) => tokio_modbus::client::tcp::attach(stream.voice(place)),
+        }
+    }
 }
 
 /// The least time for a TLS handshake: a small device computes for a while.
@@ -43,9 +54,9 @@ impl Place {
         Duration::from_secs(1) * bits / (*baud).max(1)
     }
 
-    /// Opens it. An error says what is wrong in words.
-    pub(super) async fn connect(&self, timeout: Duration, watch: &Watch) -> Result<Guard, String> {
-        let stream = |port: Box<dyn Port>| Guard::Stream(Stream::new(port, watch.clone()));
+    /// Opens it, for so many questions at a time. An error says what is wrong in words.
+    pub(super) async fn connect(&self, timeout: Duration, places: usize, watch: &Watch) -> Result<Guard, String> {
+        let stream = |port: Box<dyn Port>| Guard::Stream(Stream::new(port, places, watch.clone()));
         let line = |port: Box<dyn Port>| Guard::Line(Line::new(port, watch.clone()));
         match self {
             Self::Tcp { address } => Ok(stream(Box::new(connect(address, timeout).await?))),

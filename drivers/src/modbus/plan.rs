@@ -84,6 +84,11 @@ impl Work {
         self.answered.push(part);
     }
 
+    /// It is left to be asked.
+    pub fn unanswered(&mut self, part: Plan) {
+        self.left.push(part);
+    }
+
     pub fn refused(&mut self, part: Plan, fields: &[RegisterField]) {
         let pieces = split(part, fields);
         // A quantity that takes all of it, with others inside its gaps, cannot be had in any other way.

@@ -22,9 +22,9 @@ pub(super) struct Home {
     pub scale: u32,
 }
 
-/// Consumption minus generation, in watts, during a whole minute (counted from 1970).
-pub(super) fn net(home: &Home, minute: i64) -> i64 {
-    i64::from(load(home, minute)) - i64::from(sun(home, minute))
+/// Consumption, and generation that nobody holds back, in watts, during a whole minute (counted from 1970).
+pub(super) fn parts(home: &Home, minute: i64) -> (i64, i64) {
+    (i64::from(load(home, minute)), i64::from(sun(home, minute)))
 }
 
 /// A well-mixed number from a seed and two counters (the finaliser of SplitMix64).
@@ -81,6 +81,11 @@ fn sun(home: &Home, minute: i64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn net(home: &Home, minute: i64) -> i64 {
+        let (load, sun) = parts(home, minute);
+        load - sun
+    }
 
     const HOME: Home = Home { seed: 1, street: 2, pv_peak: 5000, scale: 1000 };
 

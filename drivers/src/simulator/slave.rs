@@ -68,7 +68,8 @@ impl Slave {
         if units.is_empty() {
             return None;
         }
-        for unit in &units {
+        // A timer runs out whether or not its device is asked.
+        for unit in &self.0 {
             let change = unit.memory().revert();
             unit.follow(change);
         }

@@ -21,11 +21,14 @@ pub(super) struct HomeState {
     pub import: u64,
     pub export: u64,
     pub closed: bool,
+    /// What its roof made.
+    #[serde(default)]
+    pub made: u64,
 }
 
 impl Default for HomeState {
     fn default() -> Self {
-        Self { import: 0, export: 0, closed: true }
+        Self { import: 0, export: 0, closed: true, made: 0 }
     }
 }
 

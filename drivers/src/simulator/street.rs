@@ -7,10 +7,11 @@
 
 use super::curve::{self, mix, pick};
 use super::fault::Fault;
+use super::inverter::{InProcessInverter, InverterSpec, RoofDevice};
 use super::process::{Feeder, HomeDevice, InProcess};
 use super::store::{self, State};
 use super::{Appliance, impossible};
-use crate::capability::{Meter, Switch};
+use crate::capability::{Inverter, Meter, Switch};
 use domain::{Amps, Clock, Hertz, MeterId, Position, Reading, Timestamp, Volts, WattHours, Watts};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -67,9 +68,13 @@ pub struct Street {
 struct Live {
     state: State,
     saved_at: i64,
-    /// Net power of each home, were it connected, in the minute named.
+    /// Net power of each home, were it connected, and what its roof makes of that, in the minute named.
     minute: i64,
     net: Vec<i64>,
+    made: Vec<i64>,
+    /// The most that the roof of a home makes, and until when. A street that starts again has forgotten it, like inverters
+    /// after a power cut.
+    held_back: BTreeMap<usize, (i64, Option<i64>)>,
 }
 
 impl fmt::Debug for Street {
@@ -108,7 +113,8 @@ impl Street {
         if is_new {
             store::save(&spec.state, &state)?;
         }
-        let live = Live { saved_at: state.at, state, minute: i64::MIN, net: Vec::new() };
+        let (net, made, held_back) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let live = Live { saved_at: state.at, state, minute: i64::MIN, net, made, held_back };
         Ok(Arc::new(Self {
             homes,
             faults,
@@ -149,6 +155,43 @@ impl Street {
         Some(Arc::new(InProcess(appliance)))
     }
 
+    /// What stands behind the inverter of a home, for a server.
+    #[must_use]
+    pub fn roof(self: &Arc<Self>, meter: &MeterId, spec: InverterSpec) -> Option<Arc<dyn Appliance>> {
+        Some(Arc::new(self.roof_device(meter, spec)?))
+    }
+
+    /// The inverter of a home, and its own meter, without a bus in between.
+    #[must_use]
+    pub fn inverter(
+        self: &Arc<Self>,
+        meter: &MeterId,
+        spec: InverterSpec,
+    ) -> Option<(Arc<dyn Inverter>, Arc<dyn Meter>)> {
+        let own = InProcess(self.roof(meter, spec.clone())?);
+        let device = self.roof_device(meter, spec)?;
+        Some((Arc::new(InProcessInverter { device, said: Mutex::new(None) }), Arc::new(own)))
+    }
+
+    fn roof_device(self: &Arc<Self>, meter: &MeterId, spec: InverterSpec) -> Option<RoofDevice> {
+        let home = self.homes.iter().position(|(known, _)| known == meter)?;
+        Some(RoofDevice { street: Arc::clone(self), home, spec })
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The roof of a home makes no more than this from now on, until then or until told otherwise.
+    pub(super) fn hold_back(&self, home: usize, most: Option<Watts>, until: Option<Timestamp>) {
+        let mut live = self.now();
+        match most {
+            Some(most) => drop(live.held_back.insert(home, (most.0, until.map(|until| until.0)))),
+            None => drop(live.held_back.remove(&home)),
+        }
+        live.minute = i64::MIN;
+    }
+
     /// Energy lost between the feeder and the homes so far.
     #[must_use]
     pub fn losses(&self) -> WattHours {
@@ -172,16 +215,23 @@ impl Street {
     fn advance(&self, live: &mut Live, to: i64) {
         while live.state.at < to {
             let minute = live.state.at.div_euclid(MINUTE);
-            let end = minute.saturating_add(1).saturating_mul(MINUTE).min(to);
+            let mut end = minute.saturating_add(1).saturating_mul(MINUTE).min(to);
+            let at = live.state.at;
+            if live.held_back.values().any(|(_, until)| until.is_some_and(|until| until <= at)) {
+                live.held_back.retain(|_, (_, until)| until.is_none_or(|until| until > at));
+                live.minute = i64::MIN;
+            }
+            end = live.held_back.values().filter_map(|(_, until)| *until).fold(end, i64::min);
             let span = u64::try_from(end - live.state.at).unwrap_or(0);
             self.look_up(live, minute);
             let taken = self.taken(live.state.at);
             let (mut net, mut through) = (taken, taken.unsigned_abs());
-            for ((meter, _), watts) in self.homes.iter().zip(&live.net) {
+            for (((meter, _), watts), made) in self.homes.iter().zip(&live.net).zip(&live.made) {
                 let Some(home) = live.state.homes.get_mut(meter.as_str()).filter(|home| home.closed) else { continue };
                 let counted = self.fault(meter).count(live.state.at, watts.saturating_mul(span.cast_signed()));
                 let register = if counted < 0 { &mut home.export } else { &mut home.import };
                 *register = register.saturating_add(counted.unsigned_abs());
+                home.made = home.made.saturating_add(made.unsigned_abs().saturating_mul(span));
                 net = net.saturating_add(*watts);
                 through = through.saturating_add(watts.unsigned_abs());
             }
@@ -207,7 +257,13 @@ impl Street {
     fn look_up(&self, live: &mut Live, minute: i64) {
         if live.minute != minute || live.net.is_empty() {
             live.net.clear();
-            live.net.extend(self.homes.iter().map(|(_, home)| curve::net(home, minute)));
+            live.made.clear();
+            for (place, (_, home)) in self.homes.iter().enumerate() {
+                let (load, sun) = curve::parts(home, minute);
+                let made = live.held_back.get(&place).map_or(sun, |(most, _)| sun.min(*most));
+                live.net.push(load - made);
+                live.made.push(made);
+            }
             live.minute = minute;
         }
     }
@@ -219,6 +275,15 @@ impl Street {
         let state = *live.state.homes.get(meter.as_str())?;
         let watts = if state.closed { self.fault(meter).count(at, *live.net.get(home)?) } else { 0 };
         Some(self.reading(meter, at, state.import, state.export, watts))
+    }
+
+    pub(super) fn show_roof(&self, home: usize, name: &MeterId) -> Reading {
+        let mut live = self.now();
+        let at = live.state.at;
+        self.look_up(&mut live, at.div_euclid(MINUTE));
+        let state = self.homes.get(home).and_then(|(meter, _)| live.state.homes.get(meter.as_str()).copied());
+        let made = live.made.get(home).copied().filter(|_| state.is_some_and(|s| s.closed)).unwrap_or(0);
+        self.reading(name, at, 0, state.map_or(0, |s| s.made), -made)
     }
 
     pub(super) fn show_feeder(&self, meter: &MeterId) -> Reading {

@@ -12,6 +12,8 @@ mod late;
 mod lines;
 mod mqtt;
 mod noise;
+mod pipeline;
+mod radio;
 mod refusals;
 mod scan;
 mod setup;

@@ -4,7 +4,7 @@ mod parse;
 pub mod prices;
 mod problems;
 
-pub(crate) use parse::{LONGEST_NAME, span};
+pub(crate) use parse::{LONGEST_NAME, own_meter, span};
 pub use problems::Problems;
 
 use actors::Rule;
@@ -12,7 +12,8 @@ use contracts::Address;
 use domain::feeder::Counted;
 use domain::token::TokenPlan;
 use domain::{
-    AccountId, BusId, ClassId, Currency, Guard, MeterId, Money, Permille, SwitchId, Tariff, Terms, Timestamp, Watts,
+    AccountId, BusId, ClassId, Currency, Guard, InverterId, MeterId, Money, Permille, SwitchId, Tariff, Terms,
+    Timestamp, Watts,
 };
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
 use ledger::Keep;
@@ -37,6 +38,8 @@ pub struct Config {
     pub currency: Currency,
     /// The tariff.
     pub tariff: Tariff,
+    /// How its ranges follow from a forecast; `None` if they are fixed.
+    pub forecast: Option<Forecast>,
     /// How long a lease lasts without news.
     pub lease: Duration,
     /// How old a meter's last word may be to count as news.
@@ -57,6 +60,10 @@ pub struct Config {
     pub meters: Vec<Meter>,
     /// Switches.
     pub switches: Vec<Switch>,
+    /// Inverters that are limited.
+    pub inverters: Vec<Inverter>,
+    /// What they are limited by, if they are.
+    pub dispatch: Option<Dispatch>,
     /// What is compared with what, and how.
     pub feeder: Feeder,
     /// The embedded broker, if there is one.
@@ -69,6 +76,43 @@ pub struct Config {
     pub discovery: String,
     /// The simulated part of the street, if any.
     pub simulator: Simulator,
+}
+
+/// Price ranges by forecast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// When tomorrow is forecast, in minutes of the local day.
+    pub at_minute: u16,
+    /// Length of a slot.
+    pub interval: Duration,
+    /// Days of history that are needed.
+    pub least_days: u32,
+    /// How long before their day ranges are announced at the latest.
+    pub notice: Duration,
+    /// How long a range lasts at least.
+    pub min_run: Duration,
+    /// Switches a day at most.
+    pub max_switches: usize,
+    /// How far beyond the middle between two ranges a slot lies that leaves yesterday's, in thousandths.
+    pub hysteresis: u32,
+    /// Of all that is random.
+    pub seed: u64,
+}
+
+impl Default for Forecast {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        Self {
+            at_minute: 18 * 60,
+            interval: hour,
+            least_days: 14,
+            notice: hour * 4,
+            min_run: hour * 2,
+            max_switches: 4,
+            hysteresis: 100,
+            seed: 1,
+        }
+    }
 }
 
 /// A field bus.
@@ -105,6 +149,8 @@ pub struct Account {
     pub class: Option<ClassId>,
     /// The share of what is paid in that goes to debt, while there is debt.
     pub debt_share: Permille,
+    /// Who holds it in the contract: gets what is left when it is closed, and may contest what is billed.
+    pub holder: Option<Address>,
     /// What its tokens are made of, if it takes any.
     pub tokens: Option<TokenPlan>,
 }
@@ -171,6 +217,61 @@ pub struct Switch {
     pub account: AccountId,
     /// What it obeys whatever the account says.
     pub rule: Rule,
+}
+
+/// An inverter.
+#[derive(Clone, Debug)]
+pub struct Inverter {
+    /// Name.
+    pub id: InverterId,
+    /// Its bus.
+    pub bus: BusId,
+    /// Where on the bus.
+    pub address: DeviceAddress,
+    /// Its model.
+    pub template: Arc<Template>,
+    /// The meter that its feed-in is paid by.
+    pub meter: MeterId,
+    /// What it can make.
+    pub rated: Watts,
+    /// How often what it makes is read.
+    pub period: Duration,
+    /// Whether the simulator's one says that it follows a limit, and does not.
+    pub ignores_limit: bool,
+}
+
+impl Inverter {
+    /// What it makes, as a meter that nobody pays for. Its name is spelt by the same rule.
+    #[must_use]
+    pub fn as_meter(&self) -> Option<Meter> {
+        let home = SimulatedHome { pv_peak: Watts(0), scale_permille: 1000, theft: Watts(0), counts: Counted(1000) };
+        Some(Meter {
+            id: own_meter(&self.id)?,
+            bus: self.bus.clone(),
+            address: self.address.clone(),
+            template: Arc::clone(&self.template),
+            account: None,
+            configured: None,
+            period: self.period,
+            max_power: self.rated,
+            home,
+        })
+    }
+}
+
+/// What inverters are limited by.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// The street.
+    pub site: actors::Site,
+    /// How long a plan holds: an interval of the tariff.
+    pub interval: Duration,
+    /// How long before that it is made.
+    pub lead: Duration,
+    /// How long solving may take.
+    pub deadline: Duration,
+    /// How far an interval's feed-in may be above the dispatch and count as following it.
+    pub tolerance: Permille,
 }
 
 /// The feeder and its homes.
@@ -257,6 +358,8 @@ pub struct Chain {
     pub password_file: Option<PathBuf>,
     /// The provider contract, if it exists already.
     pub provider: Option<Address>,
+    /// The contract that forecasts are posted to, if they are.
+    pub time_of_use: Option<Address>,
     /// How often registers are settled.
     pub settle_every: Duration,
     /// Blocks on top of a transaction.
@@ -267,6 +370,8 @@ pub struct Chain {
     pub max_fee_gwei: u128,
     /// How long a transaction may be left out of blocks before more is offered for it.
     pub patience: Duration,
+    /// What is agreed with customers in the contract.
+    pub agreed: actors::Agreed,
 }
 
 /// Which chain.

@@ -1,9 +1,12 @@
 //! From TOML text to a [`Config`], or to every problem at once.
 
+mod agreed;
 mod devices;
+mod dispatch;
 mod enforce;
 mod feeder;
 mod fields;
+mod forecast;
 mod gpio;
 mod ledger;
 mod operators;
@@ -20,6 +23,7 @@ use super::{Broker, Bus, Chain, ChainKind, Config, Problems, Simulator};
 use contracts::Address;
 use contracts::rpc::JsonRpc;
 use devices::{accounts, meters, rare_meters, shared_units, switches};
+pub use dispatch::own_meter;
 use domain::{BusId, Currency, TimeZone, Timestamp};
 use drivers::document::{Notes, Section};
 use drivers::{BusKind, BusSpec, Credentials, Library, MqttSpec, Parity};
@@ -31,7 +35,7 @@ use std::str::FromStr;
 use std::time::Duration;
 pub(super) use tariff::tariff;
 use toml::de::DeTable;
-use wire::{BUS_KEYS, rs485, tls};
+use wire::{BUS_KEYS, pipeline, rs485, tls};
 
 pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Problems> {
     let notes = Notes::new(file, text);
@@ -74,7 +78,9 @@ impl Reader<'_> {
         let unit = currency.clone().unwrap_or(Currency { code: "EUR".into(), decimals: 9 });
         let tariff_table = need(root, "tariff");
         let tariff = tariff_table.as_ref().and_then(|t| tariff(t, &unit, zone.clone()));
+        let by_forecast = tariff_table.as_ref().and_then(forecast::ranges);
         close(tariff_table);
+        let forecast = forecast::forecast(root, by_forecast);
 
         let enforce = root.section("enforce");
         let lease = default(enforce.as_ref(), "lease", "15m");
@@ -103,6 +109,8 @@ impl Reader<'_> {
         shared_units(root, &meters, &switches);
         gpio::shared_lines(root, &meters, &switches);
         let feeder = feeder::feeder(root, &meters);
+        let inverters = dispatch::inverters(root, &buses, &meters, &library);
+        let dispatch = self.dispatch(root, &meters, &inverters, (tariff.as_ref(), &unit));
         if let (Some(lease), Some(stale_after)) = (lease, stale_after) {
             rare_meters(root, &meters, &switches, lease + stale_after);
         }
@@ -122,7 +130,10 @@ impl Reader<'_> {
         let page = web::web(web.as_ref(), self.base);
         close(web);
         let chain = root.section("chain");
-        let chain_settings = chain.as_ref().and_then(|c| self.chain(c, state.as_deref()));
+        let chain_settings = chain.as_ref().and_then(|c| self.chain(c, state.as_deref(), &unit));
+        if let Some(c) = &chain {
+            agreed::holders(c, &accounts);
+        }
         if chain.is_none() {
             root.problem("chain", "is missing");
         }
@@ -133,6 +144,7 @@ impl Reader<'_> {
             state: state?,
             currency: currency?,
             tariff: tariff?,
+            forecast,
             lease: lease?,
             stale_after: stale_after?,
             stagger: enforced?.stagger,
@@ -143,6 +155,8 @@ impl Reader<'_> {
             operators,
             meters,
             switches,
+            inverters,
+            dispatch,
             feeder: feeder?,
             broker,
             chain: chain_settings?,
@@ -220,11 +234,12 @@ impl Reader<'_> {
                 .then(|| duration(&table, "turnaround", "0ms", Duration::ZERO..=Duration::from_secs(5)))
                 .flatten();
             let rs485 = kind.as_ref().and_then(|(kind, _)| rs485(&table, kind));
+            let pipeline = kind.as_ref().map_or(1, |(kind, _)| pipeline(&table, kind));
             table.close();
             if let (Some(id), Some((kind, _))) = (id, kind) {
                 let mut spec = BusSpec::new(id, kind);
                 spec.turnaround = turnaround.unwrap_or(spec.turnaround);
-                spec.rs485 = rs485;
+                (spec.rs485, spec.pipeline) = (rs485, pipeline);
                 buses.push(Bus { spec, simulate });
             }
         }
@@ -311,7 +326,7 @@ impl Reader<'_> {
         }
     }
 
-    fn chain(&self, table: &Table<'_, '_>, state: Option<&Path>) -> Option<Chain> {
+    fn chain(&self, table: &Table<'_, '_>, state: Option<&Path>, unit: &Currency) -> Option<Chain> {
         let embedded = table.required_choice("kind", &[("embedded", true), ("rpc", false)]);
         let chain_id: Option<u64> = table.required_number("chain_id", 1..i128::from(u64::MAX / 4));
         let key_file = match table.text("key_file") {
@@ -320,11 +335,13 @@ impl Reader<'_> {
         };
         let password_file = table.text("password_file").map(|path| self.base.join(path));
         let provider = parsed::<Address>(table, "provider", false);
+        let time_of_use = parsed::<Address>(table, "time_of_use", false);
         let settle_every = duration(table, "settle_every", "15m", Duration::from_secs(1)..=DAY * 7);
         let usual = if embedded == Some(true) { 1 } else { REMOTE_CONFIRMATIONS };
         let confirmations = table.number("confirmations", 1..1001).unwrap_or(usual);
         let first_account = table.number("first_account", 1..i128::from(u32::MAX) - 65_535).unwrap_or(1);
         let max_fee_gwei: u128 = table.number("max_fee_gwei", 1..1_000_001).unwrap_or(MAX_FEE_GWEI);
+        let agreed = agreed::agreed(table, unit, settle_every);
         let patience = duration(table, "patience", "1m", Duration::from_secs(1)..=DAY);
         let (rpc, urls, fund) = (address(table, "rpc_listen", false), table.text_or_texts("url"), table.texts("fund"));
         let kind = match embedded? {
@@ -367,11 +384,13 @@ impl Reader<'_> {
             key_file: key_file?,
             password_file,
             provider,
+            time_of_use,
             settle_every: settle_every?,
             confirmations,
             first_account,
             max_fee_gwei,
             patience: patience?,
+            agreed,
         })
     }
 }

@@ -29,6 +29,7 @@ demand_charge = "2.50"
 lifeline_wh = 300
 pool_share = "60%"
 block_period = "day"
+ranges = "forecast"
 
 [[tariff.block]]
 above_kwh = 5
@@ -37,6 +38,16 @@ surcharge = "-0.05"
 [[tariff.class]]
 id = "shop"
 peak = "0.38"
+
+[forecast]
+at = "19:00"
+interval = "15m"
+least_days = 21
+notice = "3h"
+min_run = "90m"
+max_switches = 2
+hysteresis = "5%"
+seed = 42
 
 [enforce]
 lease = "20m"
@@ -76,6 +87,10 @@ confirmations = 3
 first_account = 1001
 max_fee_gwei = 40
 patience = "90s"
+exit_delay = "7d"
+operator = "0xe7f1725e7734ce288f8367e1bb143e90bb3f0512"
+challenge_window = "30d"
+max_network_fee = "0.05"
 key_file = "keys/mine.key"
 password_file = "keys/mine.password"
 provider = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
@@ -95,6 +110,7 @@ id = "lan"
 kind = "modbus-tcp"
 address = "meter.lan:502"
 timeout = "2s"
+pipeline = 4
 
 [[bus]]
 id = "air"
@@ -120,6 +136,7 @@ restore_at = "0.75"
 
 [[account]]
 id = "barn"
+holder = "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc"
 protected = true
 class = "shop"
 debt_share = "30%"
@@ -221,12 +238,17 @@ fn every_key_arrives_where_it_belongs() {
     assert!(config.chain.provider.is_some());
     assert_eq!(config.chain.first_account, 1001);
     assert_eq!((config.chain.max_fee_gwei, config.chain.patience), (40, Duration::from_secs(90)));
+    let terms = config.chain.agreed;
+    assert_eq!((terms.exit_delay, terms.window), (Some(604_800), Some(2_592_000)));
+    assert_eq!((terms.max_network_fee, terms.registry.is_some()), (Some(Price(50)), true));
+    assert_eq!(config.accounts.iter().map(|a| a.holder.is_some()).collect::<Vec<_>>(), [false, true]);
 
     let BusKind::ModbusRtu { port, baud, parity, stop_bits, timeout } = &config.buses[0].spec.kind else {
         panic!("{:?}", config.buses[0])
     };
     assert_eq!((port.as_path(), *baud, *parity), (Path::new("/dev/ttyUSB7"), 19_200, Parity::Even));
     assert_eq!((*stop_bits, *timeout), (2, Duration::from_millis(300)));
+    assert_eq!((config.buses[0].spec.pipeline, config.buses[1].spec.pipeline), (1, 4));
     let broker = config.broker.as_ref().unwrap();
     assert_eq!(config.buses.iter().map(|b| b.uses(broker)).collect::<Vec<_>>(), [false, false, true, false, false]);
     let BusKind::Telegram(spec) = &config.buses[4].spec.kind else { panic!("{:?}", config.buses[4]) };
@@ -250,6 +272,18 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.switches[0].rule.on_silence, OnSilence::Open);
     assert_eq!(config.switches[0].template.model, "modbus-relay-coil:2");
     assert!(!config.is_simulated());
+    let minutes = |n: u64| Duration::from_secs(n * 60);
+    let wanted = Forecast {
+        at_minute: 19 * 60,
+        interval: minutes(15),
+        least_days: 21,
+        notice: minutes(180),
+        min_run: minutes(90),
+        max_switches: 2,
+        hysteresis: 50,
+        seed: 42,
+    };
+    assert_eq!(config.forecast, Some(wanted));
 }
 
 #[test]
@@ -295,6 +329,13 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("\"Europe/Madrid\"", "\"Europe/Madird\"", "site.timezone", "Madird"),
     ("\"CHF\"", "\"Fr.\"", "site.currency", "ISO 4217"),
     ("decimals = 6", "decimals = 12", "site.decimals", "from 3 to 9"),
+    ("ranges = \"forecast\"", "ranges = \"guess\"", "tariff.ranges", "\"fixed\" or \"forecast\""),
+    ("at = \"19:00\"", "at = \"7 pm\"", "forecast.at", "such as \"18:00\""),
+    ("at = \"19:00\"", "at = \"22:00\"", "forecast.at", "too late"),
+    ("interval = \"15m\"", "interval = \"20m\"", "forecast.interval", "\"15m\", \"30m\" or \"1h\""),
+    ("min_run = \"90m\"", "min_run = \"100m\"", "forecast.min_run", "whole intervals"),
+    ("least_days = 21", "least_days = 1", "forecast.least_days", "from 3 to 365"),
+    ("hysteresis = \"5%\"", "hysteresis = \"5\"", "forecast.hysteresis", "5"),
     ("off_peak = \"0.18\"", "off_peak = 0.18", "tariff.off_peak", "must be a text"),
     ("off_peak = \"0.18\"", "off_peak = \"-0.18\"", "tariff.off_peak", "must not be negative"),
     ("off_peak = \"0.18\"", "off_peak = \"0.1801\"", "tariff.off_peak", "finer than 6 decimals"),
@@ -343,6 +384,17 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("first_account = 1001", "first_account = 0", "chain.first_account", "from 1 to"),
     ("max_fee_gwei = 40", "max_fee_gwei = 0", "chain.max_fee_gwei", "from 1 to 1000000"),
     ("patience = \"90s\"", "patience = \"soon\"", "chain.patience", "duration"),
+    ("exit_delay = \"7d\"", "exit_delay = \"5m\"", "chain.exit_delay", "from 600s to 90d"),
+    ("exit_delay = \"7d\"", "exit_delay = \"forever\"", "chain.exit_delay", "from 600s to 90d"),
+    ("operator = \"0xe7f1725e7734ce288f8367e1bb143e90bb3f0512\"", "operator = \"0xe7\"", "chain.operator", "0xe7"),
+    ("challenge_window = \"30d\"", "challenge_window = \"91d\"", "chain.challenge_window", "from 3600s to 90d"),
+    ("max_network_fee = \"0.05\"", "max_network_fee = \"-1\"", "chain.max_network_fee", "negative"),
+    (
+        "\"0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc\"",
+        "\"0x0000000000000000000000000000000000000000\"",
+        "account[2].holder",
+        "zero",
+    ),
     ("confirmations = 3", "confirmations = 0", "chain.confirmations", "from 1 to 1000"),
     ("\"0x5fbdb2315678afecb367f032d93f642f64180aa3\"", "\"0x5fbd\"", "chain.provider", "0x5fbd"),
     ("\"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\"", "\"nobody\"", "chain.fund", "nobody"),
@@ -356,6 +408,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("\"300ms\"", "\"300ms\"\nrs485 = \"high\"", "bus[1].rs485", "rts-high, rts-low"),
     ("\"300ms\"", "\"300ms\"\nrs485_after = \"1ms\"", "bus[1].rs485_after", "needs rs485"),
     ("\"300ms\"", "\"300ms\"\ntls_ca = \"ca.pem\"", "bus[1].tls_ca", "no key that is known"),
+    ("\"300ms\"", "\"300ms\"\npipeline = 2", "bus[1].pipeline", "no key that is known"),
+    ("pipeline = 4", "pipeline = 17", "bus[2].pipeline", "from 1 to 16"),
     ("timeout = \"2s\"", "timeout = \"2s\"\ntls_ca = \"nowhere.pem\"", "bus[2].tls_ca", "nowhere.pem"),
     ("timeout = \"2s\"", "timeout = \"2s\"\ntls_name = \"meter\"", "bus[2].tls_name", "needs tls_ca"),
     ("timeout = \"2s\"", "timeout = \"2s\"\ntls_ca = \"x\"\ntls_key = \"x\"", "bus[2].tls_certificate", "is missing"),
@@ -493,6 +547,27 @@ fn a_node_needs_a_url_and_takes_nothing_that_belongs_to_the_embedded_chain() {
     let mut fields: Vec<&str> = found.iter().map(|p| p.field.as_str()).collect();
     fields.sort_unstable();
     assert_eq!(fields, ["chain.fund", "chain.rpc_listen", "chain.url"]);
+}
+
+#[test]
+fn whoever_may_leave_is_not_paid_out_before_the_last_energy_is_billed() {
+    let provider = "provider = \"0x5fbdb2315678afecb367f032d93f642f64180aa3\"\n";
+    let text = FULL.replace("exit_delay = \"7d\"\n", "");
+    sound(&text);
+    let Err(Problems(found)) = parse(&text.replace(provider, "")) else { panic!("taken") };
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].to_string().contains("chain.exit_delay is missing: barn has a holder"), "{found:#?}");
+    sound(&text.replace(provider, "").replace("holder = \"0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc\"\n", ""));
+}
+
+#[test]
+fn challenges_and_fees_of_the_grid_need_the_operators_register() {
+    let Err(Problems(found)) = parse(&FULL.replace("operator = \"0xe7f1725e7734ce288f8367e1bb143e90bb3f0512\"\n", ""))
+    else {
+        panic!("taken")
+    };
+    let fields: Vec<&str> = found.iter().map(|p| p.field.as_str()).collect();
+    assert_eq!(fields, ["chain.challenge_window", "chain.max_network_fee"]);
 }
 
 #[test]

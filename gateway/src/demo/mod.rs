@@ -31,8 +31,10 @@ pub fn run(options: &Demo) -> Result<(), Failure> {
     let path = state.join("demo.toml");
     let wallet = customers::wallet(&state)?;
     let text = street::config(options, &state, &path, &wallet)?;
-    clock::write_durably(&path, text.as_bytes())
-        .map_err(|e| Failure::new(Code::Unavailable, format!("{}: {e}", path.display())))?;
+    for (path, text) in [(&state.join("street.toml"), &street::network(options.homes)), (&path, &text)] {
+        clock::write_durably(path, text.as_bytes())
+            .map_err(|e| Failure::new(Code::Unavailable, format!("{}: {e}", path.display())))?;
+    }
     let config = Config::load(&path)?;
     let clock = clock::open(&config)?;
     block_on(async move {

@@ -232,7 +232,8 @@ fn money_conserved(totals: &Totals, on_chain: Option<&OnChain>) -> bool {
     let there = on_chain.is_none_or(|c| {
         let balances: i128 = c.accounts.iter().map(|a| i128::from(a.balance.0)).sum();
         let t = &c.totals;
-        i128::from(t.paid_in.0) == balances + i128::from(t.earned.0) + i128::from(t.withdrawn.0)
+        i128::from(t.paid_in.0)
+            == balances + i128::from(t.earned.0) + i128::from(t.withdrawn.0) + i128::from(t.refunded.0)
     });
     here && there
 }

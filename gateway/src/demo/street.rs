@@ -12,6 +12,8 @@ const BEGINS: i64 = 1_772_466_000_000;
 /// Homes on Modbus TCP and on MQTT; all others share the serial line.
 const ON_TCP: u8 = 2;
 const ON_MQTT: u8 = 2;
+/// W that the substation takes back: less than two roofs leave over on a sunny afternoon.
+const EXPORT_LIMIT: u32 = 500;
 
 /// The configuration; ports that were chosen before are kept, so that a second start finds the same street.
 pub fn config(options: &Demo, state: &Path, path: &Path, wallet: &LocalKey) -> Result<String, Failure> {
@@ -28,6 +30,7 @@ pub fn config(options: &Demo, state: &Path, path: &Path, wallet: &LocalKey) -> R
          [broker]\nlisten = \"127.0.0.1:{port}\"\n\n[web]\nlisten = \"{http}\"\n\n\
          [chain]\nkind = \"embedded\"\nchain_id = 31337\nrpc_listen = \"127.0.0.1:0\"\nsettle_every = \"{}s\"\n\
          fund = [\"{}\"] # the customers' wallet\n\n\
+         [dispatch]\nnetwork = \"street.toml\"\nexport_limit = {EXPORT_LIMIT}\n\n\
          [simulator]\nseed = {seed}\nspeed = {speed}\nanchor_ms = {BEGINS}\n",
         speed * 30,
         speed * 20,
@@ -81,16 +84,27 @@ pub fn config(options: &Demo, state: &Path, path: &Path, wallet: &LocalKey) -> R
             (format!("bus = \"mqtt\"\ntopic = \"street/{id}\""), "shelly-plus-1pm")
         };
         // Two of them have a roof; one customer is never to be disconnected.
-        let roof = if home == 2 || home == on_bus + 1 { "simulated_pv = 6000\n" } else { "" };
+        let has_roof = home == 2 || home == on_bus + 1;
+        let roof = if has_roof { "simulated_pv = 6000\n" } else { "" };
         let protected = if home == 3 { "protected = true\n" } else { "" };
         let scale = 600 + u32::from(home) * 137 % 1100;
         add(&mut text, format_args!("\n[[account]]\nid = \"{id}\"\n{protected}"));
         add(
             &mut text,
             format_args!(
-                "\n[[meter]]\nid = \"{id}\"\n{place}\nmodel = \"{model}\"\naccount = \"{id}\"\nperiod = \"{period}ms\"\nsimulated_scale = {scale}\n{roof}"
+                "\n[[meter]]\nid = \"{id}\"\n{place}\nmodel = \"{model}\"\naccount = \"{id}\"\nperiod = \"{period}ms\"\nsimulated_scale = {scale}\nnode = \"pole-{}\"\n{roof}",
+                pole(home)
             ),
         );
+        if has_roof {
+            add(
+                &mut text,
+                format_args!(
+                    "\n[[inverter]]\nid = \"roof-{home}\"\nbus = \"substation\"\nunit = {}\nmodel = \"sunspec\"\nmeter = \"{id}\"\nrated_power = 6000\n",
+                    10 + home
+                ),
+            );
+        }
         add(
             &mut text,
             format_args!(
@@ -99,6 +113,24 @@ pub fn config(options: &Demo, state: &Path, path: &Path, wallet: &LocalKey) -> R
         );
     }
     Ok(text)
+}
+
+/// Two homes share a pole.
+fn pole(home: u8) -> u8 {
+    home.div_ceil(2)
+}
+
+/// The line that the homes hang on: 40 m of cable from pole to pole.
+pub fn network(homes: u8) -> String {
+    let mut text = "name = \"demo-street\"\nvolts = 400\nvmin_pu = 0.9\nvmax_pu = 1.1\n\n\
+         [source]\nbus = \"station\"\nprice = 0.18\nkva = 100\n\n\
+         [[cable]]\nname = \"NAYY 150\"\nr_ohm_per_km = 0.206\nx_ohm_per_km = 0.080\namps = 270\n"
+        .to_owned();
+    for to in 1..=pole(homes) {
+        let from = if to == 1 { "station".to_owned() } else { format!("pole-{}", to - 1) };
+        text += &format!("\n[[line]]\nfrom = \"{from}\"\nto = \"pole-{to}\"\ncable = \"NAYY 150\"\nmetres = 40\n");
+    }
+    text
 }
 
 /// The street of an earlier start, with this start's speed and page.

@@ -10,7 +10,7 @@ pub use verify::verify;
 use actors::LINE_SALT;
 use contracts::lines::{SaltSecret, leaf, leaves};
 use contracts::merkle::{self, Proof};
-use domain::{AccountId, ClassId, Currency, Fact, Line, Money, Source, Tariff, Timestamp, WattHours};
+use domain::{AccountId, ClassId, Currency, Fact, Line, Money, OnChain, Source, Tariff, Timestamp, WattHours};
 use ledger::{Ledger, LedgerError, SettledBatch};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -261,6 +261,22 @@ fn movements(ledger: &Ledger, asked: &Asked<'_>) -> Result<Vec<Movement>, Ledger
             Fact::DepositTakenBack { amount, transaction, .. } => {
                 ("a deposit that the chain took back".to_owned(), Money(-amount.0), Money::ZERO, Some(transaction))
             }
+            Fact::HappenedOnChain { event: OnChain::PaidOut { to, amount }, transaction, .. } => {
+                (format!("paid out by the contract to {to}"), Money(-amount.0), Money::ZERO, Some(transaction))
+            }
+            Fact::HappenedOnChain { event: OnChain::Overturned { excess, amount, .. }, transaction, .. } => {
+                let what = format!("given back by the contract: the meter has signed {excess} less than was billed");
+                (what, amount, Money::ZERO, Some(transaction))
+            }
+            Fact::OnChainTakenBack { event: OnChain::PaidOut { amount, .. }, transaction, .. } => {
+                ("a payment that the chain took back".to_owned(), amount, Money::ZERO, Some(transaction))
+            }
+            Fact::OnChainTakenBack { event: OnChain::Overturned { amount, .. }, transaction, .. } => (
+                "what was given back, and the chain took back".to_owned(),
+                Money(-amount.0),
+                Money::ZERO,
+                Some(transaction),
+            ),
             Fact::Refunded { amount, reference, who, .. } => {
                 (format!("paid back by {who}, {reference}"), Money(-amount.0), Money::ZERO, None)
             }

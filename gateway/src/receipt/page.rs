@@ -98,9 +98,12 @@ fn row(out: &mut String, proved: &ProvedLine, unit: &Currency, zone: &TimeZone) 
         Kind::Peak => "peak",
         Kind::Daily => "daily charge",
         Kind::PoolShare => "share of the pool",
+        Kind::Withheld => "fed in beyond the dispatch, not paid:",
     };
     let meter = line.meter.as_ref().map_or_else(String::new, |m| format!(" {}", escape(m.as_str())));
-    let register = if line.meter.is_some() {
+    let register = if line.kind == Kind::Withheld {
+        format!("{} Wh of {} dispatched", line.export_from.0, line.import_from.0)
+    } else if line.meter.is_some() {
         format!("{} → {}", line.import_from.0, line.import_from.0.saturating_add(line.import.0))
     } else {
         String::new()

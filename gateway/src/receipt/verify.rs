@@ -149,6 +149,13 @@ fn mispriced(line: &Line, tariff: &Tariff, rates: &Rates) -> Option<&'static str
         Kind::Peak => domain::Range::Peak,
         Kind::Daily => return (line.debit.daily != rates.daily).then_some("the day costs something else"),
         Kind::PoolShare => return None,
+        Kind::Withheld => {
+            let beyond = line.export_from.0.checked_sub(line.import_from.0).filter(|beyond| *beyond > 0);
+            let Some(beyond) = beyond else { return Some("pay is withheld for energy within the dispatch") };
+            let due = rates.feed_in.of(domain::WattHours(beyond)).and_then(|due| due.0.checked_neg());
+            return (due != Some(line.credit.0))
+                .then_some("more or less is withheld than was fed in beyond the dispatch");
+        }
     };
     // A line of no length has the range of its end, which is its start as well.
     if tariff.range_at(line.from) != range {

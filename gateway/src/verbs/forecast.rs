@@ -1,67 +1,19 @@
 //! `forecast`: what a load will be, and what that is worth.
 
+use super::load::Loads;
 use super::print;
 use crate::cli::{Forecast, Horizon};
 use crate::failure::{Code, Failure};
 use contracts::keccak256;
-use domain::{LoadTable, Unit};
+use domain::Unit;
 use serde_json::{Value, json};
-use solvers::forecast::{Outcome, QUANTILES, Row, Score, Series, Settings, bytes, forecast as run};
-use std::path::Path;
-
-/// Problems of a file that are told.
-const TOLD: usize = 50;
-
-/// The rows of a file's column, or of the sum of all, and their unit.
-pub fn rows(file: &Path, column: Option<&str>) -> Result<(Vec<Row>, Unit), Failure> {
-    let name = file.display();
-    let text = std::fs::read(file).map_err(|e| Failure::new(Code::Unavailable, format!("{name}: {e}")))?;
-    let text = String::from_utf8(text).map_err(|e| {
-        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-        Failure::new(Code::Data, format!("{name}: line {line}: bytes that are no UTF-8 text"))
-    })?;
-    let table = LoadTable::parse(&text).map_err(|problems| {
-        let mut told: Vec<String> = problems.iter().take(TOLD).map(|p| format!("{name}: {p}")).collect();
-        if problems.len() > TOLD {
-            told.push(format!("{name}: and {} more", problems.len() - TOLD));
-        }
-        Failure::new(Code::Data, told.join("\n"))
-    })?;
-    let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
-    let unit = table.columns[0].unit;
-    let picked = match column {
-        Some(column) => {
-            let unknown = || {
-                let hint = drivers::document::did_you_mean(column, names.iter().copied());
-                let what = format!("{name}: there is no column {column:?}{hint}; it has {}", names.join(", "));
-                Failure::new(Code::Usage, what)
-            };
-            Some(names.iter().position(|n| *n == column).ok_or_else(unknown)?)
-        }
-        None if table.columns.iter().any(|c| c.unit != unit) => {
-            let what = format!("{name}: columns in W and in Wh have no sum: pick one with --column");
-            return Err(Failure::new(Code::Usage, what));
-        }
-        None => None,
-    };
-    let value = |loads: &[Option<f64>]| match picked {
-        Some(at) => loads[at],
-        // A sum of which a part is missing is missing.
-        None => loads.iter().copied().sum(),
-    };
-    let unit = picked.map_or(unit, |at| table.columns[at].unit);
-    Ok((table.rows.iter().map(|r| Row { at: r.at, offset: r.offset, value: value(&r.loads) }).collect(), unit))
-}
-
-/// The rows on an even grid.
-pub fn series(file: &Path, rows: &[Row]) -> Result<Series, Failure> {
-    Series::from_rows(rows).map_err(|e| Failure::new(Code::Data, format!("{}: {e}", file.display())))
-}
+use solvers::forecast::{Outcome, QUANTILES, Score, Series, Settings, bytes, forecast as run};
 
 /// `forecast`
 pub fn forecast(options: &Forecast) -> Result<(), Failure> {
-    let (rows, unit) = rows(&options.file, options.column.as_deref())?;
-    let series = series(&options.file, &rows)?;
+    let loads = Loads::open(&options.history)?;
+    let series = loads.series()?;
+    let unit = loads.unit;
     let horizon = match options.horizon {
         Horizon::Slots(slots) => slots,
         Horizon::Time(time) => {
@@ -72,7 +24,7 @@ pub fn forecast(options: &Forecast) -> Result<(), Failure> {
     let settings = Settings { train_until: options.train_until, ..Settings::new(horizon, options.seed) };
     let outcome = run(&series, &settings).map_err(|e| {
         let code = if matches!(e, solvers::forecast::NoForecast::Horizon(_)) { Code::Usage } else { Code::Data };
-        Failure::new(code, format!("{}: {e}", options.file.display()))
+        Failure::new(code, format!("{}: {e}", loads.name))
     })?;
     if options.json { print(&format!("{}\n", as_json(&outcome, &series, unit))) } else { print(&told(&outcome, unit)) }
 }
@@ -138,7 +90,7 @@ fn told(outcome: &Outcome, unit: Unit) -> String {
         text += &format!("{:<12}{mape:>10}{mase:>10}{coverage:>12}\n", s.model);
     }
     text +=
-        &format!("chosen: {}, the least error before training ended\nmodel {}\n", outcome.chosen, model_hash(outcome));
+        &format!("chosen: {}, by the errors before training ended\nmodel {}\n", outcome.chosen, model_hash(outcome));
     for a in &outcome.ahead {
         let (low, high, unit) = (a.quantiles[1], a.quantiles[5], symbol(unit));
         text += &format!("{}  {:.0} {unit}, {low:.0} to {high:.0} in four of five\n", a.at, a.value);

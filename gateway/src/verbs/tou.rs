@@ -1,6 +1,6 @@
 //! `tou`: the time-of-use ranges of a day, twice: by the mathematics here, and by the contract's bytecode.
 
-use super::forecast::{rows, series};
+use super::load::Loads;
 use super::print;
 use crate::cli::Tou;
 use crate::failure::{Code, Failure};
@@ -14,10 +14,10 @@ const HYSTERESIS: u32 = 100;
 
 /// `tou`
 pub fn tou(options: &Tou) -> Result<(), Failure> {
-    let (rows, _) = rows(&options.file, options.column.as_deref())?;
-    let wrong = |what: String| Failure::new(Code::Data, format!("{}: {what}", options.file.display()));
+    let loads = Loads::open(&options.history)?;
+    let wrong = |what: String| Failure::new(Code::Data, format!("{}: {what}", loads.name));
     let (values, days) =
-        if rows.len() > MAX_VALUES { mean_day(options, &rows)? } else { (one_day(&rows).map_err(&wrong)?, 1) };
+        if loads.rows.len() > MAX_VALUES { mean_day(&loads)? } else { (one_day(&loads.rows).map_err(&wrong)?, 1) };
     let values: Vec<i32> = values.into_iter().map(whole).collect::<Result<_, _>>().map_err(&wrong)?;
     let found = kmeans(&values, options.k.into()).map_err(|e| wrong(e.to_string()))?;
     let rails = Rails { min_run: options.min_run, max_switches: options.max_switches, hysteresis: HYSTERESIS };
@@ -66,8 +66,8 @@ fn one_day(rows: &[Row]) -> Result<Vec<f64>, String> {
 }
 
 /// The mean of every slot of the day, and over how many days.
-fn mean_day(options: &Tou, rows: &[Row]) -> Result<(Vec<f64>, usize), Failure> {
-    let series = series(&options.file, rows)?;
+fn mean_day(loads: &Loads) -> Result<(Vec<f64>, usize), Failure> {
+    let series = loads.series()?;
     let day = series.day();
     let (mut sums, mut counts) = (vec![0.0; day], vec![0_u32; day]);
     for (i, value) in series.values.iter().enumerate() {

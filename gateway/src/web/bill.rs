@@ -128,6 +128,7 @@ fn word(kind: Kind) -> &'static str {
         Kind::Peak => "peak",
         Kind::Daily => "daily",
         Kind::PoolShare => "pool_share",
+        Kind::Withheld => "withheld",
     }
 }
 

@@ -6,9 +6,11 @@ mod acts;
 mod balance;
 mod bill;
 mod customer;
+mod feeder;
 mod gate;
 mod metrics;
 mod office;
+mod prices;
 mod routes;
 mod session;
 mod snapshot;
@@ -31,11 +33,14 @@ use std::sync::Arc;
 
 const PAGE: &str = include_str!("assets/index.html");
 const SCRIPT: &str = include_str!("assets/app.js");
+const PRICES: &str = include_str!("assets/prices.js");
+const PRICES_STYLE: &str = include_str!("assets/prices.css");
 const ACCESS: &str = include_str!("assets/access.js");
 const CUSTOMER: &str = include_str!("assets/customer.html");
 const CUSTOMER_SCRIPT: &str = include_str!("assets/customer.js");
 const OPENAPI: &str = include_str!("assets/openapi.json");
 const WORDS: &str = include_str!("assets/words.js");
+const FEEDER: &str = include_str!("assets/feeder.js");
 const STYLE: &str = include_str!("assets/style.css");
 const ICON: &str = include_str!("assets/favicon.svg");
 

@@ -4,6 +4,8 @@ use crate::config::{self, Config};
 use crate::house::VERSION;
 use crate::narrate;
 use crate::web::balance::balance;
+use crate::web::feeder::{Moment, feeder};
+use crate::web::prices::prices;
 use actors::{Board, RecordFailed, Scribe};
 use domain::{AccountId, Clock, Fact, Money, Range, Schedule, Seq, Stamp, SwitchId, Timestamp};
 use ledger::{AccountRow, MeterRow, Totals};
@@ -124,8 +126,13 @@ impl Shared {
         found.extend(switches.map(|(id, problem)| format!("switch {id}: {problem}")));
         let suspected = live.switches.iter().filter_map(|(id, s)| Some((id, s.suspicion?)));
         found.extend(suspected.map(|(id, suspicion)| format!("switch {id}: {suspicion}")));
+        let inverters = live.inverters.iter().filter_map(|(id, i)| Some((id, i.problem.as_ref()?)));
+        found.extend(inverters.map(|(id, problem)| format!("inverter {id}: {problem}")));
+        let unplanned = live.plan.as_ref().and_then(|plan| plan.problem.as_ref());
+        found.extend(unplanned.map(|problem| format!("dispatch: {problem}")));
         found.extend(live.webhook_problem.clone().map(|p| format!("web hook: {p}")));
         found.extend(live.ledger_problem.clone().map(|p| format!("ledger: {p}")));
+        found.extend(live.prices.problem.clone().map(|p| format!("price ranges: {p}")));
         found.extend(live.chain.problem.clone().map(|p| format!("chain: {p}")));
         found.extend((live.broker == Some(false)).then(|| "broker: does not take our messages".to_owned()));
         found
@@ -188,7 +195,11 @@ impl Shared {
             config.meters.iter().filter_map(|m| Some((m, owner(m).filter(|o| m.configured.as_ref() != Some(o))?)));
         let behind: Vec<_> = behind.map(|(m, to)| json!({ "meter": m.id, "account": to })).collect();
         let newest = parts.schedule.as_ref().map(Schedule::newest);
-        let prices_behind = newest.filter(|t| !t.same_terms(&config.tariff)).map(|t| t.version);
+        let same = |t: &domain::Tariff| match config.forecast {
+            Some(_) => t.same_prices(&config.tariff),
+            None => t.same_terms(&config.tariff),
+        };
+        let prices_behind = newest.filter(|t| !same(t)).map(|t| t.version);
         let totals = &parts.totals;
         let tariff = parts.schedule.as_ref().map_or(&config.tariff, |s| s.at(now));
         let announced = newest.filter(|t| t.since > now);
@@ -227,6 +238,10 @@ impl Shared {
             "chain": live.chain,
             "broker": { "connected": live.broker },
             "balance": live.balance.as_ref().map(balance),
+            "prices": prices(&live.prices, config),
+            "feeder": feeder(config, &Moment {
+                plan: live.plan.as_ref(), inverters: &live.inverters, meters: &live.meters,
+            }),
             // No failure: every machine without a battery for its clock begins like this.
             "clock_problem": live.clock_problem,
             "ledger": {

@@ -55,6 +55,15 @@ fn a_chain_that_is_away_is_a_problem_on_mqtt_until_it_is_back() {
     assert_eq!((&chain["platform"], &chain["device_class"]), (&"binary_sensor".into(), &"problem".into()));
     assert_eq!((&chain["state_topic"], &device["components"]["feeder_balance"]), (&problems.into(), &Value::Null));
     assert!(chain["value_template"].as_str().unwrap().contains("value_json.chain"), "{chain}");
+    // So does whoever waits for cheap hours.
+    let prices = "microgrid/lane/tariff/state";
+    let said = heard(&broker, prices, |p| p["price"].is_number());
+    let hours = |day: &str| said[day].as_array().unwrap().iter().map(|s| s["hours"].clone()).collect::<Vec<_>>();
+    assert_eq!(hours("tomorrow"), ["00:00-17:00", "17:00-22:00", "22:00-24:00"]);
+    assert_eq!((&said["ranges"], &said["unit"], &said["problem"]), (&"fixed".into(), &"EUR/kWh".into(), &Value::Null));
+    assert!([0.18, 0.32].contains(&said["price"].as_f64().unwrap()), "{said}");
+    let price = &device["components"]["price"];
+    assert_eq!((&price["state_topic"], &price["unit_of_measurement"]), (&prices.into(), &"EUR/kWh".into()));
 
     let mut command = house::gateway(["chain", "serve", "-c"]);
     let chain = Running::start("node", command.arg(&served));

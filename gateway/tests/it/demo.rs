@@ -68,6 +68,7 @@ fn the_page_is_whole(at: SocketAddr) {
         ("/app.js", "text/javascript", "EventSource"),
         ("/access.js", "text/javascript", "export"),
         ("/words.js", "text/javascript", "export"),
+        ("/feeder.js", "text/javascript", "one-line"),
         ("/style.css", "text/css", "{"),
         ("/favicon.svg", "image/svg+xml", "<svg"),
     ] {

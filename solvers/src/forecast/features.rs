@@ -78,6 +78,16 @@ impl<'a> View<'a> {
         (back(day), back(week))
     }
 
+    /// The mean of the same time on the newest seven days, as it was.
+    pub fn usual_day(&self, ahead: usize) -> f64 {
+        let day = self.series.day();
+        let newest = self.origin + ahead % day;
+        // Where the series is younger, of the days that there are.
+        let days = (self.origin / day).clamp(1, 7);
+        let sum: f64 = (1..=days).map(|d| self.past(newest, d * day)).sum();
+        sum / count_f64(days) * self.scale.spread + self.scale.mean
+    }
+
     /// The row of a slot for the regression.
     pub fn row(&self, ahead: usize) -> [f64; WIDTH] {
         let (slot, day, week) = self.target(ahead);

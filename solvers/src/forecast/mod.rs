@@ -1,11 +1,14 @@
 //! What a load will be, worked out so that everybody who has the readings comes to the same bytes.
 //!
 //! Five models speak beside each other: the same time yesterday, the same time a week ago, a robust regression on lags
-//! and calendar, a recurrent unit on what the regression leaves, and a blend of them by what each was worth lately. Each is scored on days that it did not learn from,
-//! one forecast a day from a rolling origin; the best there is chosen, and what they were worth is told with it.
+//! and calendar, a recurrent unit on what the regression leaves, and a blend of them by what each was worth lately. Each is
+//! scored on days that it did not learn from, one forecast a day from a rolling origin; the best there is chosen, the blend
+//! where it is close, and what they were worth is told with it.
 //!
 //! Nothing depends on the machine: see [`gru`]. [`Model::bytes`] and [`bytes`] are what is hashed.
 
+mod bands;
+mod blend;
 mod features;
 pub mod gru;
 mod linear;
@@ -19,12 +22,12 @@ pub use models::Model;
 pub use score::Score;
 pub use series::{NoSeries, Row, Series};
 
+use bands::Bands;
 use domain::Timestamp;
-use models::Said;
-use score::{Tally, conformal, naive_error};
+use score::{Tally, naive_error};
 use thiserror::Error;
 
-/// The models, in the order in which they are told: of equally good ones the first is chosen.
+/// The models, in the order in which they are told.
 pub const MODELS: [&str; 5] = ["naive_day", "naive_week", "ridge", "gru", "blend"];
 /// The shares of which quantiles are told.
 pub const QUANTILES: [f64; 7] = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95];
@@ -32,10 +35,10 @@ pub const QUANTILES: [f64; 7] = [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95];
 const MOST_TEST_DAYS: usize = 120;
 /// After so many days of a rolling origin the models learn again.
 const RELEARN_DAYS: usize = 60;
-/// Days by which the blend weighs.
-const BLEND_DAYS: usize = 14;
-/// Days from which intervals are made.
-const INTERVAL_DAYS: usize = 60;
+/// The place of the blend among [`MODELS`].
+const BLEND: usize = 4;
+/// By so much the blend may be worse than the best on validation, and is chosen all the same.
+const CLEARLY: f64 = 1.05;
 /// The most days that are kept of a series: two years to learn from, and lags.
 const MOST_DAYS: usize = 800;
 
@@ -101,7 +104,7 @@ pub struct Scores {
 pub struct Outcome {
     /// Of every model that could be fitted.
     pub scores: Vec<Scores>,
-    /// The one with the least error on validation.
+    /// The one with the least error on validation; the blend, unless another is better by a twentieth.
     pub chosen: &'static str,
     /// The slots after training ended, by the chosen model.
     pub ahead: Vec<Ahead>,
@@ -119,10 +122,15 @@ pub fn bytes(ahead: &[Ahead]) -> Vec<u8> {
     ahead.iter().flat_map(|a| a.value.to_bits().to_be_bytes()).collect()
 }
 
-/// What was said from one origin, by every model.
+/// What was said from one origin, by every model that had something to say; in the order of [`MODELS`].
+type Said = [Option<Vec<f64>>; MODELS.len()];
+
+/// A day that was forecast.
 struct Day {
     origin: usize,
-    said: Vec<Vec<f64>>,
+    said: Said,
+    /// The mean of the last seven days, then.
+    usual: Vec<f64>,
 }
 
 /// Forecasts from a rolling origin, a day apart.
@@ -130,6 +138,8 @@ struct Rolling<'a> {
     series: &'a Series,
     settings: &'a Settings,
     ahead: usize,
+    /// Whether the load was never below zero: then it is never forecast to be.
+    positive: bool,
     days: Vec<Day>,
 }
 
@@ -146,104 +156,41 @@ impl Rolling<'_> {
             if n > 0 && n % RELEARN_DAYS == 0 && to - origin > RELEARN_DAYS * day / 2 {
                 model = self.learn(origin);
             }
-            let said = self.say(model.as_ref(), origin);
-            self.days.push(Day { origin, said });
+            let (said, usual) = self.say(model.as_ref(), origin);
+            self.days.push(Day { origin, said, usual });
         }
     }
 
-    /// What all models say at a slot.
-    fn say(&self, model: Option<&Model>, origin: usize) -> Vec<Vec<f64>> {
-        let Said { day, week, ridge, gru } = Model::say(model, self.series, origin, self.ahead);
-        let mut said = if model.is_some() { vec![day, week, ridge, gru] } else { vec![day, week] };
-        if model.is_some() {
-            said.push(self.blend(&said, origin));
-        }
-        said
-    }
-
-    /// The mean of what was said, weighted by the third power of one over the error on the last days. The regression is in
-    /// it through the unit.
-    fn blend(&self, said: &[Vec<f64>], origin: usize) -> Vec<f64> {
-        let newest = self.days.len().saturating_sub(BLEND_DAYS);
-        let error = |model: usize| {
-            let (mut sum, mut n) = (0.0, 0);
-            for d in &self.days[newest..] {
-                let Some(said) = d.said.get(model) else { continue };
-                for (i, y) in
-                    said.iter().enumerate().filter(|(i, _)| d.origin + i < origin && self.series.real[d.origin + i])
-                {
-                    sum += (self.series.values[d.origin + i] - y).abs();
-                    n += 1;
-                }
-            }
-            if n == 0 { 1.0 } else { sum / series::count_f64(n) }
+    /// What all models say at a slot, and what is usual there.
+    fn say(&self, model: Option<&Model>, origin: usize) -> (Said, Vec<f64>) {
+        let models::Said { day, week, usual, ridge, gru } = Model::say(model, self.series, origin, self.ahead);
+        let (ridge, gru) = match model {
+            Some(_) => (Some(ridge), Some(gru)),
+            None => (None, None),
         };
-        let models = [0, 1, 3];
-        let errors = models.map(error);
-        let least = errors.iter().copied().fold(f64::INFINITY, f64::min);
-        let weights = errors.map(|e| {
-            // Without error on all these days, a model is believed alone.
-            let worse = if e <= least { 1.0 } else { least / e };
-            worse * worse * worse
-        });
-        let all: f64 = weights.iter().sum();
-        let of = |i: usize| models.iter().zip(weights).map(|(m, w)| w * said[*m][i]).sum::<f64>() / all;
-        (0..said[0].len()).map(of).collect()
-    }
-
-    /// By how much a model missed so many slots ahead, on the days before a slot but one, near that time of day; in order.
-    fn misses(&self, model: usize, ahead: usize, before: usize, but: Option<usize>) -> Vec<f64> {
-        let near = self.series.day() / 24;
-        let slots = ahead.saturating_sub(near)..=(ahead + near).min(self.settings.horizon - 1);
-        let until = self.days.partition_point(|d| d.origin < before);
-        let from = until.saturating_sub(INTERVAL_DAYS);
-        let mut found = Vec::new();
-        for (_, d) in self.days[..until].iter().enumerate().skip(from).filter(|(n, _)| Some(*n) != but) {
-            let Some(said) = d.said.get(model) else { continue };
-            for i in slots.clone() {
-                let slot = d.origin + i;
-                if slot < before && self.series.real[slot] {
-                    found.push(self.series.values[slot] - said[i]);
-                }
-            }
+        let mut said = [Some(day), Some(week), ridge, gru, None];
+        said[BLEND] = Some(blend::blend(self.series, &self.days, &said, &usual, origin));
+        if self.positive {
+            said.iter_mut().flatten().flatten().for_each(|y| *y = y.max(0.0));
         }
-        found.sort_unstable_by(f64::total_cmp);
-        found
+        (said, usual)
     }
 
-    /// Scores of a model on some days. Intervals on the days before `cut` come from the other days before it, those of a
-    /// later day from the days before that.
-    fn score(&self, days: std::ops::Range<usize>, model: usize, cut: usize, to: usize, naive: f64) -> Score {
+    /// Scores of a model over some days, with the intervals that it had on each.
+    fn score(&self, days: std::ops::Range<usize>, model: usize, bands: &Bands, to: usize, naive: f64) -> Score {
         let mut tally = Tally::default();
-        let intervals = self.days.iter().filter(|d| d.origin < cut).count() > 2;
         for n in days {
             let d = &self.days[n];
-            for ahead in 0..self.settings.horizon {
+            let Some(said) = &d.said[model] else { continue };
+            for (ahead, y) in said.iter().enumerate().take(self.settings.horizon) {
                 let slot = d.origin + ahead;
-                let Some(said) = d.said.get(model).map(|s| s[ahead]) else { continue };
-                if slot >= to || !self.series.real[slot] {
-                    continue;
+                if slot < to && self.series.real[slot] {
+                    tally.add(self.series.values[slot], *y, bands.interval(n, ahead));
                 }
-                let misses = if d.origin < cut {
-                    self.misses(model, ahead, cut, Some(n))
-                } else {
-                    self.misses(model, ahead, d.origin, None)
-                };
-                let interval = (said + quantile(&misses, 0.1), said + quantile(&misses, 0.9));
-                tally.add(self.series.values[slot], said, intervals.then_some(interval));
             }
         }
-        tally.score(naive, intervals)
+        tally.score(naive)
     }
-}
-
-/// A quantile of sorted misses, on the safe side of the middle on both sides.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    if share >= 0.5 {
-        return conformal(sorted, share);
-    }
-    let turned: Vec<f64> = sorted.iter().rev().map(|m| -m).collect();
-    -conformal(&turned, 1.0 - share)
 }
 
 /// Learns, scores, chooses and forecasts.
@@ -268,24 +215,30 @@ pub fn forecast(series: &Series, settings: &Settings) -> Result<Outcome, NoForec
     let cut = cut - (end - kept.values.len());
     let to = end.min(kept.values.len());
     let ahead = settings.horizon.div_ceil(day) * day;
-    let mut rolling = Rolling { series: &kept, settings, ahead, days: Vec::new() };
+    let positive = kept.values[..cut].iter().all(|v| *v >= 0.0);
+    let mut rolling = Rolling { series: &kept, settings, ahead, positive, days: Vec::new() };
 
     let whole_days = cut / day;
     let check = (whole_days / 4).clamp(1, 60);
     let from = cut - check * day;
     rolling.roll(from, cut, rolling.learn(from));
     let (before, model) = (rolling.days.len(), rolling.learn(cut));
-    let said = rolling.say(model.as_ref(), cut);
+    let (said, _) = rolling.say(model.as_ref(), cut);
     rolling.roll(cut, to, model.clone());
     let naive = naive_error(&kept.values[..cut], &kept.real[..cut], day);
     // Models that spoke on all days of the validation, and speak now.
-    let known = rolling.days[..before].iter().map(|d| d.said.len()).min().unwrap_or(2).min(said.len());
+    let spoke = |model: usize| said[model].is_some() && rolling.days[..before].iter().all(|d| d.said[model].is_some());
+    let known: Vec<usize> = (0..MODELS.len()).filter(|m| spoke(*m)).collect();
+    let bands: Vec<Bands> =
+        known.iter().map(|m| Bands::over(&kept, &rolling.days, *m, settings.horizon, positive)).collect();
     let all = rolling.days.len();
-    let scores: Vec<Scores> = (0..known)
-        .map(|i| Scores {
-            model: MODELS[i],
-            validation: rolling.score(0..before, i, cut, cut, naive),
-            test: (before < all).then(|| rolling.score(before..all, i, cut, to, naive)),
+    let scores: Vec<Scores> = known
+        .iter()
+        .zip(&bands)
+        .map(|(m, bands)| Scores {
+            model: MODELS[*m],
+            validation: rolling.score(0..before, *m, bands, cut, naive),
+            test: (before < all).then(|| rolling.score(before..all, *m, bands, to, naive)),
         })
         .collect();
     let mut best = 0;
@@ -294,14 +247,17 @@ pub fn forecast(series: &Series, settings: &Settings) -> Result<Outcome, NoForec
             best = i;
         }
     }
-    let said = &said[best];
-    let ahead = (0..settings.horizon)
-        .map(|i| {
-            let misses = rolling.misses(best, i, cut, None);
-            let quantiles = QUANTILES.map(|p| said[i] + quantile(&misses, p));
-            Ahead { at: kept.instant(cut + i), value: said[i], quantiles }
-        })
-        .collect();
+    // The blend follows when habits or weather change; another has to be clearly better.
+    if let Some(blend) = known.iter().position(|m| *m == BLEND)
+        && scores[blend].validation.mae <= scores[best].validation.mae * CLEARLY
+    {
+        best = blend;
+    }
+    let chosen = known[best];
+    let said = said[chosen].as_deref().unwrap_or_default();
+    let quantiles = Bands::at(&kept, &rolling.days[..before], chosen, said, cut, settings.horizon, positive);
+    let ahead = said.iter().zip(quantiles).take(settings.horizon).enumerate();
+    let ahead = ahead.map(|(i, (y, quantiles))| Ahead { at: kept.instant(cut + i), value: *y, quantiles }).collect();
     let data = (kept.instant(0), kept.instant(cut));
-    Ok(Outcome { scores, chosen: MODELS[best], ahead, model, data, origins: (before, all - before) })
+    Ok(Outcome { scores, chosen: MODELS[chosen], ahead, model, data, origins: (before, all - before) })
 }

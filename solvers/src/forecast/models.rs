@@ -34,6 +34,8 @@ pub struct Model {
 pub(super) struct Said {
     pub day: Vec<f64>,
     pub week: Vec<f64>,
+    /// The mean of the same time on the last seven days.
+    pub usual: Vec<f64>,
     pub ridge: Vec<f64>,
     pub gru: Vec<f64>,
 }
@@ -163,7 +165,8 @@ impl Model {
         let scale = model.map_or(Scale { mean: 0.0, spread: 1.0 }, |m| m.scale);
         let view = View::new(series, scale, origin);
         let (day, week): (Vec<f64>, Vec<f64>) = (0..ahead).map(|i| view.naive(i)).unzip();
-        let Some(model) = model else { return Said { day, week, ..Said::default() } };
+        let usual = (0..ahead).map(|i| view.usual_day(i)).collect();
+        let Some(model) = model else { return Said { day, week, usual, ..Said::default() } };
         let back = |y: f64| y * scale.spread + scale.mean;
         let (inputs, base) = model.sequence(series, origin, ahead);
         let mut sums = vec![0.0; ahead];
@@ -174,7 +177,7 @@ impl Model {
         }
         let each = model.spread / count_f64(model.units.len().max(1));
         let gru = base.iter().zip(&sums).map(|(y, s)| back(y + each * s)).collect();
-        Said { day, week, ridge: base.into_iter().map(back).collect(), gru }
+        Said { day, week, usual, ridge: base.into_iter().map(back).collect(), gru }
     }
 
     /// The model as bytes, every number as its 64 bits in big-endian order: the same model has the same bytes.

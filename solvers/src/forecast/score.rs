@@ -13,7 +13,7 @@ pub struct Score {
     pub mase: Option<f64>,
     /// Mean absolute error, in the units of the series.
     pub mae: f64,
-    /// The share of values within the interval of 80 %.
+    /// The share of values within the interval of 80 %, of those that had one.
     pub coverage: Option<f64>,
     /// Values that were compared.
     pub n: usize,
@@ -27,6 +27,7 @@ pub(super) struct Tally {
     error: f64,
     share: f64,
     within: usize,
+    judged: usize,
     n: usize,
     zeros: usize,
 }
@@ -41,12 +42,13 @@ impl Tally {
         } else {
             self.share += miss / truth.abs();
         }
-        if interval.is_some_and(|(low, high)| low <= truth && truth <= high) {
-            self.within += 1;
+        if let Some((low, high)) = interval {
+            self.judged += 1;
+            self.within += usize::from(low <= truth && truth <= high);
         }
     }
 
-    pub fn score(&self, naive: f64, has_intervals: bool) -> Score {
+    pub fn score(&self, naive: f64) -> Score {
         let n = count_f64(self.n.max(1));
         let mae = self.error / n;
         let counted = self.n - self.zeros;
@@ -54,7 +56,7 @@ impl Tally {
             mape: (counted > 0).then(|| 100.0 * self.share / count_f64(counted)),
             mase: (naive > 0.0 && self.n > 0).then(|| mae / naive),
             mae,
-            coverage: (has_intervals && self.n > 0).then(|| count_f64(self.within) / n),
+            coverage: (self.judged > 0).then(|| count_f64(self.within) / count_f64(self.judged)),
             n: self.n,
             zeros: self.zeros,
         }
@@ -71,13 +73,4 @@ pub(super) fn naive_error(values: &[f64], real: &[bool], day: usize) -> f64 {
         }
     }
     if n == 0 { 0.0 } else { sum / count_f64(n) }
-}
-
-/// The value below which a share of a sorted list lies, as split conformal prediction takes it: the `⌈(n + 1)·p⌉`-th.
-pub(super) fn conformal(sorted: &[f64], share: f64) -> f64 {
-    let n = sorted.len();
-    let wanted = (count_f64(n + 1) * share).ceil();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between one and n")]
-    let rank = wanted.clamp(1.0, count_f64(n.max(1))) as usize;
-    sorted.get(rank - 1).copied().unwrap_or(0.0)
 }

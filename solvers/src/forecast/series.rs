@@ -68,6 +68,8 @@ impl Series {
         let mut apart: Vec<i64> = rows.windows(2).map(|w| (w[1].at.0 - w[0].at.0).div_euclid(MINUTE)).collect();
         apart.sort_unstable();
         let most = apart.chunk_by(|a, b| a == b).max_by_key(|run| (run.len(), -run[0])).map_or(0, |run| run[0]);
+        // Seconds apart is a minute at most.
+        let most = if most == 0 && rows.len() > 1 { 1 } else { most };
         let step = STEPS.into_iter().find(|s| most > 0 && s % most == 0).ok_or(NoSeries::Step(most))?;
         let (Some(head), Some(tail)) = (rows.first(), rows.last()) else { return Err(NoSeries::Short(0)) };
         let lowest = rows.iter().map(local).min().unwrap_or(0);
@@ -100,6 +102,22 @@ impl Series {
         let values = sums.iter().zip(&counts).map(|(s, c)| if *c > 0 { s / f64::from(*c) } else { 0.0 }).collect();
         let mut series = Self { first, step, offset: tail.offset, values, real };
         series.fill();
+        Ok(series)
+    }
+
+    /// The same from rows whose values are energies of their intervals: a slot is their sum, those that are missing
+    /// taken for the mean of the others.
+    ///
+    /// # Errors
+    /// See [`NoSeries`].
+    pub fn from_energies(rows: &[Row]) -> Result<Self, NoSeries> {
+        let mut series = Self::from_rows(rows)?;
+        let mut apart: Vec<i64> = rows.windows(2).map(|w| w[1].at.0 - w[0].at.0).collect();
+        apart.sort_unstable();
+        // The distance that most rows have, in milliseconds.
+        let most = apart.chunk_by(|a, b| a == b).max_by_key(|run| (run.len(), -run[0])).map_or(0, |run| run[0]);
+        let parts = usize::try_from(series.step * MINUTE / most.max(1)).unwrap_or(1).max(1);
+        series.values.iter_mut().for_each(|v| *v *= count_f64(parts));
         Ok(series)
     }
 

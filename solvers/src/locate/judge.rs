@@ -1,5 +1,5 @@
 //! A claimed place against measured distances, in whole numbers below 128 bits: whoever repeats the steps gets the same
-//! verdict, on another machine or in a contract (there is none yet).
+//! verdict, on another machine or in a contract: `contracts/src/location/Judge.sol` repeats them.
 //!
 //! What is weighed are logarithms, because that is where errors of RSSI are normal and alike at any distance. With `ρ*` the
 //! distance from the claim, each prover says `ln(d/ρ*)`. Everything is linear at the claim, as in Rao's score test: one

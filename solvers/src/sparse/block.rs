@@ -3,12 +3,10 @@
 
 use super::{B, Block, Part};
 
-/// The inverse of a symmetric block, and what was learned on the way.
+/// The inverse of a symmetric block, and how many of its eigenvalues are negative.
 pub(super) struct Inverse {
     pub block: Block,
     pub negative: usize,
-    /// Rows that were left out, as if they were those of the unit matrix.
-    pub left_out: [bool; B],
 }
 
 /// `c -= l · w`.
@@ -79,9 +77,9 @@ pub(super) fn subtract_transposed_times(y: &mut Part, a: &Block, x: &Part) {
 /// (1 + √17)/8, which balances the growth of one and two by two pivots (Bunch and Parlett 1971).
 const ALPHA: f64 = 0.640_388_203_202_208;
 
-/// Gauss–Jordan with complete symmetric pivoting on pivots of one or two rows. Rows whose pivot would be below `least`,
-/// each its own, are left out.
-pub(super) fn invert(a: &Block, least: &Part) -> Inverse {
+/// Gauss–Jordan with complete symmetric pivoting on pivots of one or two rows; none where one would be below `least`, each
+/// row its own.
+pub(super) fn invert(a: &Block, least: &Part) -> Option<Inverse> {
     let mut m: [[f64; B]; B] = std::array::from_fn(|r| std::array::from_fn(|c| a[r * B + c]));
     let mut left = [true; B];
     let mut remaining = B;
@@ -104,8 +102,8 @@ pub(super) fn invert(a: &Block, least: &Part) -> Inverse {
             }
         }
         if !(diagonal < ALPHA * off) {
-            if diagonal < least[p] {
-                break;
+            if !(diagonal >= least[p] && diagonal > 0.0) {
+                return None;
             }
             negative += usize::from(m[p][p] < 0.0);
             sweep(&mut m, p);
@@ -114,7 +112,7 @@ pub(super) fn invert(a: &Block, least: &Part) -> Inverse {
         } else {
             // |determinant| ≥ (1 − α²) off²: one of the eigenvalues is negative, the other positive.
             if off < least[q].max(least[r]) {
-                break;
+                return None;
             }
             negative += 1;
             sweep_pair(&mut m, q, r);
@@ -122,72 +120,8 @@ pub(super) fn invert(a: &Block, least: &Part) -> Inverse {
             remaining -= 2;
         }
     }
-    if remaining > 0 {
-        for i in (0..B).filter(|i| left[*i]) {
-            m[i] = [0.0; B];
-            m.iter_mut().for_each(|row| row[i] = 0.0);
-            m[i][i] = -1.0;
-        }
-    }
     let block = std::array::from_fn(|k| -0.5 * (m[k / B][k % B] + m[k % B][k / B]));
-    Inverse { block, negative, left_out: left }
-}
-
-/// The same for a matrix of any size, which becomes its inverse; returns how many of its eigenvalues are negative.
-pub(super) fn invert_dense(m: &mut [Vec<f64>]) -> usize {
-    let size = m.len();
-    let mut left: Vec<usize> = (0..size).collect();
-    let mut negative = 0;
-    while !left.is_empty() {
-        let (mut diagonal, mut p) = (-1.0, 0);
-        let (mut off, mut q, mut r) = (-1.0, 0, 0);
-        for (a, &i) in left.iter().enumerate() {
-            if !(m[i][i].abs() <= diagonal) {
-                (diagonal, p) = (m[i][i].abs(), i);
-            }
-            for &j in &left[..a] {
-                if m[i][j].abs() > off {
-                    (off, q, r) = (m[i][j].abs(), i, j);
-                }
-            }
-        }
-        if !(diagonal < ALPHA * off) {
-            if m[p][p] == 0.0 {
-                m[p][p] = f64::MIN_POSITIVE;
-            }
-            negative += usize::from(m[p][p] < 0.0);
-            let inverse = 1.0 / m[p][p];
-            let row = m[p].clone();
-            for (_, line) in m.iter_mut().enumerate().filter(|(i, line)| *i != p && line[p] != 0.0) {
-                let factor = line[p] * inverse;
-                line.iter_mut().zip(&row).for_each(|(v, r)| *v -= factor * r);
-                line[p] = factor;
-            }
-            m[p].iter_mut().zip(&row).for_each(|(v, r)| *v = r * inverse);
-            m[p][p] = -inverse;
-            left.retain(|i| *i != p);
-        } else {
-            negative += 1;
-            let (a, b, d) = (m[q][q], m[q][r], m[r][r]);
-            let inverse = 1.0 / (a * d - b * b);
-            let (ia, ib, id) = (d * inverse, -b * inverse, a * inverse);
-            let (first, second) = (m[q].clone(), m[r].clone());
-            for (_, line) in m.iter_mut().enumerate().filter(|(i, _)| *i != q && *i != r) {
-                let (x, y) = (line[q] * ia + line[r] * ib, line[q] * ib + line[r] * id);
-                for ((v, f), s) in line.iter_mut().zip(&first).zip(&second) {
-                    *v -= x * f + y * s;
-                }
-                (line[q], line[r]) = (x, y);
-            }
-            for j in 0..size {
-                (m[q][j], m[r][j]) = (ia * first[j] + ib * second[j], ib * first[j] + id * second[j]);
-            }
-            (m[q][q], m[q][r], m[r][q], m[r][r]) = (-ia, -ib, -ib, -id);
-            left.retain(|i| *i != q && *i != r);
-        }
-    }
-    m.iter_mut().flatten().for_each(|v| *v = -*v);
-    negative
+    Some(Inverse { block, negative })
 }
 
 /// The sweep operator (Beaton 1964): after it was applied to every index the matrix is minus its inverse.

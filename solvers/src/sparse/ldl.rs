@@ -1,8 +1,10 @@
 //! The numbers of a factorisation, and solving with them.
 #![expect(clippy::neg_cmp_op_on_partial_ord, reason = "a NaN must count as a failure")]
 
-use super::block::{Inverse, invert, product, subtract, subtract_times, subtract_transposed_times, transposed};
-use super::border::Border;
+use super::block::{
+    Inverse, add_times, invert, product, subtract, subtract_times, subtract_transposed_times, transposed,
+};
+use super::fronts::Fronts;
 use super::{B, Block, Matrix, Part, Pattern, krylov};
 
 /// `L D Lᵀ` of the last matrix given, and room to work in.
@@ -13,7 +15,12 @@ pub(crate) struct Factor {
     lower: Vec<Block>,
     /// `W = L D` of the column at work, turned over.
     column: Vec<Block>,
-    border: Border,
+    fronts: Option<Fronts>,
+    /// The last matrix was factored with care.
+    careful: bool,
+    /// So many more are, without trying the other way.
+    patience: u32,
+    threshold: f64,
     permuted: Vec<Part>,
     correction: Vec<Part>,
     residual: Vec<Part>,
@@ -29,11 +36,14 @@ pub(crate) struct Quality {
     pub refinements: usize,
 }
 
-/// A pivot is set aside when it is below this much of what stands below it: the factor may then grow by its inverse,
-/// which refinement makes good.
+/// A pivot smaller than this much of what stands below it needs care: the factor could grow by its inverse.
 const SMALL: f64 = 1e-7;
-/// More rows than this set aside mean a matrix that is worth no factor: it counts as one of impossible inertia.
-const MOST_ASIDE: usize = 400;
+/// A matrix that needs care is followed by others that do: so many are not tried without.
+const PATIENCE: u32 = 8;
+/// With care, no pivot is smaller than this much of its column, and what that grows to where solutions are poor.
+const FIRST_THRESHOLD: f64 = 1e-6;
+const MORE: f64 = 100.0;
+const LAST_THRESHOLD: f64 = 1e-2;
 /// Refinement that works needs fewer.
 const MOST_REFINEMENTS: usize = 10;
 /// This many times what was wanted is too much after plain refinement: the factor then serves as a preconditioner.
@@ -47,7 +57,10 @@ impl Factor {
             inverse: vec![[0.0; B * B]; nodes],
             lower: vec![[0.0; B * B]; pattern.rows.len()],
             column: vec![[0.0; B * B]; widest],
-            border: Border::default(),
+            fronts: None,
+            careful: false,
+            patience: 0,
+            threshold: FIRST_THRESHOLD,
             permuted: vec![[0.0; B]; nodes],
             correction: vec![[0.0; B]; nodes],
             residual: vec![[0.0; B]; nodes],
@@ -55,15 +68,51 @@ impl Factor {
         }
     }
 
-    /// Rows that could not be eliminated in their place.
+    /// Whether the last matrix needed care.
     #[cfg(test)]
-    pub fn set_aside(&self) -> usize {
-        self.border.rows.len()
+    pub fn is_careful(&self) -> bool {
+        self.careful
     }
 
-    /// Factors a matrix. A row whose pivot is far smaller than what stands below it is set aside, and decided about with
-    /// its like when all others are eliminated.
+    /// Factors a matrix: in the order of the graph, or with care where a block is none to be eliminated by itself.
     pub fn factor(&mut self, pattern: &Pattern, a: &Matrix) {
+        self.patience = self.patience.saturating_sub(1);
+        self.careful = self.patience > 0 || !self.quick(pattern, a);
+        if self.careful {
+            if self.patience == 0 {
+                self.patience = PATIENCE;
+            }
+            self.with_care(pattern, a);
+        }
+    }
+
+    /// Factors the last matrix, which was solved poorly, once more; false where no more care can be taken.
+    pub fn again(&mut self, pattern: &Pattern, a: &Matrix) -> bool {
+        if self.careful {
+            if self.threshold >= LAST_THRESHOLD {
+                return false;
+            }
+            self.threshold *= MORE;
+        }
+        self.careful = true;
+        self.patience = PATIENCE;
+        self.with_care(pattern, a);
+        true
+    }
+
+    /// Forgets what earlier matrices needed.
+    pub fn begin(&mut self) {
+        (self.patience, self.threshold) = (0, FIRST_THRESHOLD);
+    }
+
+    fn with_care(&mut self, pattern: &Pattern, a: &Matrix) {
+        let fronts = self.fronts.get_or_insert_with(|| Fronts::new(pattern, &a.edges));
+        fronts.factor(a, self.threshold);
+        self.negative = fronts.negative;
+    }
+
+    /// In the order of the graph; false when a pivot is far smaller than what stands below it.
+    fn quick(&mut self, pattern: &Pattern, a: &Matrix) -> bool {
         for (step, &node) in pattern.order.iter().enumerate() {
             self.inverse[step] = a.diagonal[node];
         }
@@ -72,7 +121,6 @@ impl Factor {
             self.lower[slot as usize] = if turned { transposed(block) } else { *block };
         }
         self.negative = 0;
-        self.border.rows.clear();
         let mut targets = pattern.targets.iter();
         for step in 0..pattern.order.len() {
             let (from, to) = (pattern.begins[step], pattern.begins[step + 1]);
@@ -82,18 +130,11 @@ impl Factor {
                     below[k % B] = below[k % B].max(v.abs());
                 }
             }
-            let Inverse { block, negative, left_out } = invert(&self.inverse[step], &below.map(|v| SMALL * v));
+            let Some(Inverse { block, negative }) = invert(&self.inverse[step], &below.map(|v| SMALL * v)) else {
+                return false;
+            };
             self.inverse[step] = block;
             self.negative += negative;
-            for k in (0..B).filter(|k| left_out[*k]) {
-                if self.border.rows.len() == MOST_ASIDE {
-                    self.negative = usize::MAX;
-                    self.border.rows.clear();
-                    return;
-                }
-                self.border.rows.push((step, k));
-                self.leave_out(pattern, step, k);
-            }
             for (at, w) in (from..to).zip(&mut self.column) {
                 *w = transposed(&self.lower[at]);
                 self.lower[at] = product(&self.lower[at], &block);
@@ -106,64 +147,36 @@ impl Factor {
                 subtract(&mut self.inverse[pattern.rows[a]], &l, &self.column[a - from]);
             }
         }
-        let mut border = std::mem::take(&mut self.border);
-        self.negative += border.factor(self, pattern, a);
-        self.border = border;
-    }
-
-    /// What the factor is when row `k` of a step had been one of the unit matrix from the beginning.
-    fn leave_out(&mut self, pattern: &Pattern, step: usize, k: usize) {
-        for block in &mut self.lower[pattern.begins[step]..pattern.begins[step + 1]] {
-            (0..B).for_each(|r| block[r * B + k] = 0.0);
-        }
-        for &at in &pattern.across[pattern.across_begins[step]..pattern.across_begins[step + 1]] {
-            self.lower[at as usize][k * B..k * B + B].fill(0.0);
-        }
-    }
-
-    /// `y = L⁻¹ y`, in the order of steps.
-    pub(super) fn forward(&self, pattern: &Pattern, y: &mut [Part]) {
-        for step in 0..y.len() {
-            let part = y[step];
-            if part == [0.0; B] {
-                continue;
-            }
-            for at in pattern.begins[step]..pattern.begins[step + 1] {
-                subtract_times(&mut y[pattern.rows[at]], &self.lower[at], &part);
-            }
-        }
-    }
-
-    /// `D⁻¹ y` at a step.
-    pub(super) fn across(&self, step: usize, y: &Part) -> Part {
-        let mut part = [0.0; B];
-        super::block::add_times(&mut part, &self.inverse[step], y);
-        part
+        true
     }
 
     /// `x = A⁻¹ b`, as it comes.
     pub fn apply(&mut self, pattern: &Pattern, b: &[Part], x: &mut [Part]) {
-        let mut y = std::mem::take(&mut self.permuted);
+        if let (true, Some(fronts)) = (self.careful, &mut self.fronts) {
+            fronts.apply(b, x);
+            return;
+        }
+        let y = &mut self.permuted;
         for (part, &node) in y.iter_mut().zip(&pattern.order) {
             *part = b[node];
         }
-        let mut border = std::mem::take(&mut self.border);
-        border.take(&mut y);
-        self.forward(pattern, &mut y);
-        border.solve(&mut y);
+        for step in 0..y.len() {
+            let part = y[step];
+            for at in pattern.begins[step]..pattern.begins[step + 1] {
+                subtract_times(&mut y[pattern.rows[at]], &self.lower[at], &part);
+            }
+        }
         for step in (0..y.len()).rev() {
-            let mut part = self.across(step, &y[step]);
+            let mut part = [0.0; B];
+            add_times(&mut part, &self.inverse[step], &y[step]);
             for at in pattern.begins[step]..pattern.begins[step + 1] {
                 subtract_transposed_times(&mut part, &self.lower[at], &y[pattern.rows[at]]);
             }
             y[step] = part;
         }
-        border.give(&mut y);
         for (part, &node) in y.iter().zip(&pattern.order) {
             x[node] = *part;
         }
-        self.border = border;
-        self.permuted = y;
     }
 
     /// Solves `a x = b`, refining against `a`, whatever was added to it when it was factored, until no entry of the

@@ -4,13 +4,13 @@
 //! [`Pattern`] orders the graph and lays out the factor once per topology. [`Factor`] then computes `P A Pᵀ = L D Lᵀ`
 //! with unit block-triangular `L` and 4 × 4 blocks in `D`, in the same memory every time. Pivoting stays inside a block
 //! (Bunch and Parlett's complete pivoting), so the number of negative eigenvalues is known (Haynsworth: the inertia of
-//! `A` is the sum of the inertias of the blocks of `D`). A row that no pivot of its own block carries is set aside and
-//! pivoted at the end, with its like: a bus whose voltage stands at its limit has one unknown for two balances, and takes
-//! the other from buses far away. What rounding is left is refined away against the matrix itself; [`Factor::solve`] says
-//! what residual it reached.
+//! `A` is the sum of the inertias of the blocks of `D`). A bus whose voltage stands at its limit has one unknown for two
+//! balances, and takes the other from buses far away: no pivot of its own block carries that row. From there on [`fronts`]
+//! factors with pivots that may wait for others. What rounding is left is refined away against the matrix itself;
+//! [`Factor::solve`] says what residual it reached.
 
 mod block;
-mod border;
+mod fronts;
 mod krylov;
 mod ldl;
 mod lu;

@@ -16,9 +16,6 @@ pub(crate) struct Pattern {
     pub rows: Vec<usize>,
     /// For each column and each pair `a > b` of its rows, in that order: the block that `L_a W_bᵀ` is taken from.
     pub targets: Vec<u32>,
-    /// Where the blocks of each row of `L` are, row by row, and where each row begins in that.
-    pub across: Vec<u32>,
-    pub across_begins: Vec<usize>,
     /// By edge: the block it is scattered to, and whether it is turned over on its way.
     pub slots: Vec<(u32, bool)>,
 }
@@ -41,17 +38,8 @@ impl Pattern {
             rows[from..].sort_unstable();
             begins.push(rows.len());
         }
-        let mut across_begins = vec![0; nodes + 1];
-        rows.iter().for_each(|&row| across_begins[row + 1] += 1);
-        (0..nodes).for_each(|row| across_begins[row + 1] += across_begins[row]);
-        let mut across = vec![0; rows.len()];
-        let mut next = across_begins.clone();
-        for (at, &row) in rows.iter().enumerate() {
-            across[next[row]] = u32::try_from(at).unwrap_or(u32::MAX);
-            next[row] += 1;
-        }
         let (targets, slots) = (Vec::new(), Vec::new());
-        let mut pattern = Self { order, position, begins, rows, targets, across, across_begins, slots };
+        let mut pattern = Self { order, position, begins, rows, targets, slots };
         for step in 0..nodes {
             let range = pattern.begins[step]..pattern.begins[step + 1];
             for a in range.clone() {

@@ -1,6 +1,7 @@
 //! Optimal power flow with alternating current, against published optima and against itself.
 
 use crate::cases::case;
+use crate::disturbed::disturbed;
 use domain::network::Network;
 use solvers::opf::certificate::{BranchDuals, Duals, lower_bound, residual};
 use solvers::opf::{Answer, Limit, Status, ac, socp};
@@ -82,33 +83,51 @@ fn a_second_solve_begins_where_the_first_ended() {
     assert!((second.objective.unwrap() / first.objective.unwrap() - 1.0).abs() < 1e-6);
 }
 
+/// Where the relaxation has no answer either, "infeasible" is proved. Of case30, whose ratings are tight, a fifth is not: Ipopt
+/// finds no answer to those either (`examples/disturbed.rs`, `peers/opf.py --days`).
 #[test]
 fn loads_and_outages_at_random_are_solved_or_honestly_refused() {
-    let mut optimal = 0;
-    for (seed, name) in (0_u64..40).zip(["case14", "case30", "case9", "case33bw"].into_iter().cycle()) {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let mut network = case(name);
-        let factor = 0.5 + 0.8 * random.f64();
-        for bus in &mut network.buses {
-            let own = factor * (0.9 + 0.2 * random.f64());
-            bus.demand_mw *= own;
-            bus.demand_mvar *= own;
-        }
-        if random.bool() {
-            let out = random.usize(..network.branches.len());
-            network.branches[out].in_service = false;
-        }
-        let answer = ac::solve(&network, &no_hurry);
-        match answer.status {
-            Status::Optimal => {
-                optimal += 1;
-                assert!(residual(&network, &answer) < 1e-6, "{name} seed {seed}");
+    for (name, few) in [("case14", 0), ("case30", 14), ("case118", 0), ("case33bw", 0)] {
+        let whole = case(name);
+        let (mut optimal, mut unproved) = (0, Vec::new());
+        for seed in 0..75 {
+            let network = disturbed(&whole, seed);
+            let answer = ac::solve(&network, &no_hurry);
+            match answer.status {
+                Status::Optimal => {
+                    optimal += 1;
+                    assert!(residual(&network, &answer) < 1e-6, "{name} seed {seed}");
+                }
+                Status::Infeasible => {
+                    assert!(!answer.violations.is_empty(), "{name} seed {seed}");
+                    if socp::solve(&network, &no_hurry).answer.status != Status::Infeasible {
+                        unproved.push(seed);
+                    }
+                }
+                other => panic!("{name} seed {seed}: {other:?}"),
             }
-            Status::Infeasible => assert!(!answer.violations.is_empty(), "{name} seed {seed}"),
-            other => panic!("{name} seed {seed}: {other:?}"),
         }
+        assert!(optimal > 30, "{name}: {optimal} of 75");
+        assert!(
+            unproved.len() <= few,
+            "{name}: infeasible, says the method, and nothing proves it: seeds {unproved:?}"
+        );
     }
-    assert!(optimal > 20, "{optimal} of 40");
+}
+
+#[test]
+fn stiff_lines_between_unequal_limits_do_not_upset_the_start() {
+    let mut network = case("case118");
+    // Two buses that are as good as one, of which one may be higher than the other; and a phase shifter as stiff.
+    network.branches[0].r_pu = 0.0;
+    network.branches[0].x_pu = 1e-5;
+    let (from, to) = (network.branches[0].from, network.branches[0].to);
+    (network.buses[from].vmin_pu, network.buses[from].vmax_pu) = (0.90, 1.0);
+    (network.buses[to].vmin_pu, network.buses[to].vmax_pu) = (0.99, 1.2);
+    network.branches[5].x_pu = 1e-4;
+    network.branches[5].shift_deg = 10.0;
+    let answer = solved(&network);
+    assert!(answer.iterations < 40, "{}", answer.iterations);
 }
 
 /// Prices of an answer as multipliers, in currency per unit.

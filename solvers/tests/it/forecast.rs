@@ -79,13 +79,61 @@ fn flat_short_and_negative_loads_are_forecast_too() {
     assert!(flat.ahead.iter().all(|a| (a.value - 500.0).abs() < 1e-6), "{:?}", flat.ahead);
     assert!(flat.scores.iter().all(|s| s.validation.mase.is_none()));
     let short = forecast(&series(&street(3, 1)), &quick(24, None)).unwrap();
-    assert!(short.chosen.starts_with("naive") && short.model.is_none());
+    assert!(
+        short.model.is_none() && short.scores.iter().all(|s| ["naive_day", "naive_week", "blend"].contains(&s.model))
+    );
     let fed_in: Vec<f64> = street(40, 4).iter().map(|v| v - 900.0).collect();
     let outcome = forecast(&series(&fed_in), &quick(48, None)).unwrap();
     assert!(outcome.ahead.len() == 48 && outcome.ahead.iter().any(|a| a.value < 0.0));
     let zero = forecast(&series(&[0.0; 24 * 10]), &quick(24, None)).unwrap();
     let score = zero.scores[0].validation;
     assert_eq!((score.mape, score.zeros), (None, score.n));
+}
+
+#[test]
+fn two_weeks_are_enough_for_a_forecast_with_a_band() {
+    let outcome = forecast(&series(&street(34, 9)), &quick(24, Some(14 * 24))).unwrap();
+    assert!(outcome.model.is_none());
+    let of = |model: &str| outcome.scores.iter().find(|s| s.model == model).unwrap().test.unwrap();
+    let naive = of("naive_day").mae.min(of("naive_week").mae);
+    assert!(of("blend").mae < 1.05 * naive, "{:?}", outcome.scores);
+    assert!((0.65..0.95).contains(&of("blend").coverage.unwrap()), "{:?}", of("blend"));
+}
+
+#[test]
+fn a_load_that_was_never_below_zero_is_not_forecast_to_be() {
+    // Half of the hours are zero, the others leap.
+    let mut rng = fastrand::Rng::with_seed(6);
+    let values: Vec<f64> = (0..24 * 60).map(|t| if t % 24 < 12 { 0.0 } else { f64::from(rng.u16(..900)) }).collect();
+    let outcome = forecast(&series(&values), &quick(48, None)).unwrap();
+    for a in &outcome.ahead {
+        assert!(a.value >= 0.0 && a.quantiles.iter().all(|q| *q >= 0.0), "{a:?}");
+    }
+}
+
+#[test]
+fn a_band_follows_a_load_that_becomes_wilder() {
+    // From day 80 on the noise is three times as wide.
+    let mut rng = fastrand::Rng::with_seed(8);
+    let noise = |t: usize| if t < 80 * 24 { 60.0 } else { 180.0 };
+    let load = |t: usize| 600.0 + 300.0 * ((t % 24) as f64 / 24.0 * std::f64::consts::TAU).sin();
+    let values: Vec<f64> = (0..24 * 140).map(|t| load(t) + noise(t) * (rng.f64() - 0.5)).collect();
+    let outcome = forecast(&series(&values), &quick(24, Some(80 * 24))).unwrap();
+    for s in &outcome.scores {
+        let coverage = s.test.unwrap().coverage.unwrap();
+        assert!((0.72..0.88).contains(&coverage), "{}: {coverage}", s.model);
+    }
+}
+
+#[test]
+fn energies_of_shorter_intervals_add_up_and_seconds_are_read() {
+    let row = |i: i64, apart: i64| Row { at: Timestamp(MONDAY + i * apart), offset: 0, value: Some(100.0) };
+    let fives: Vec<Row> = (0..12 * 24 * 3).map(|i| row(i, 300_000)).collect();
+    let (power, energy) = (Series::from_rows(&fives).unwrap(), Series::from_energies(&fives).unwrap());
+    assert_eq!((power.step, power.values[7], energy.values[7]), (15, 100.0, 300.0));
+    let seconds: Vec<Row> = (0..4 * 60 * 24 * 3).map(|i| row(i, 15_000)).collect();
+    let energy = Series::from_energies(&seconds).unwrap();
+    assert_eq!((energy.step, energy.values[7]), (15, 6000.0));
 }
 
 #[test]

@@ -305,3 +305,26 @@ fn a_wall_on_the_way_weakens_and_one_beside_it_does_not() {
     let open = air.link(0.0, houses[0], houses[1], &mut rng).sample(&mut rng);
     assert!((open - through - 4.0).abs() < 1e-3, "{open} {through}");
 }
+
+#[derive(serde::Deserialize)]
+struct Vector {
+    sightings: Vec<[i64; 3]>,
+    judged: String,
+}
+
+/// The contract reads the same file.
+#[test]
+fn the_vectors_that_the_contract_reads_are_judged_as_they_say() {
+    let limits = Limits::by_covariance(0.22, 0.01, 18.0);
+    let vectors: Vec<Vector> = serde_json::from_str(include_str!("../../../contracts/vectors/judge.json")).unwrap();
+    for Vector { sightings, judged } in &vectors {
+        let seen: Vec<Sighting> =
+            sightings.iter().map(|[x, y, distance]| Sighting { x: *x, y: *y, distance: *distance }).collect();
+        let said = judge(0, 0, &seen, &limits).map_or_else(
+            |_| "Unclear 0 0 0 0 0".into(),
+            |j| format!("{:?} {} {} {} {} {}", j.verdict, j.x, j.y, j.dropped, j.off, j.left),
+        );
+        assert_eq!(&said, judged, "{sightings:?}");
+    }
+    assert_eq!(vectors.len(), 60);
+}

@@ -12,6 +12,7 @@
 mod alternating;
 mod cases;
 mod dispatch;
+mod disturbed;
 mod flow;
 mod forecast;
 mod found;

@@ -1,20 +1,14 @@
-//! What the next step has to ask the contract: deposits, accounts, prices, and what became of a batch.
+//! What the next step has to ask the contract: accounts, prices, and what became of a batch.
 
-use super::{LINE_SALT, Notes, Scene, Step, Trouble, name_word, refuse, waiting};
-use crate::settler::Turn;
+use super::incoming::LOG_RANGE;
+use super::{LINE_SALT, Scene, Step, Trouble, name_word, refuse, waiting};
 use contracts::chain::LogFilter;
 use contracts::lines::{self, SaltSecret};
 use contracts::provider::{self, Item, TariffOnChain};
 use contracts::{Address, B256, keccak256, merkle};
 use domain::Fact;
-use ledger::{Batch, Deposit, Intent, Purpose, Write};
+use ledger::{Batch, Intent, Purpose, Write};
 
-/// Blocks whose logs are asked for at once: nodes limit this.
-const LOG_RANGE: u64 = 1_000;
-/// Blocks that are asked about again: a node behind a load balancer may not have had all of their logs the first time.
-const LOG_TAIL: u64 = 16;
-/// The deposit cursor is written at least once in so many blocks, and with every deposit.
-const CURSOR_STEP: u64 = 50;
 /// Ranges of blocks that are searched for a batch that somebody says is there.
 const SEARCH_RANGES: u32 = 50;
 /// Accounts opened by one transaction.
@@ -37,52 +31,6 @@ impl Scene<'_> {
             return Ok(None);
         }
         Ok(Some(there))
-    }
-
-    pub(super) fn deposits(&self, provider: Address, turn: Turn, notes: &mut Notes) -> Result<Option<Step>, Trouble> {
-        let seen = self.ledger.deposits_block()?;
-        if let Some(step) = self.deposits_taken_back(seen, turn, notes)? {
-            return Ok(Some(step));
-        }
-        let safe = self.safe_block();
-        if safe <= seen {
-            return Ok(None);
-        }
-        let from_block = seen.saturating_sub(LOG_TAIL).max(1);
-        let mut upto_block = safe.min(seen.saturating_add(LOG_RANGE));
-        let topic0 = Some(provider::topic::deposited());
-        let logs = self.plan.chain.logs(&LogFilter { address: provider, topic0, from_block, to_block: upto_block })?;
-        let accounts = self.ledger.accounts()?;
-        let mut deposits: Vec<Deposit> = Vec::new();
-        let mut before: Option<(B256, u32)> = None;
-        for d in logs.iter().filter_map(provider::deposited) {
-            // A transaction's logs stand together, so counting them tells its deposits apart.
-            let ordinal = before.filter(|(same, _)| *same == d.transaction).map_or(0, |(_, last)| last + 1);
-            before = Some((d.transaction, ordinal));
-            let Some(account) = accounts.iter().find(|a| a.number == d.number) else {
-                if d.block > seen {
-                    tracing::warn!(number = d.number, "a deposit for an account that this gateway does not serve");
-                }
-                continue;
-            };
-            if !account.opened {
-                // It is not sure yet whose account that is: the block is read again when it is. Nothing else waits for it,
-                // least of all the transaction that makes it sure.
-                upto_block = d.block.saturating_sub(1).max(1);
-                break;
-            }
-            let transaction = d.transaction.to_string();
-            if !self.ledger.has_deposit(&transaction, ordinal)? {
-                deposits.push(Deposit { account: account.name.clone(), amount: d.units, transaction, ordinal });
-            }
-        }
-        let write = !deposits.is_empty() || seen == 0 || upto_block >= seen.saturating_add(CURSOR_STEP);
-        if !write {
-            return Ok(None);
-        }
-        let mut writes = vec![Write::Deposits { upto_block, deposits }];
-        writes.extend(self.read_up_to(upto_block)?);
-        Ok(Some(Step::Write(writes)))
     }
 
     /// Opens on the chain what is enrolled here.

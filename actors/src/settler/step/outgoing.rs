@@ -1,6 +1,6 @@
 //! What goes out: signed, recorded, sent, sent again, and replaced.
 
-use super::{Notes, Scene, Step, Trouble, refuse, waiting};
+use super::{Notes, Scene, Step, Trouble, ranges, refuse, waiting};
 use crate::settler::Turn;
 use crate::settler::fees;
 use crate::settler::pending::{Move, Offered, Seen};
@@ -75,7 +75,16 @@ impl Scene<'_> {
 
     /// Simulates, signs and records; `instead` is a transaction whose nonce is used again with a better fee.
     fn sign(&self, intent: &Intent, instead: Option<&Attempt>, turn: Turn, notes: &mut Notes) -> Result<Step, Trouble> {
-        let call = self.call(&intent.purpose)?;
+        let call = match self.call(&intent.purpose) {
+            // A forecast that is not at hand any more is of a day that has begun: nothing else waits for it.
+            Err(trouble) if ranges::is_of_ranges(&intent.purpose) => {
+                return Ok(match intent.attempts.is_empty() {
+                    true => refuse(intent, None, trouble.to_string()),
+                    false => waiting(intent, "sent, and too old to be sent anew"),
+                });
+            }
+            call => call?,
+        };
         let old = instead.map(|attempt| decoded(&attempt.raw)).transpose()?;
         // A tenth more than estimated: balances move between the estimate and the block.
         let gas_limit = match (self.plan.chain.estimate_gas(self.me(), &call), &old) {

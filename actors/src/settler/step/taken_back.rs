@@ -1,8 +1,11 @@
 //! Whether the chain has taken back a block that something of ours was final in.
 
+use super::incoming::Found;
 use super::{Notes, Scene, Step, Trouble, parse_hash};
 use crate::settler::Turn;
-use ledger::Write;
+use contracts::Address;
+use ledger::{Happened, Write};
+use std::collections::BTreeSet;
 
 impl Scene<'_> {
     /// If blocks of ours are gone, the step that opens again what was in them: it is looked for, and sent again.
@@ -44,7 +47,7 @@ impl Scene<'_> {
     }
 }
 
-/// The setting that remembers which block deposits were read up to: its height and its hash.
+/// The setting that remembers which block logs were read up to: its height and its hash.
 const READ_UP_TO: &str = "deposits_read_up_to";
 /// Deposits that are looked for when blocks were taken back.
 const DEPOSITS_DOUBTED: usize = 100;
@@ -58,10 +61,11 @@ impl Scene<'_> {
         Ok(hash.map(|hash| Write::Meta(READ_UP_TO.into(), format!("{block} {hash}"))))
     }
 
-    /// If the block up to which deposits were read is another now, the step that takes out of the accounts what is on the
+    /// If the block up to which logs were read is another now, the step that takes out of the accounts what is on the
     /// chain no more, and reads the newest blocks again.
-    pub(super) fn deposits_taken_back(
+    pub(super) fn events_taken_back(
         &self,
+        provider: Address,
         seen: u64,
         turn: Turn,
         notes: &mut Notes,
@@ -78,17 +82,31 @@ impl Scene<'_> {
         // Most come into a block again by themselves.
         let since = *notes.doubted.get_or_insert(turn.now);
         if since <= turn.now && turn.now.since(since) < self.plan.fees.patience {
-            let why = "the chain took back blocks; waiting for the deposits that were in them".to_owned();
+            let why = "the chain took back blocks; waiting for what others did in them".to_owned();
             return Ok(Some(Step::Rest { waiting: Some(why), problem: None, nothing_due: false }));
         }
         notes.doubted = None;
+        let upto_block = seen.min(block).saturating_sub(READ_AGAIN).max(1);
+        let found = self.found(provider, upto_block.saturating_add(1), self.head.number)?;
+        let there: BTreeSet<_> = found.iter().map(Found::key).collect();
         let mut writes = Vec::new();
         for (transaction, ordinal) in self.ledger.newest_deposits(DEPOSITS_DOUBTED)? {
-            if self.plan.chain.receipt(parse_hash(&transaction)?)?.is_none() {
+            let hash = parse_hash(&transaction)?;
+            // A block that came meanwhile was not asked about; one that was read before is not read again.
+            let read = |block: u64| block > upto_block && block <= self.head.number;
+            let kept =
+                self.plan.chain.receipt(hash)?.is_some_and(|receipt| {
+                    receipt.ok && (!read(receipt.block) || there.contains(&(true, hash, ordinal)))
+                });
+            if !kept {
                 writes.push(Write::DepositGone { transaction, ordinal });
             }
         }
-        let upto_block = seen.min(block).saturating_sub(READ_AGAIN).max(1);
+        for Happened { transaction, ordinal, .. } in self.ledger.happened_after(upto_block)? {
+            if !there.contains(&(false, parse_hash(&transaction)?, ordinal)) {
+                writes.push(Write::HappenedNot { transaction, ordinal });
+            }
+        }
         writes.push(Write::DepositsAgain { upto_block });
         writes.extend(self.read_up_to(upto_block)?);
         Ok(Some(Step::Write(writes)))

@@ -4,6 +4,7 @@ use super::{Address, Call, ChainError, Money, U256, WattHours};
 use crate::abi::{as_address, ask, function, parts, small, to};
 use crate::chain::{Chain, Log};
 use crate::operator::Reading;
+use domain::{OnChain, Timestamp};
 
 /// What was left of a closed account was paid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,52 @@ pub fn contest_of(chain: &dyn Chain, provider: Address, number: u32) -> Result<O
         Some(Contest { imported: w.number(0).map(WattHours)?, since: w.number(1)? })
     })?;
     Ok((read.since != 0).then_some(read))
+}
+
+/// Reads a `HolderSet` event: the account and its holder; `None` if the log is another.
+#[must_use]
+pub fn holder_set(log: &Log) -> Option<(u32, Address)> {
+    let (topics, _) = parts(log, "HolderSet(uint32,address)", 2, 0)?;
+    Some((small(topics[0])?, as_address(topics[1])?))
+}
+
+/// Reads an `AccountClosing` event: the account, and from when it is paid out, in seconds since 1970; `None` if the log
+/// is another.
+#[must_use]
+pub fn account_closing(log: &Log) -> Option<(u32, u64)> {
+    let (topics, data) = parts(log, "AccountClosing(uint32,uint64)", 1, 1)?;
+    Some((small(topics[0])?, data.number(0)?))
+}
+
+/// Reads a `Reopened` event: the account; `None` if the log is another.
+#[must_use]
+pub fn reopened(log: &Log) -> Option<u32> {
+    let (topics, _) = parts(log, "Reopened(uint32)", 1, 0)?;
+    small(topics[0])
+}
+
+/// Whatever somebody other than a settler did to an account, deposits apart: the account and the event; `None` if the
+/// log is another.
+#[must_use]
+pub fn happened(log: &Log) -> Option<(u32, OnChain)> {
+    if let Some((number, holder)) = holder_set(log) {
+        return Some((number, OnChain::HolderNamed { holder: holder.to_string() }));
+    }
+    if let Some((number, due)) = account_closing(log) {
+        let due = i64::try_from(due).ok()?.checked_mul(1_000).map(Timestamp)?;
+        return Some((number, OnChain::Closing { due }));
+    }
+    if let Some(number) = reopened(log) {
+        return Some((number, OnChain::Reopened));
+    }
+    if let Some((number, imported)) = contested(log) {
+        return Some((number, OnChain::Contested { imported }));
+    }
+    if let Some(Overturned { number, excess, units }) = overturned(log) {
+        return Some((number, OnChain::Overturned { excess, from_peak: WattHours::ZERO, amount: units }));
+    }
+    let Refunded { number, to, units } = refunded(log)?;
+    Some((number, OnChain::PaidOut { to: to.to_string(), amount: units }))
 }
 
 /// Reads a `Refunded` event; `None` if the log is another.

@@ -9,8 +9,8 @@ mod views;
 
 pub use crate::reasons::{StandardPanic, reason};
 pub use customers::{
-    Contest, Overturned, Refunded, close, contest, contest_of, contested, holder_of, overturn, overturned, refund,
-    refunded, reopen, set_holder,
+    Contest, Overturned, Refunded, account_closing, close, contest, contest_of, contested, happened, holder_of,
+    holder_set, overturn, overturned, refund, refunded, reopen, reopened, set_holder,
 };
 pub use events::{
     Credit, CreditChanged, Deposited, Opened, Settled, TariffSet, Withdrawn, credit_changed, deposited, opened,

@@ -192,6 +192,36 @@ pub fn day(chain: &dyn Chain, at: Address, round: u32) -> Result<Day, ChainError
     nonsense(read_day(&Reader(&output)))
 }
 
+/// The newest day that was posted, with its number; `None` before the first.
+///
+/// # Errors
+/// See [`ChainError`].
+pub fn newest(chain: &dyn Chain, at: Address) -> Result<Option<(u32, Day)>, ChainError> {
+    let mut found: Option<(u32, Day)> = None;
+    // Odd and even numbers have a place each; asked for another number, the contract says which one is there.
+    for place in [1, 2] {
+        let (number, day) = match day(chain, at, place) {
+            Ok(day) => (place, day),
+            Err(error) => match there(&error) {
+                Some(0) => continue,
+                Some(number) => (number, self::day(chain, at, number)?),
+                None => return Err(error),
+            },
+        };
+        if found.as_ref().is_none_or(|(newest, _)| *newest < number) {
+            found = Some((number, day));
+        }
+    }
+    Ok(found)
+}
+
+/// The number that `WrongRound` expected.
+fn there(error: &ChainError) -> Option<u32> {
+    let ChainError::Reverted { data, .. } = error else { return None };
+    let (head, words) = data.split_at_checked(4)?;
+    (*head == selector("WrongRound(uint32,uint32)")).then(|| Reader(words).number(0)).flatten()
+}
+
 fn read_day(words: &Reader<'_>) -> Option<Day> {
     // In the order of the struct: labels, number, start, centroids, data, agree, disagree, slots, clusters, minutes, hashes.
     let (slots, clusters) = (words.number::<u8>(8)?, words.number::<u8>(9)?);

@@ -1,10 +1,12 @@
 //! What everything costs, in fixed scenes on a bare machine: Osaka rules, the base of a transaction included.
 
 use crate::machine::{CHAIN_ID, Machine};
+use crate::provers;
 use contracts::dispatch;
 use contracts::key::{LocalKey, Signer};
 use contracts::operator::{self, Position, Reading, Roles};
 use contracts::provider::{self, Item, Prices, Steps, Terms};
+use contracts::tou::{self, Post};
 use contracts::tx::Call;
 use contracts::{Address, B256, U256};
 use domain::{Money, Price, WattHours};
@@ -76,6 +78,8 @@ pub fn measure() -> Vec<(String, u64)> {
     customers(&mut rows);
     grid(&mut rows);
     flows(&mut rows);
+    locations(&mut rows);
+    ranges(&mut rows);
     rows
 }
 
@@ -197,6 +201,59 @@ fn flows(rows: &mut Vec<(String, u64)>) {
             open();
             round += 1;
             rows.push((format!("solve {name}"), gas_of(MEMBER, dispatch::solve(at, round, &conditions))));
+        }
+    }
+}
+
+/// Proofs of location: all of one, and of nine provers every step.
+fn locations(rows: &mut Vec<(String, u64)>) {
+    for drawn in [3, 5, 7, 9] {
+        let parts = provers::cost(drawn);
+        rows.push((format!("prove a place by {drawn}"), parts.iter().map(|part| part.1).sum()));
+        if drawn == 9 {
+            rows.extend(parts.into_iter().map(|(name, gas)| (format!("prove a place: {name}"), gas)));
+        }
+    }
+}
+
+/// Days of the vectors: asked for in a transaction that does nothing else, posted, and agreed to by the other gateway of two.
+/// The third day is the one that recurs: its words are those of the first.
+fn ranges(rows: &mut Vec<(String, u64)>) {
+    let all: serde_json::Value = serde_json::from_str(include_str!("../../../vectors/tou.json")).unwrap();
+    let owner = Address::repeat_byte(1);
+    for (slots, clusters) in [(24, 2), (24, 3), (48, 2), (48, 3), (96, 2), (96, 3)] {
+        let name = format!("a day of {slots}");
+        let mut days = all["kmeans"].as_array().unwrap().iter();
+        let day = days.find(|c| c["name"] == name.as_str() && c["k"] == clusters).unwrap();
+        let values: Vec<i32> = serde_json::from_value(day["values"].clone()).unwrap();
+        let found = tou::kmeans_here(&values, clusters).unwrap();
+        rows.push((format!("ranges {slots}/{clusters}"), found.gas));
+        let machine = Machine::new(&[owner, GATEWAY, MEMBER]);
+        let at = machine.deploy(owner, tou::deploy_call(60));
+        let send = |from: Address, call: Call| machine.send(from, call).unwrap().gas;
+        for who in [GATEWAY, MEMBER] {
+            send(owner, tou::set_gateway(at, who, true));
+        }
+        let mut last = (0, 0);
+        for round in 1..=3 {
+            let now = u32::try_from(machine.now() / 60).unwrap();
+            let post = Post {
+                round,
+                starts_at: now + 60,
+                slot_minutes: u16::try_from(1_440 / slots).unwrap(),
+                data: (now - 9_000, now),
+                clusters,
+                model: B256::repeat_byte(6),
+                labels: found.ranges.labels.clone(),
+                values: values.clone(),
+            };
+            let posted = send(GATEWAY, tou::post(at, &post));
+            last = (posted, send(MEMBER, tou::attest(at, round, tou::forecast_hash(&values), post.model)));
+            machine.wait(86_400);
+        }
+        rows.push((format!("post ranges {slots}/{clusters}"), last.0));
+        if (slots, clusters) == (24, 3) {
+            rows.push(("agree to ranges".into(), last.1));
         }
     }
 }

@@ -158,11 +158,8 @@ fn ethers_opens_our_keystore_and_we_open_theirs() {
     assert!(LocalKey::from_keystore(&text, &Password::from("battery staple")).is_err());
 }
 
-#[test]
-fn ethers_gets_from_the_embedded_chain_all_that_a_wallet_asks_for() {
-    if installed("ethers/package.json", "ethers").is_none() {
-        return;
-    }
+/// Runs a foreign wallet against the embedded chain with a street on it.
+fn wallet_on_the_embedded_chain(script: &str) {
     let dir = tempfile::tempdir().unwrap();
     let chain = Arc::new(open(dir.path()));
     let served = Arc::clone(&chain);
@@ -171,10 +168,24 @@ fn ethers_gets_from_the_embedded_chain_all_that_a_wallet_asks_for() {
     street.open_accounts(1);
     let key = dir.path().join("owner.key");
     owner().save_new(&key).unwrap();
-    let script = contracts_dir().join("test/methods.mjs");
+    let script = contracts_dir().join(script);
     let out =
         Command::new("node").arg(script).args([&http.url, &street.provider.to_string()]).arg(&key).output().unwrap();
     assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
+fn ethers_gets_from_the_embedded_chain_all_that_a_wallet_asks_for() {
+    if installed("ethers/package.json", "ethers").is_some() {
+        wallet_on_the_embedded_chain("test/methods.mjs");
+    }
+}
+
+#[test]
+fn viem_deploys_pays_and_follows_what_happens_on_the_embedded_chain() {
+    if installed("viem/package.json", "viem").is_some() {
+        wallet_on_the_embedded_chain("test/viem.mjs");
+    }
 }
 
 fn pay(url: &str, street: &Street<'_>, dir: &std::path::Path) {

@@ -27,6 +27,7 @@ pub struct Ran {
 pub struct Machine {
     db: Mutex<CacheDB<EmptyDB>>,
     now: AtomicU64,
+    height: AtomicU64,
 }
 
 impl Machine {
@@ -35,7 +36,7 @@ impl Machine {
         for who in people {
             db.insert_account_info(*who, AccountInfo { balance: U256::MAX >> 8, ..AccountInfo::default() });
         }
-        Self { db: Mutex::new(db), now: AtomicU64::new(1_800_000_000) }
+        Self { db: Mutex::new(db), now: AtomicU64::new(1_800_000_000), height: AtomicU64::default() }
     }
 
     pub fn now(&self) -> u64 {
@@ -45,6 +46,11 @@ impl Machine {
     /// Lets seconds pass.
     pub fn wait(&self, seconds: u64) {
         self.now.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// Goes on with another block.
+    pub fn mine(&self) {
+        self.height.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Runs a transaction to its end. What it reverts with is put into words.
@@ -63,7 +69,8 @@ impl Machine {
     }
 
     fn block(&self) -> BlockEnv {
-        BlockEnv { timestamp: U256::from(self.now()), ..BlockEnv::default() }
+        let number = U256::from(self.height.load(Ordering::Relaxed));
+        BlockEnv { number, timestamp: U256::from(self.now()), ..BlockEnv::default() }
     }
 
     pub fn deploy(&self, from: Address, call: Call) -> Address {

@@ -370,12 +370,48 @@ fn nobody_becomes_the_holder_of_money_that_is_there_already() {
     w.settle(&[item(2, 1, 0, 0)]).unwrap();
     for staff in [OWNER, GATEWAY] {
         for number in [1, 2] {
-            assert_eq!(w.why(staff, provider::set_holder(w.at, number, staff)), format!("TooLate({number})"));
+            let why = w.why(staff, provider::set_holder(w.at, number, staff));
+            assert_eq!(why, if staff == OWNER { format!("TooLate({number})") } else { "NotHolder()".into() });
         }
         let _ = w.m.send(staff, provider::close(w.at, 1));
         assert_eq!(w.why(staff, provider::refund(w.at, 1)), "BadHolder()");
     }
     assert_eq!(w.account(1).balance, Money(1_000_000));
+}
+
+/// It could credit it, close it, and be paid with what others paid in.
+#[test]
+fn a_settler_makes_itself_no_holder_not_even_of_an_account_of_its_own() {
+    let w = World::new(|_| ());
+    w.ok(OWNER, provider::set_settler(w.at, GATEWAY, true));
+    w.ok(BEN, w.deposit(1, 1_000_000));
+    w.ok(GATEWAY, provider::open(w.at, 3, B256::repeat_byte(3)));
+    assert_eq!(w.why(GATEWAY, provider::set_holder(w.at, 3, GATEWAY)), "NotHolder()");
+    let credit = [charged(item(3, 0, 0, 0), -1_000_000)];
+    w.ok(GATEWAY, provider::settle(w.at, 1, 1, B256::ZERO, &credit).unwrap());
+    w.ok(GATEWAY, provider::close(w.at, 3));
+    assert_eq!(w.why(GATEWAY, provider::refund(w.at, 3)), "BadHolder()");
+}
+
+/// Coin that is nobody's would pay the claim, and what had been paid out would exceed what was paid in.
+#[test]
+fn a_refund_leaves_what_was_shared_out_to_those_who_may_claim_it() {
+    let w = World::new(|_| ());
+    w.ok(OWNER, provider::set_holder(w.at, 1, ANNA));
+    w.ok(OWNER, provider::set_member(w.at, BEN, 1, None));
+    w.ok(BEN, w.deposit(1, 1_000_000));
+    w.settle(&[charged(item(1, 0, 0, 0), 600_000)]).unwrap();
+    w.ok(OWNER, provider::share_out(w.at));
+    assert_eq!(provider::claimable(&w.m, w.at, BEN), Ok(Money(600_000)));
+    w.settle(&[charged(item(1, 0, 0, 0), -600_000)]).expect("credits may run ahead of payments");
+    w.ok(OWNER, provider::close(w.at, 1));
+    w.ok(OWNER, provider::refund(w.at, 1));
+    assert_eq!(w.account(1).balance, Money(600_000), "what is not covered stays on the book");
+    assert_eq!(w.why(OWNER, provider::refund(w.at, 1)), "NothingLeft(1)");
+    w.balanced();
+    w.ok(BEN, provider::claim(w.at, BEN));
+    w.ok(BEN, w.deposit(2, 50));
+    w.balanced();
 }
 
 #[derive(Clone, Debug)]

@@ -323,6 +323,11 @@ fn event(log: &Log, name: &str) -> Option<Vec<String>> {
         "Overturned" => {
             provider::overturned(log).map(|e| vec![e.number.to_string(), e.excess.0.to_string(), e.units.0.to_string()])
         }
+        "HolderSet" => provider::holder_set(log).map(|(number, who)| vec![number.to_string(), format!("{who:#x}")]),
+        "AccountClosing" => {
+            provider::account_closing(log).map(|(number, due)| vec![number.to_string(), due.to_string()])
+        }
+        "Reopened" => provider::reopened(log).map(|number| vec![number.to_string()]),
         "CreditLow" => credit(Credit::Low),
         "CreditExhausted" => credit(Credit::Exhausted),
         "CreditRestored" => credit(Credit::Restored),
@@ -347,6 +352,9 @@ fn every_event_is_read_as_ethers_wrote_it_and_by_no_other_reader() {
         "Refunded",
         "Contested",
         "Overturned",
+        "HolderSet",
+        "AccountClosing",
+        "Reopened",
     ];
     let mut seen = BTreeSet::new();
     for e in list(&v["events"]) {

@@ -1,4 +1,5 @@
 use super::*;
+use domain::Permille;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -234,4 +235,37 @@ proptest! {
             last = now;
         }
     }
+}
+
+#[test]
+fn a_roof_makes_no_more_than_its_limit_and_goes_back_by_itself() {
+    let world = World::new(2);
+    let street = world.open();
+    let meter = "home-1".parse().unwrap();
+    let spec = |obeys| InverterSpec { name: "roof-1".parse().unwrap(), rated: Watts(6000), obeys };
+    let roof = street.roof_device(&meter, spec(true)).unwrap();
+    let power = || -street.show_roof(1, &"roof-1".parse().unwrap()).power.unwrap().0;
+    world.at(12 * HOUR);
+    let sun = power();
+    assert!(sun > 1500, "{sun} W at noon");
+    let until = Timestamp(ANCHOR + 12 * HOUR + 90_000);
+    street.hold_back(1, Some(Watts(1000)), Some(until));
+    assert_eq!(power(), 1000);
+    let export = |ms| {
+        world.at(ms);
+        street.show_roof(1, &"roof-1".parse().unwrap()).export.unwrap().0
+    };
+    let (then, lapsed, later) = (export(12 * HOUR), export(12 * HOUR + 90_000), export(12 * HOUR + 120_000));
+    assert!((24..=26).contains(&(lapsed - then)), "1 kW for 90 s are 25 Wh");
+    assert!(later - lapsed > 12, "{later} Wh: it makes what the sun gives again");
+    assert!(power() > 1500);
+    // One that does not obey says that it does.
+    let deaf = street.roof_device(&meter, spec(false)).unwrap();
+    deaf.curtail(Permille::new(100), tokio::time::Instant::now());
+    assert!(power() > 1500);
+    roof.curtail(Permille::new(100), tokio::time::Instant::now());
+    assert_eq!(power(), 600);
+    // The home's meter agrees.
+    let (load, _) = curve::parts(&street.homes[1].1, (ANCHOR + 12 * HOUR + 120_000).div_euclid(MINUTE));
+    assert_eq!(street.show_home(1).unwrap().power, Some(Watts(load - 600)));
 }

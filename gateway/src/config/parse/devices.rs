@@ -3,7 +3,7 @@
 use super::enforce::Enforced;
 use super::fields::{DAY, duration, parsed};
 use super::operators::tokens;
-use super::{Table, gpio, terms};
+use super::{Table, agreed, gpio, terms};
 use crate::config::{Account, Bus, Meter, SimulatedHome, Switch};
 use domain::feeder::Counted;
 use domain::{
@@ -40,9 +40,10 @@ pub(super) fn accounts(
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             table.problem("class", format!("is {class}, which no [[tariff.class]] describes (there: {known})"));
         }
+        let holder = agreed::holder(&table);
         table.close();
         if let Some(id) = id {
-            accounts.push(Account { id, terms, class, debt_share, tokens });
+            accounts.push(Account { id, terms, class, debt_share, holder, tokens });
         }
     }
     accounts
@@ -150,6 +151,8 @@ pub(super) fn meters(root: &Table<'_, '_>, buses: &[Bus], accounts: &[Account], 
             table.problem("model", format!("is {}, which measures nothing", template.model));
         }
         let account = owner(&table, accounts, false);
+        // Where it is on a network is looked at where that is read.
+        table.get("node");
         let period = duration(&table, "period", "10s", Duration::from_millis(100)..=DAY);
         let max_power = Watts(table.number("max_power", 1..10_000_001).unwrap_or(50_000));
         let pv_peak = Watts(table.number("simulated_pv", 0..1_000_001).unwrap_or(0));

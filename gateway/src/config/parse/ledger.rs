@@ -41,7 +41,7 @@ fn kept(table: &Table<'_, '_>, key: &'static str, fallback: &str) -> Option<Opti
 
 /// `90d`, `10y`, `forever`, or any shorter duration. A year is never shorter than a real one.
 #[allow(clippy::option_option, reason = "no age is not for ever")]
-fn age(text: &str) -> Option<Option<Duration>> {
+pub(super) fn age(text: &str) -> Option<Option<Duration>> {
     if text == "forever" {
         return Some(None);
     }

@@ -132,7 +132,7 @@ fn rates(table: &Table<'_, '_>, unit: &Currency, base: &Rates, priced: bool) -> 
 }
 
 /// A price per thousand of what is counted, in minor units for one.
-fn price(table: &Table<'_, '_>, key: &'static str, unit: &Currency, of: &str) -> Option<u32> {
+pub(super) fn price(table: &Table<'_, '_>, key: &'static str, unit: &Currency, of: &str) -> Option<u32> {
     let thousand = money(table, key, unit)?;
     if thousand.0 % 1000 != 0 {
         table.problem(key, format!("is finer than {} decimals can price {of}: use fewer decimals", unit.decimals));

@@ -3,7 +3,7 @@
 use super::Table;
 use super::fields::duration;
 use crate::secrets;
-use drivers::{BusKind, Rs485, Tls, TlsFile, TlsFiles};
+use drivers::{BusKind, BusSpec, Rs485, Tls, TlsFile, TlsFiles};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ pub(super) const BUS_KEYS: &[&str] = &[
     "broker",
     "users_file",
     "turnaround",
+    "pipeline",
     "rs485",
     "rs485_before",
     "rs485_after",
@@ -74,6 +75,13 @@ pub(super) fn tls(table: &Table<'_, '_>, base: &Path, address: &str) -> Option<O
         }
     }
     found.ok().map(Some)
+}
+
+/// How many questions may be under way: of others than Modbus TCP the key is unknown.
+pub(super) fn pipeline(table: &Table<'_, '_>, kind: &BusKind) -> u8 {
+    let numbered = matches!(kind, BusKind::ModbusTcp { .. } | BusKind::ModbusTls { .. });
+    let range = 1..i128::from(BusSpec::PIPELINE) + 1;
+    numbered.then(|| table.number("pipeline", range)).flatten().unwrap_or(1)
 }
 
 /// Who turns an RS-485 line around.

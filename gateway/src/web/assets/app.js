@@ -190,6 +190,10 @@ function alarmsOf(s) {
 		add('behind', 'warn', 'The configuration is behind: other prices were announced', `Version ${s.behind.tariff} of the tariff is not what [tariff] says`,
 			'Write into [tariff] what was announced, so that whoever changes it next begins from there. Until it is changed the announcement holds.');
 	}
+	if (s.prices?.problem) {
+		add('prices', 'warn', 'Tomorrow’s price ranges stay as today’s', s.prices.problem,
+			'Billing goes on at the ranges that hold. It is tried again until it would be too late to announce them.');
+	}
 	if (s.broker?.connected === false) {
 		add('broker', 'warn', 'The message broker is not reachable', 'Others get no messages',
 			'Metering and billing are not affected. Check the broker, its address and password.');
@@ -429,6 +433,7 @@ function draw(s) {
 		});
 		show($('no-events'), !events.length);
 	}
+	document.dispatchEvent(new CustomEvent('street', { detail: s }));
 	// What was there at the start is not news; only what comes later is announced.
 	setTimeout(() => attr($('events'), 'aria-busy', 'false'), 500);
 }
@@ -442,6 +447,7 @@ function take(snapshot) {
 	snapshot.ledger ??= {};
 	snapshot.chain ??= {};
 	state = snapshot;
+	document.dispatchEvent(new CustomEvent('snapshot', { detail: state }));
 	sample(state);
 	link(true);
 	later();

@@ -73,6 +73,7 @@ pub(super) fn solve(
     let (mut dx, mut dy) = (vec![0.0; model.unknowns()], vec![[0.0; 2]; model.n]);
     let (mut ds, mut dz, mut target) = (vec![0.0; m], vec![0.0; m], vec![0.0; m]);
     values.evaluate(model, &point.x);
+    system.begin();
     let mut attempt = Attempt { ended: Ended::Stuck, iterations: 0, errors: Errors::default() };
     let mut small_steps = 0;
     loop {

@@ -23,6 +23,10 @@ pub(super) struct Line {
     /// The block off the diagonal, and whether it is in the row of `j`.
     pub edge: usize,
     pub turned: bool,
+    /// The differences of angles and of logarithms of voltages with which nothing flows.
+    pub rest: (f64, f64),
+    /// Magnitude of its series admittance.
+    pub stiffness: f64,
     /// Admittances (g, b) seen at an end because of that end's and the other end's voltage.
     pub ff: (f64, f64),
     pub ft: (f64, f64),
@@ -224,6 +228,8 @@ impl Model {
                 j,
                 edge,
                 turned: i > j,
+                rest: (b.shift_deg.to_radians(), libm::log(b.tap)),
+                stiffness: 1.0 / square.sqrt(),
                 ff: (g / (b.tap * b.tap), own / (b.tap * b.tap)),
                 ft,
                 tf,

@@ -31,6 +31,8 @@ const LARGEST_SHIFT: f64 = 1e10;
 /// Residuals over their right sides, these no smaller than that: a Newton step need not be better than its model.
 const ACCURATE: f64 = 1e-7;
 const LEAST_SCALE: f64 = 1e-9;
+/// Above this the matrix is factored again, with more care.
+const USABLE: f64 = 1e-4;
 
 /// How a factorisation went.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +54,12 @@ impl System {
             weights: vec![0.0; model.inequalities()],
             last_shift: 0.0,
         }
+    }
+
+    /// Forgets what earlier points needed.
+    pub fn begin(&mut self) {
+        self.factor.begin();
+        self.last_shift = 0.0;
     }
 
     /// Factors the system at a point. The Hessian is shifted until the inertia is that of a descent direction.
@@ -165,14 +173,14 @@ impl System {
         for &(bus, component, _) in &model.pinned {
             self.right[bus][component] = 0.0;
         }
-        let quality = self.factor.solve(
-            &model.pattern,
-            &self.matrix,
-            &self.right,
-            &[dual, dual, primal, primal],
-            &mut self.left,
-            ACCURATE,
-        );
+        let scale = [dual, dual, primal, primal];
+        let quality = loop {
+            let (right, left) = (&self.right, &mut self.left);
+            let quality = self.factor.solve(&model.pattern, &self.matrix, right, &scale, left, ACCURATE);
+            if quality.residual <= USABLE || !self.factor.again(&model.pattern, &self.matrix) {
+                break quality;
+            }
+        };
         for bus in 0..n {
             let [a, b, c, d] = self.left[bus];
             (x[bus], x[n + bus]) = (a, b);

@@ -1,7 +1,8 @@
 //! Where to begin.
 
 use super::evaluate::{Point, Values};
-use super::model::Model;
+use super::model::{Line, Model};
+use crate::sparse::{B, Factor, Matrix};
 
 /// How an attempt begins.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +57,63 @@ pub(super) fn flat(model: &Model, values: &mut Values, manner: Manner) -> Point 
         x[component * model.n + bus] = value;
     }
     x.truncate(model.unknowns() - model.costs);
+    if model.lines.iter().any(|line| strain(line, model, &x) > STRAINED) {
+        settle(model, &mut x);
+    }
     around(model, values, model.completed(x), manner)
 }
+
+/// Flow (p.u.) through a line from which on a start is far from anything that could be.
+const STRAINED: f64 = 10.0;
+/// What a line must be stiffer than (p.u.) to move the voltages at its ends off the start.
+const SOFT: f64 = 10.0;
+
+/// About what flows through a line.
+fn strain(line: &Line, model: &Model, x: &[f64]) -> f64 {
+    let (turn, ratio) = (x[line.i] - x[line.j], x[model.nu(line.i)] - x[model.nu(line.j)]);
+    line.stiffness * ((turn - line.rest.0).abs() + (ratio - line.rest.1).abs())
+}
+
+/// Lets stiff lines pull the voltages at their ends to where little flows, and soft springs hold all others.
+fn settle(model: &Model, x: &mut [f64]) {
+    let mut a = Matrix::new(model.n, model.edges.clone());
+    let mut right = vec![[0.0; B]; model.n];
+    for bus in 0..model.n {
+        a.diagonal[bus] = std::array::from_fn(|k| if k % (B + 1) == 0 { 1.0 } else { 0.0 });
+        (a.diagonal[bus][0], a.diagonal[bus][B + 1]) = (SOFT, SOFT);
+        (right[bus][0], right[bus][1]) = (SOFT * x[Model::theta(bus)], SOFT * x[model.nu(bus)]);
+    }
+    for &(bus, component, value) in &model.pinned {
+        a.diagonal[bus][component * (B + 1)] = PINNED;
+        right[bus][component] = PINNED * value;
+    }
+    for line in &model.lines {
+        let k = line.stiffness;
+        for (component, rest) in [(0, line.rest.0), (1, line.rest.1)] {
+            let cell = component * (B + 1);
+            a.diagonal[line.i][cell] += k;
+            a.diagonal[line.j][cell] += k;
+            a.off[line.edge][cell] -= k;
+            right[line.i][component] += k * rest;
+            right[line.j][component] -= k * rest;
+        }
+    }
+    let mut factor = Factor::new(&model.pattern);
+    factor.factor(&model.pattern, &a);
+    let mut settled = vec![[0.0; B]; model.n];
+    factor.solve(&model.pattern, &a, &right, &[1.0; B], &mut settled, 1e-6);
+    for (bus, part) in settled.iter().enumerate() {
+        if part[0].is_finite() && part[1].is_finite() {
+            (x[Model::theta(bus)], x[model.nu(bus)]) = (part[0], part[1]);
+        }
+    }
+    for &(bus, component, value) in &model.pinned {
+        x[component * model.n + bus] = value;
+    }
+}
+
+/// A spring that holds what is given.
+const PINNED: f64 = 1e9;
 
 /// Slacks and multipliers around given unknowns.
 pub(super) fn around(model: &Model, values: &mut Values, x: Vec<f64>, manner: Manner) -> Point {

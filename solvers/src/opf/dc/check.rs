@@ -25,9 +25,14 @@ pub struct Found {
 }
 
 impl Found {
+    /// By how much, the larger of limits and cost, the latter relative to itself.
+    pub fn misses(&self) -> f64 {
+        let cost = ((self.cost - self.bound).abs() + self.worth) / self.cost.abs().max(1.0);
+        if cost.is_nan() { f64::INFINITY } else { self.violation.max(cost) }
+    }
+
     pub fn passes(&self) -> bool {
-        self.violation <= TOLERANCE
-            && (self.cost - self.bound).abs() + self.worth <= TOLERANCE * self.cost.abs().max(1.0)
+        self.misses() <= TOLERANCE
     }
 }
 

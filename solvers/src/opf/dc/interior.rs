@@ -6,7 +6,26 @@ use clarabel::algebra::CscMatrix;
 use clarabel::solver::{DefaultSettings, DefaultSolver, IPSolver, NonnegativeConeT, SolverStatus, ZeroConeT};
 use std::time::Duration;
 
-pub fn solve(program: &Program, left: Duration) -> Ended {
+/// How clarabel is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// The cost is multiplied by it: it decides what of cost and constraints is looked at more closely.
+    weight: f64,
+    /// Whether rows and columns are scaled before.
+    equilibrate: bool,
+}
+
+/// In this order, until an answer passes the check.
+pub const MANNERS: [Manner; 4] = [
+    Manner { weight: 1.0, equilibrate: true },
+    Manner { weight: 1.0, equilibrate: false },
+    Manner { weight: 0.01, equilibrate: true },
+    Manner { weight: 100.0, equilibrate: true },
+];
+/// What converges does so in half of these.
+const MOST_ITERATIONS: u32 = 80;
+
+pub fn solve(program: &Program, manner: Manner, left: Duration) -> Ended {
     if left.is_zero() {
         return Ended::OutOfTime;
     }
@@ -39,15 +58,22 @@ pub fn solve(program: &Program, left: Duration) -> Ended {
     let a = super::program::Columns::new(b.len(), program.q.len(), &entries);
     let n = program.q.len();
     let a = CscMatrix::new(a.rows, n, a.begins, a.row, a.value);
-    let p = CscMatrix::new(n, n, (0..=n).collect(), (0..n).collect(), program.p.clone());
+    let weighted = |cost: &[f64]| cost.iter().map(|c| c * manner.weight).collect::<Vec<_>>();
+    let p = CscMatrix::new(n, n, (0..=n).collect(), (0..n).collect(), weighted(&program.p));
     let cones = [ZeroConeT(equalities), NonnegativeConeT(b.len() - equalities)];
-    let settings = DefaultSettings { verbose: false, time_limit: left.as_secs_f64(), ..DefaultSettings::default() };
-    let Ok(mut solver) = DefaultSolver::new(&p, &program.q, &a, &b, &cones, settings) else {
+    let settings = DefaultSettings {
+        verbose: false,
+        time_limit: left.as_secs_f64(),
+        max_iter: MOST_ITERATIONS,
+        equilibrate_enable: manner.equilibrate,
+        ..DefaultSettings::default()
+    };
+    let Ok(mut solver) = DefaultSolver::new(&p, &weighted(&program.q), &a, &b, &cones, settings) else {
         return Ended::Stuck(None);
     };
     solver.solve();
     let found = &solver.solution;
-    let z = |at: Option<usize>| at.map_or(0.0, |at| found.z[at]);
+    let z = |at: Option<usize>| at.map_or(0.0, |at| found.z[at] / manner.weight);
     let y = (0..count).map(|row| z(upper[row]) - z(lower[row])).collect();
     let point = Point { x: found.x.clone(), y, iterations: found.iterations };
     match found.status {

@@ -98,49 +98,60 @@ impl<'a> Solver<'a> {
             }
             self.misses += 1;
         }
-        match interior::solve(&self.program, left()) {
-            Ended::Solved(point) => {
+        let mut best: Option<(Point, check::Found)> = None;
+        for manner in interior::MANNERS {
+            let (point, solved) = match interior::solve(&self.program, manner, left()) {
+                Ended::Solved(point) => (Some(point), true),
+                Ended::Infeasible => return self.relaxed(left),
+                Ended::OutOfTime => return Answer::empty(Status::OutOfTime),
+                Ended::Stuck(point) => (point, false),
+            };
+            let found = point.map(|point| {
                 let found = check::check(self.network, &self.grid, &self.program, &point);
-                let status = if found.passes() { Status::Optimal } else { Status::Inaccurate };
-                let answer = self.answer(status, &point, &found);
+                (point, found)
+            });
+            if let Some((point, found)) = found {
                 if found.passes() {
+                    let answer = self.answer(Status::Optimal, &point, &found);
                     if self.splitting.is_none() {
                         self.splitting = splitting::Splitting::new(&self.program);
                     }
                     self.last = Some(point);
+                    return answer;
                 }
-                answer
+                if best.as_ref().is_none_or(|(_, before)| found.misses() < before.misses()) {
+                    best = Some((point, found));
+                }
             }
-            Ended::Infeasible => self.relaxed(left()),
-            Ended::OutOfTime => Answer::empty(Status::OutOfTime),
             // What looks stuck may be a program without an answer.
-            Ended::Stuck(point) => {
-                let relaxed = self.relaxed(left());
-                match point {
-                    _ if relaxed.status == Status::Infeasible => relaxed,
-                    Some(point) => {
-                        let found = check::check(self.network, &self.grid, &self.program, &point);
-                        let status = if found.passes() { Status::Optimal } else { Status::Inaccurate };
-                        self.answer(status, &point, &found)
-                    }
-                    None => Answer::empty(Status::Inaccurate),
+            if !solved {
+                let relaxed = self.relaxed(left);
+                if relaxed.status == Status::Infeasible {
+                    return relaxed;
                 }
             }
+        }
+        match best {
+            Some((point, found)) => self.answer(Status::Inaccurate, &point, &found),
+            None => Answer::empty(Status::Inaccurate),
         }
     }
 
     /// What stands in the way.
-    fn relaxed(&self, left: Duration) -> Answer {
+    fn relaxed(&self, left: &dyn Fn() -> Duration) -> Answer {
         let elastic = relax::Elastic::new(&self.grid, &self.program);
-        match interior::solve(&elastic.program, left) {
-            Ended::Solved(point) => {
-                let violations = elastic.violations(&self.grid, &point);
-                let status = if violations.is_empty() { Status::Inaccurate } else { Status::Infeasible };
-                Answer { violations, iterations: point.iterations, ..Answer::empty(status) }
+        for manner in interior::MANNERS {
+            match interior::solve(&elastic.program, manner, left()) {
+                Ended::Solved(point) => {
+                    let violations = elastic.violations(&self.grid, &point);
+                    let status = if violations.is_empty() { Status::Inaccurate } else { Status::Infeasible };
+                    return Answer { violations, iterations: point.iterations, ..Answer::empty(status) };
+                }
+                Ended::OutOfTime => return Answer::empty(Status::OutOfTime),
+                Ended::Infeasible | Ended::Stuck(_) => {}
             }
-            Ended::OutOfTime => Answer::empty(Status::OutOfTime),
-            Ended::Infeasible | Ended::Stuck(_) => Answer::empty(Status::Inaccurate),
         }
+        Answer::empty(Status::Inaccurate)
     }
 
     fn answer(&self, status: Status, point: &Point, found: &check::Found) -> Answer {

@@ -1,0 +1,46 @@
+//! What an installer and a package need: what is wrong here, what becomes of switches without a gateway, and papers.
+
+use super::ConfigFile;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Its configuration
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `silence`
+#[derive(Debug, Args)]
+pub struct Silence {
+    /// Its configuration
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// The state folder, where the configuration that last ran is kept in case the present one is wrong; from systemd
+    /// if left out
+    #[arg(long, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+}
+
+/// `papers`
+#[derive(Debug, Args)]
+pub struct Papers {
+    /// What to write
+    pub what: Paper,
+    /// The folder to write into
+    pub folder: PathBuf,
+}
+
+/// What a package holds besides the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Paper {
+    /// A manual page for each verb, as `man` reads them
+    Man,
+    /// Completions for bash, zsh and fish
+    Completions,
+}

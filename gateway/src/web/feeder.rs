@@ -1,0 +1,90 @@
+//! The feeder as it was planned, and what the inverters do about it, for the page.
+
+use crate::config::Config;
+use crate::narrate;
+use actors::{InverterLive, MeterLive, PlanLive};
+use domain::dispatch::Basis;
+use domain::{InverterId, MeterId, Watts};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What is of the moment and shown.
+pub struct Moment<'a> {
+    /// The newest plan.
+    pub plan: Option<&'a PlanLive>,
+    /// What the inverters confirmed.
+    pub inverters: &'a BTreeMap<InverterId, InverterLive>,
+    /// What meters show, the inverters' own among them.
+    pub meters: &'a BTreeMap<MeterId, MeterLive>,
+}
+
+/// What the page shows of it; nothing where nothing is planned.
+pub fn feeder(config: &Config, moment: &Moment<'_>) -> Option<Value> {
+    let site = &config.dispatch.as_ref()?.site;
+    let power = |meter: &MeterId| moment.meters.get(meter).and_then(|m| m.reading.power);
+    let live = moment.plan;
+    let plan = live.and_then(|live| live.plan.as_ref());
+    let name = |bus: usize| {
+        let bus = &site.network.buses[bus];
+        bus.name.clone().unwrap_or_else(|| bus.number.to_string())
+    };
+    let homes = site
+        .homes
+        .iter()
+        .map(|home| json!({ "meter": home.meter, "bus": name(home.bus), "power_w": power(&home.meter) }));
+    let inverters = site.roofs.iter().map(|roof| {
+        let said = moment.inverters.get(&roof.id);
+        let made = power(&roof.own).map(|made| -made);
+        let most = said.and_then(|s| s.most).filter(|_| said.is_some_and(|s| s.limit.is_some()));
+        json!({
+            "id": roof.id, "meter": roof.meter, "bus": name(roof.bus), "rated_w": roof.rated, "made_w": made,
+            "limit": said.and_then(|s| s.limit).map(|limit| limit.to_string()), "most_w": most,
+            "until": said.and_then(|s| s.until).map(|until| config.tariff.zone.hh_mm(until)),
+            "problem": said.and_then(|s| s.problem.clone()),
+            "ignores": made.zip(most).is_some_and(|(made, most)| ignores(made, most, roof.rated)),
+        })
+    });
+    let (basis, why, cost, gap) = match plan.map(|plan| &plan.basis) {
+        None => ("none", None, None, None),
+        Some(Basis::Free) => ("free", None, None, None),
+        Some(Basis::Safe { why }) => ("safe", Some(why.clone()), None, None),
+        Some(basis @ Basis::Optimal { cost, .. }) => {
+            let show = |money| narrate::short(money, &config.currency);
+            ("optimal", None, Some(show(*cost)), basis.gap().map(show))
+        }
+    };
+    let picture = live.map(|live| &live.picture);
+    let buses = picture.into_iter().flat_map(|p| &p.buses).map(|bus| {
+        let price = bus.price.map(|price| narrate::short(price, &config.currency));
+        json!({ "name": bus.name, "volts_pu": bus.volts, "low_pu": bus.band.0, "high_pu": bus.band.1, "price": price })
+    });
+    Some(json!({
+        "basis": basis, "why": why, "cost": cost, "gap": gap,
+        "from": plan.map(|p| config.tariff.zone.hh_mm(p.from)), "until": plan.map(|p| config.tariff.zone.hh_mm(p.until)),
+        "took_ms": live.map(|live| live.took_ms),
+        "problem": live.and_then(|live| live.problem.clone()),
+        "binding": plan.map(|p| p.binding.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        "source": site.network.generators.first().map(|g| name(g.bus)),
+        "export_limit_w": site.export_limit, "import_limit_w": site.import_limit,
+        "buses": buses.collect::<Vec<_>>(),
+        "lines": picture.map(|p| &p.lines),
+        "homes": homes.collect::<Vec<_>>(),
+        "inverters": inverters.collect::<Vec<_>>(),
+    }))
+}
+
+/// Plainly more than its limit: clouds and a meter's class are no mutiny.
+fn ignores(made: Watts, most: Watts, rated: Watts) -> bool {
+    made.0 > most.0 + rated.0 / 20
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cloud_that_passes_is_no_mutiny() {
+        assert!(!ignores(Watts(2290), Watts(2000), Watts(6000)));
+        assert!(ignores(Watts(2400), Watts(2000), Watts(6000)));
+    }
+}

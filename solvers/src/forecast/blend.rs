@@ -1,0 +1,104 @@
+//! The mean of what several forecasts say, weighted by what each was worth lately.
+
+use super::series::{Series, count_f64};
+use super::{Day, Said};
+
+/// Days by which it weighs.
+const DAYS: usize = 14;
+/// Days of misses that a correction looks at.
+const LOOK: usize = 60;
+/// After so many days a miss counts half.
+const HALF: f64 = 7.0;
+/// The share of the usual miss that is corrected.
+const SHARE: f64 = 0.6;
+/// The place of the model that is corrected: the unit, which has the regression in it.
+const BEST: usize = 3;
+
+/// The blend at an origin. Its members are the naive models and, where there is a model, the unit as it is, the unit
+/// corrected by what it missed lately at each time of day, and corrected by what it missed over all; else the usual day.
+/// Weights are the third power of one over the mean absolute error of the last days.
+pub(super) fn blend(series: &Series, days: &[Day], said: &Said, usual: &[f64], origin: usize) -> Vec<f64> {
+    // What every member says now, and what it said on each of the last days.
+    let newest = days.len().saturating_sub(DAYS);
+    let mut members: Vec<(Vec<f64>, f64)> = Vec::new();
+    for (m, now) in said.iter().enumerate().take(2).filter_map(|(m, now)| Some((m, now.as_ref()?))) {
+        let error = error(series, &days[newest..], origin, |_, d| d.said[m].clone());
+        members.push((now.clone(), error));
+    }
+    match &said[BEST] {
+        Some(now) => {
+            for way in [Way::None, Way::Slot, Way::Level] {
+                let error = error(series, &days[newest..], origin, |n, d| {
+                    let y = d.said[BEST].as_ref()?;
+                    Some(corrected(series, &days[..newest + n], y, d.origin, way))
+                });
+                members.push((corrected(series, days, now, origin, way), error));
+            }
+        }
+        None => {
+            let error = error(series, &days[newest..], origin, |_, d| Some(d.usual.clone()));
+            members.push((usual.to_vec(), error));
+        }
+    }
+    let least = members.iter().map(|(_, e)| *e).fold(f64::INFINITY, f64::min);
+    let weights: Vec<f64> = members
+        .iter()
+        .map(|(_, e)| {
+            // Without error on all these days, a member is believed alone.
+            let worse = if *e <= least { 1.0 } else { least / e };
+            worse * worse * worse
+        })
+        .collect();
+    let all: f64 = weights.iter().sum();
+    let of = |i: usize| members.iter().zip(&weights).map(|((y, _), w)| w * y[i]).sum::<f64>() / all;
+    (0..usual.len()).map(of).collect()
+}
+
+/// How a forecast is corrected by its late misses.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    None,
+    Slot,
+    Level,
+}
+
+fn corrected(series: &Series, days: &[Day], now: &[f64], origin: usize, way: Way) -> Vec<f64> {
+    if way == Way::None {
+        return now.to_vec();
+    }
+    let fade = libm::exp2(-1.0 / HALF);
+    let mut usual = vec![0.0; now.len()];
+    for d in &days[days.len().saturating_sub(LOOK)..] {
+        let Some(said) = &d.said[BEST] else { continue };
+        for (i, (y, b)) in said.iter().zip(&mut usual).enumerate() {
+            let slot = d.origin + i;
+            if slot < origin && series.real[slot] {
+                *b = fade * *b + (1.0 - fade) * (series.values[slot] - y);
+            }
+        }
+    }
+    if way == Way::Level {
+        let day = series.day();
+        for lead in usual.chunks_mut(day) {
+            let mean = lead.iter().sum::<f64>() / count_f64(lead.len().max(1));
+            lead.fill(mean);
+        }
+    }
+    now.iter().zip(&usual).map(|(y, b)| y + SHARE * b).collect()
+}
+
+/// The mean absolute error of what was said on some days; one if nothing can be compared.
+fn error(series: &Series, days: &[Day], origin: usize, said: impl Fn(usize, &Day) -> Option<Vec<f64>>) -> f64 {
+    let (mut sum, mut n) = (0.0, 0);
+    for (i, d) in days.iter().enumerate() {
+        let Some(said) = said(i, d) else { continue };
+        for (i, y) in said.iter().enumerate() {
+            let slot = d.origin + i;
+            if slot < origin && series.real[slot] {
+                sum += (series.values[slot] - y).abs();
+                n += 1;
+            }
+        }
+    }
+    if n == 0 { 1.0 } else { sum / count_f64(n) }
+}
