@@ -358,7 +358,10 @@ impl Scene<'_> {
 
 /// Whether settling needs it.
 fn sets_up(purpose: &Purpose) -> bool {
-    matches!(purpose, Purpose::Deploy | Purpose::OpenAccounts { .. } | Purpose::SetTariff { .. })
+    matches!(
+        purpose,
+        Purpose::Deploy | Purpose::OpenAccounts { .. } | Purpose::SetTariff { .. } | Purpose::NameHolder { .. }
+    )
 }
 
 fn name(purpose: &Purpose) -> String {

@@ -18,7 +18,11 @@ pub fn listeners(config: &Config, runs: bool) -> Vec<Finding> {
         ChainKind::Embedded { rpc, .. } => *rpc,
         ChainKind::Rpc { .. } => None,
     };
-    let all = [("page", config.web.as_ref().map(|w| w.listen)), ("broker", config.broker.as_ref().map(|b| b.listen)), ("json-rpc", rpc)];
+    let all = [
+        ("page", config.web.as_ref().map(|w| w.listen)),
+        ("broker", config.broker.as_ref().map(|b| b.listen)),
+        ("json-rpc", rpc),
+    ];
     let wanted = all.into_iter().filter_map(|(name, at)| Some((name, at?)));
     wanted
         .map(|(name, at)| match TcpListener::bind(at) {
