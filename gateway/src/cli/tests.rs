@@ -35,10 +35,10 @@ fn every_command_in_the_documents_is_one_that_the_program_takes() {
         let text = std::fs::read_to_string(top.join(document)).unwrap();
         for command in commands(&text) {
             let typed = command.split(['#', '>']).next().unwrap();
-            if let Err(error) = Cli::try_parse_from(typed.split_whitespace()) {
-                if error.use_stderr() {
-                    wrong.push(format!("{document}: {command}\n{error}"));
-                }
+            if let Err(error) = Cli::try_parse_from(typed.split_whitespace())
+                && error.use_stderr()
+            {
+                wrong.push(format!("{document}: {command}\n{error}"));
             }
             seen += 1;
         }

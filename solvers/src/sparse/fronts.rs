@@ -2,7 +2,6 @@
 //! multifrontal method (Duff and Reid 1983). Every front is a small dense matrix of the unknowns eliminated there and of
 //! those they touch; a pivot that is too small beside its column waits for the next front up the tree, where it stands
 //! among more rows. Slower than [`super::ldl`] by a small factor, and it takes what there is.
-#![expect(clippy::neg_cmp_op_on_partial_ord, reason = "a NaN must count as a failure")]
 
 use super::{B, Matrix, Part, Pattern};
 
