@@ -3,6 +3,7 @@
 
 use crate::day::{embedded, keys};
 use crate::refused::{hours, in_virtual_time};
+use crate::restored::clock_at;
 use crate::street::*;
 use actors::{Agreed, SettleNow, StopReading};
 use contracts::embedded::{EmbeddedChain, Genesis};
@@ -56,7 +57,12 @@ impl Trial {
         }
         hours(3).await;
         let trial = Self { house, chain, holder, registry };
-        assert_eq!(trial.problem(), None);
+        // The register has given no connection point to the gateway, which says so; nothing else is wrong.
+        assert!(
+            trial.problem().is_none_or(|p| p.contains("has not given its connection point")),
+            "{:?}",
+            trial.problem()
+        );
         trial
     }
 
@@ -252,24 +258,31 @@ fn a_debit_that_a_meter_overturns_is_given_back_once_and_never_billed_again() {
     }
 }
 
+/// One life of a house, so many hours after midnight, under these terms and with these holders.
+fn live<T>(
+    dir: &Path,
+    from: u64,
+    (agreed, holders): (Agreed, &[(usize, Address)]),
+    life: impl AsyncFnOnce(&House) -> T,
+) -> T {
+    in_virtual_time(async {
+        let clock = clock_at(from);
+        let chain = embedded(dir, &clock);
+        let house = House::build_under(dir, clock, chain, keys().0, None, agreed, holders);
+        life(&house).await
+    })
+}
+
 #[test]
 fn a_holder_is_not_named_where_money_is_already_and_settlement_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    in_virtual_time(async {
-        let (clock, (owner, holder)) = (paused_clock(), keys());
-        let chain = embedded(dir.path(), &clock);
-        let first = tempfile::tempdir().unwrap();
-        {
-            let house = House::build(first.path(), clock.clone(), Arc::clone(&chain), Arc::clone(&owner));
-            tokio::time::sleep(Duration::from_secs(600)).await;
-            house.pay(&holder, 5, Money(30_000_000_000)).await;
-            hours(2).await;
-            for poller in &house.pollers {
-                poller.send(StopReading).await.unwrap();
-            }
-        }
-        let holders = [(5, holder.address())];
-        let house = House::build_under(first.path(), clock, chain, owner, None, Agreed::default(), &holders);
+    let holder = keys().1;
+    live(dir.path(), 0, (Agreed::default(), &[]), async |house| {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        house.pay(&holder, 5, Money(30_000_000_000)).await;
+        hours(2).await;
+    });
+    live(dir.path(), 3, (Agreed::default(), &[(5, holder.address())]), async |house| {
         hours(3).await;
         let problem = house.board.look().chain.problem.clone();
         assert!(problem.as_deref().is_some_and(|p| p.contains("home-5 cannot get a holder")), "{problem:?}");
@@ -283,31 +296,16 @@ fn a_holder_is_not_named_where_money_is_already_and_settlement_goes_on() {
 #[test]
 fn a_contract_under_other_terms_settles_nothing_and_says_what_differs() {
     let dir = tempfile::tempdir().unwrap();
-    in_virtual_time(async {
-        let (clock, (owner, _)) = (paused_clock(), keys());
-        let chain = embedded(dir.path(), &clock);
-        let agreed = Agreed { exit_delay: Some(60), ..Agreed::default() };
-        let place = tempfile::tempdir().unwrap();
-        {
-            let house = House::build_under(
-                place.path(),
-                clock.clone(),
-                Arc::clone(&chain),
-                Arc::clone(&owner),
-                None,
-                agreed,
-                &[],
-            );
-            hours(2).await;
-            for poller in &house.pollers {
-                poller.send(StopReading).await.unwrap();
-            }
-            assert_eq!(house.board.look().chain.problem, None);
-        }
-        let other = Agreed { exit_delay: Some(90), ..agreed };
-        let house = House::build_under(place.path(), clock, chain, owner, None, other, &[]);
-        hours(2).await;
+    let agreed = Agreed { exit_delay: Some(60), ..Agreed::default() };
+    let settled = live(dir.path(), 0, (agreed, &[]), async |house| {
+        hours(3).await;
+        assert_eq!(house.board.look().chain.problem, None);
+        house.scribe.read(Ledger::newest_settled).await.unwrap()
+    });
+    live(dir.path(), 4, (Agreed { exit_delay: Some(90), ..agreed }, &[]), async |house| {
+        hours(3).await;
         let problem = house.board.look().chain.problem.clone().unwrap_or_default();
         assert!(problem.contains("exit_delay: 60 s there, 90 s here"), "{problem}");
+        assert_eq!(house.scribe.read(Ledger::newest_settled).await.unwrap(), settled);
     });
 }

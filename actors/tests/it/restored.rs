@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The clock of a second life, so many hours after midnight.
-fn clock_at(hours: u64) -> Clock {
+pub fn clock_at(hours: u64) -> Clock {
     let start = tokio::time::Instant::now();
     Clock::new(1, move || MIDNIGHT + Duration::from_secs(hours * 3600) + start.elapsed())
 }

@@ -89,7 +89,7 @@ max_fee_gwei = 40
 patience = "90s"
 exit_delay = "7d"
 operator = "0xe7f1725e7734ce288f8367e1bb143e90bb3f0512"
-challenge_window = "30d"
+challenge_window = "31d"
 max_network_fee = "0.05"
 key_file = "keys/mine.key"
 password_file = "keys/mine.password"
@@ -240,7 +240,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.chain.first_account, 1001);
     assert_eq!((config.chain.max_fee_gwei, config.chain.patience), (40, Duration::from_secs(90)));
     let terms = config.chain.agreed;
-    assert_eq!((terms.exit_delay, terms.window), (Some(604_800), Some(2_592_000)));
+    assert_eq!((terms.exit_delay, terms.window), (Some(604_800), Some(2_678_400)));
     assert_eq!((terms.max_network_fee, terms.registry.is_some()), (Some(Price(50)), true));
     assert_eq!(config.accounts.iter().map(|a| a.holder.is_some()).collect::<Vec<_>>(), [false, true]);
     assert_eq!(config.switches[0].point, contracts::provider::name_word("ES0021000000000001JN"));
@@ -391,7 +391,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("exit_delay = \"7d\"", "exit_delay = \"5m\"", "chain.exit_delay", "from 600s to 90d"),
     ("exit_delay = \"7d\"", "exit_delay = \"forever\"", "chain.exit_delay", "from 600s to 90d"),
     ("operator = \"0xe7f1725e7734ce288f8367e1bb143e90bb3f0512\"", "operator = \"0xe7\"", "chain.operator", "0xe7"),
-    ("challenge_window = \"30d\"", "challenge_window = \"91d\"", "chain.challenge_window", "from 3600s to 90d"),
+    ("challenge_window = \"31d\"", "challenge_window = \"91d\"", "chain.challenge_window", "from 3600s to 90d"),
     ("max_network_fee = \"0.05\"", "max_network_fee = \"-1\"", "chain.max_network_fee", "negative"),
     (
         "\"0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc\"",
