@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The pinned soljson, spoken to as forge and slither speak to a solc: `--version`, or a standard JSON input on stdin.
+// The pinned soljson, spoken to as forge speaks to a solc: `--version`, or a standard JSON input on stdin.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 

@@ -62,6 +62,14 @@ pub struct Bus {
     pub area: f64,
 }
 
+impl Bus {
+    /// What people call it: its name, or its number.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.number.to_string())
+    }
+}
+
 /// A line, cable or transformer: a π model behind an ideal transformer at its `from` end. `At` is a place in
 /// [`Network::buses`], or a number in a draft.
 #[derive(Clone, Debug, PartialEq, Serialize)]

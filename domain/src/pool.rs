@@ -38,7 +38,8 @@ impl Pool {
         let key = (line.interval.max(self.closed_until), account.clone());
         let part = self.open.entry(key.clone()).or_default();
         if line.kind == Kind::Withheld {
-            // What is not paid for earns nothing in the pool either.
+            // What is not paid for earns nothing in the pool either. Where feed-in is worth nothing anyway nothing is
+            // withheld, and the pool counts it all.
             part.export += line.import_from - line.export_from;
         }
         part.sales = part.sales.checked_add(line.debit.energy).unwrap_or(part.sales);

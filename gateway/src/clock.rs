@@ -2,10 +2,10 @@
 
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::secrets::write_private;
 use domain::{Clock, Stamp, Timestamp, Uptime};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The wall clock.
@@ -62,7 +62,7 @@ pub fn open(config: &Config) -> Result<Clock, Failure> {
         Err(_) => Tie { street: config.simulator.anchor.unwrap_or_else(wall).0, wall: wall().0, speed },
     };
     let text = serde_json::to_vec(&tie).map_err(|e| failed(e.to_string()))?;
-    write_durably(&path, &text).map_err(|e| failed(e.to_string()))?;
+    write_private(&path, &text).map_err(|e| failed(e.to_string()))?;
     Ok(Clock::new(speed, move || {
         let passed = wall().0.saturating_sub(tie.wall).max(0);
         Timestamp(tie.street.saturating_add(passed.saturating_mul(i64::from(tie.speed))))
@@ -74,18 +74,6 @@ fn retie(old: &Tie, speed: u32) -> Tie {
     let now = wall().0;
     let passed = now.saturating_sub(old.wall).max(0).saturating_mul(i64::from(old.speed));
     Tie { street: old.street.saturating_add(passed), wall: now, speed }
-}
-
-/// Writes beside, syncs, then renames: after a power cut there is the old file or the new one.
-pub fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes)?;
-    std::fs::File::open(&beside)?.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    match path.parent() {
-        Some(folder) => std::fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -175,11 +175,8 @@ impl Ledger {
     pub fn became_of(&self, purpose: &Purpose) -> Result<Option<bool>, LedgerError> {
         let text = serde_json::to_string(purpose).map_err(|e| LedgerError::unreadable("a purpose", e))?;
         let db = self.reader();
-        // The newest few hundred: what is asked for is of today.
-        let mut rows = db.prepare_cached(
-            "SELECT state = 'done' FROM (SELECT id, purpose, state FROM intents ORDER BY id DESC LIMIT 512)
-             WHERE purpose = ? ORDER BY id DESC LIMIT 1",
-        )?;
+        let mut rows =
+            db.prepare_cached("SELECT state = 'done' FROM intents WHERE purpose = ? ORDER BY id DESC LIMIT 1")?;
         Ok(rows.query_row([text], |r| r.get(0)).optional()?)
     }
 

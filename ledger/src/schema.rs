@@ -89,6 +89,7 @@ CREATE TABLE intents (
   transaction_hash TEXT, block INTEGER, problem TEXT
 );
 CREATE INDEX open_intents ON intents (state) WHERE state = 'open';
+CREATE INDEX intents_by_purpose ON intents (purpose);
 CREATE TABLE attempts (
   id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, intent INTEGER NOT NULL REFERENCES intents(id),
   nonce INTEGER NOT NULL, raw BLOB NOT NULL, signed_at INTEGER NOT NULL

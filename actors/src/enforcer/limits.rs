@@ -112,13 +112,17 @@ impl Enforcer {
     }
 }
 
-/// Facts about limits are facts about the past: what they say has happened, whether or not it can be written down now.
+/// How long a fact that could not be recorded waits.
+const NOTE_AGAIN: Duration = Duration::from_secs(5);
+
+/// Facts about limits are facts about the past: what they say has happened, and is written down as soon as that is possible.
 fn note(scribe: &Scribe, fact: Fact) {
     let scribe = scribe.clone();
     actix::spawn(async move {
-        if let Err(error) = scribe.fact(fact).await {
-            // Without the record the inverter is bound by nothing, and paid for all that it feeds in.
-            tracing::warn!(%error, "what became of an inverter's limit was not recorded");
+        // Without it an inverter that is limited would be paid for all that it feeds in, or one that is free held to a limit.
+        while let Err(error) = scribe.fact(fact.clone()).await {
+            tracing::warn!(%error, "what became of an inverter's limit is not recorded yet");
+            tokio::time::sleep(NOTE_AGAIN).await;
         }
     });
 }

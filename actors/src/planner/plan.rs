@@ -405,8 +405,7 @@ fn refusal(network: &Network, answer: &Answer) -> String {
 
 /// What a bus is called.
 pub(super) fn name(network: &Network, place: usize) -> String {
-    let bus = &network.buses[place];
-    bus.name.clone().unwrap_or_else(|| bus.number.to_string())
+    network.buses[place].shown()
 }
 
 /// How long is left of a time that begins now.

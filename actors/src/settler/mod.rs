@@ -12,7 +12,7 @@ use contracts::key::Signer;
 use contracts::{Address, B256, U256};
 use domain::{AccountId, Clock, Money, Position, SwitchId, Timestamp};
 pub use fees::FeePolicy;
-use ledger::{Outcome, Write};
+use ledger::{Outcome, Purpose, Write};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -158,6 +158,7 @@ async fn run(
             Step::Write(writes) => {
                 turn.signed |= writes.iter().any(|w| matches!(w, Write::Attempt(_)));
                 turn.queued |= writes.iter().any(|w| matches!(w, Write::Queue(_)));
+                turn.priced |= writes.iter().any(|w| matches!(w, Write::Queue(Purpose::SetTariff { .. })));
                 for outcome in scribe.write_all(writes).await? {
                     if let Outcome::Batch(made) = outcome? {
                         turn.settle = false;
@@ -198,6 +199,8 @@ struct Turn {
     signed: bool,
     /// Something other than a batch was queued.
     queued: bool,
+    /// Our prices were.
+    priced: bool,
     /// The batch that was made had no room for all.
     more: bool,
 }

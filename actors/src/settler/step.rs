@@ -86,6 +86,9 @@ enum Trouble {
     Key(#[from] KeyError),
     #[error("{0}")]
     Value(#[from] BadValue),
+    /// What was to be said is of a day that is gone, or of a contract that is no longer configured.
+    #[error("{0}")]
+    Gone(String),
     #[error("{0}")]
     Other(String),
 }
@@ -210,7 +213,7 @@ impl Scene<'_> {
         if turn.settle && waits {
             let Some(there) = self.prices_there(provider)? else {
                 let Prices { off_peak, peak, feed_in } = self.prices;
-                return Ok(match turn.queued {
+                return Ok(match turn.priced {
                     false => Step::Write(vec![Write::Queue(Purpose::SetTariff { off_peak, peak, feed_in })]),
                     // Refused: again with the next settlement. Not to be seen yet, or somebody changed them again: in
                     // the next turn, and once in a turn, since every time costs a transaction.

@@ -101,8 +101,7 @@ impl Writer {
 
     /// A signed number.
     pub(crate) fn int(self, value: i64) -> Self {
-        let low = U256::from(value.unsigned_abs());
-        self.uint(if value < 0 { U256::ZERO.wrapping_sub(low) } else { low })
+        self.uint(signed(value))
     }
 
     pub(crate) fn flag(self, value: bool) -> Self {
@@ -135,6 +134,12 @@ impl Writer {
         out.extend_from_slice(&self.tail);
         out
     }
+}
+
+/// A signed number in two's complement.
+pub(crate) fn signed(value: i64) -> U256 {
+    let low = U256::from(value.unsigned_abs());
+    if value < 0 { U256::ZERO.wrapping_sub(low) } else { low }
 }
 
 /// Reads 32-byte words; every getter is `None` past the end or when the word is out of the type's range.

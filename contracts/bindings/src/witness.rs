@@ -71,12 +71,17 @@ pub struct Confirmed {
 /// What a witness signs: EIP-712, so that it counts on this chain and for this contract only.
 #[must_use]
 pub fn finding(chain_id: u64, witness: Address, draw: u64, digest: B256) -> B256 {
-    let kind = keccak256("EIP712Domain(string name,uint256 chainId,address verifyingContract)");
-    let domain = Writer::new(&[], 4).word(kind).word(keccak256("microgrid witness")).uint(U256::from(chain_id));
-    let domain = keccak256(domain.address(witness).done());
     let kind = keccak256("Finding(uint64 draw,bytes32 digest)");
     let finding = keccak256(Writer::new(&[], 3).word(kind).uint(U256::from(draw)).word(digest).done());
-    keccak256([&[0x19, 0x01], &domain[..], &finding[..]].concat())
+    typed("microgrid witness", chain_id, witness, finding)
+}
+
+/// EIP-712: what is said, for one chain and one contract.
+pub(crate) fn typed(name: &str, chain_id: u64, contract: Address, said: B256) -> B256 {
+    let kind = keccak256("EIP712Domain(string name,uint256 chainId,address verifyingContract)");
+    let domain = Writer::new(&[], 4).word(kind).word(keccak256(name)).uint(U256::from(chain_id));
+    let domain = keccak256(domain.address(contract).done());
+    keccak256([&[0x19, 0x01], &domain[..], &said[..]].concat())
 }
 
 /// Signs a finding: r, s and v.

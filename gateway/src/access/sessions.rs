@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How long one lasts.
 pub const LASTS: Duration = Duration::from_secs(12 * 3600);
-/// The longest that nobody may ask by it.
+/// The longest that nobody may ask by it. An open page asks all the time.
 pub const IDLE: Duration = Duration::from_secs(3600);
 /// How many of one user there may be; the oldest makes room.
 const MOST: usize = 16;

@@ -158,7 +158,8 @@ impl Store {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Arc::default()),
             Err(e) => return Err(format!("{}: {e}", self.path.display())),
         };
-        let mark = (meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len());
+        // Of its last change of any kind: a file that others may read from now on is another one too.
+        let mark = (meta.ino(), meta.ctime(), meta.ctime_nsec(), meta.len());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((old, book)) = &*seen
             && *old == mark

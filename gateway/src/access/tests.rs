@@ -84,7 +84,7 @@ fn a_person_may_mistype_and_a_guesser_waits_twice_as_long_each_time() {
 }
 
 #[test]
-fn many_places_that_guess_for_one_user_never_keep_the_user_out_for_long() {
+fn many_places_that_guess_for_one_user_close_the_door_for_ten_seconds_at_a_time() {
     let (mut throttle, now) = (Throttle::default(), Instant::now());
     for n in 0..200_u32 {
         throttle.wrong("bo", IpAddr::V4((0xc000_0200 + n).into()), now);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 enum Of {
     /// One user from one place.
     Both(String, IpAddr),
-    /// One user from anywhere. Its door never stays closed for long: else anybody could keep a user out.
+    /// One user from anywhere. Its door stays closed for 10 s at a time, so that keeping a user out takes many places and no pause.
     Name(String),
     /// Anybody from one place.
     Place(IpAddr),

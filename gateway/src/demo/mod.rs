@@ -32,7 +32,7 @@ pub fn run(options: &Demo) -> Result<(), Failure> {
     let wallet = customers::wallet(&state)?;
     let text = street::config(options, &state, &path, &wallet)?;
     for (path, text) in [(&state.join("street.toml"), &street::network(options.homes)), (&path, &text)] {
-        clock::write_durably(path, text.as_bytes())
+        crate::secrets::write_private(path, text.as_bytes())
             .map_err(|e| Failure::new(Code::Unavailable, format!("{}: {e}", path.display())))?;
     }
     let config = Config::load(&path)?;

@@ -77,10 +77,7 @@ fn told(network: &Network, state: &State, report: &Report, solve_ms: f64) -> Str
         "{}: {} iterations, {solve_ms:.3} ms; losses {:.6} MW; {limited} buses at a limit of reactive power\n",
         network.name, state.iterations, report.losses_mw
     );
-    let name = |bus: usize| {
-        let bus = &network.buses[bus];
-        bus.name.clone().unwrap_or_else(|| bus.number.to_string())
-    };
+    let name = |bus: usize| network.buses[bus].shown();
     let _ = writeln!(text, "\n{:>12} {:>9} {:>10}", "bus", "V p.u.", "angle °");
     for (k, (vm, va)) in report.buses.iter().enumerate() {
         let _ = writeln!(text, "{:>12} {vm:>9.5} {va:>10.4}", name(k));

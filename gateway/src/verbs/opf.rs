@@ -144,8 +144,7 @@ fn object(network: &Network, notes: &[String], method: Method, answer: &Answer, 
 }
 
 fn bus_name(network: &Network, bus: usize) -> String {
-    let bus = &network.buses[bus];
-    bus.name.clone().unwrap_or_else(|| bus.number.to_string())
+    network.buses[bus].shown()
 }
 
 fn sentence(network: &Network, violation: &Violation) -> String {

@@ -23,7 +23,7 @@ fn kept(state: &Path) -> PathBuf {
 pub fn keep(path: &Path, state: &Path) {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let text = std::fs::read_to_string(&path).map(|text| format!("{KEPT}{}\n{text}", path.display()));
-    if let Err(error) = text.and_then(|text| clock::write_durably(&kept(state), text.as_bytes())) {
+    if let Err(error) = text.and_then(|text| crate::secrets::write_private(&kept(state), text.as_bytes())) {
         tracing::warn!(%error, "the configuration that runs could not be kept in the state folder");
     }
 }

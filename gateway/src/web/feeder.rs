@@ -24,10 +24,7 @@ pub fn feeder(config: &Config, moment: &Moment<'_>) -> Option<Value> {
     let power = |meter: &MeterId| moment.meters.get(meter).and_then(|m| m.reading.power);
     let live = moment.plan;
     let plan = live.and_then(|live| live.plan.as_ref());
-    let name = |bus: usize| {
-        let bus = &site.network.buses[bus];
-        bus.name.clone().unwrap_or_else(|| bus.number.to_string())
-    };
+    let name = |bus: usize| site.network.buses[bus].shown();
     let homes = site
         .homes
         .iter()

@@ -1,8 +1,8 @@
 //! The gate: who asks, whether they may, and how long an answer may take. Whoever is nobody learns nothing of the street.
 
 use super::customer::Customer;
-use super::is_loopback;
 use super::routes::{ENTRIES, Need};
+use super::{is_loopback, name_in};
 use crate::access::{Access, Who};
 use crate::config::Web;
 use actix_web::body::{BoxBody, MessageBody};
@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a request may take with its body, so that nobody holds a place by sending slowly.
+/// How long a request may take, with its body and the beginning of its answer, so that nobody holds a place for long.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The header of the token that a session's acts carry: a form on a foreign page cannot send it.
 pub const CSRF: &str = "x-csrf-token";
@@ -52,10 +52,7 @@ impl Place {
     /// Whether a host is ours to answer for. A name that somebody points at us is none; an address cannot be pointed.
     #[must_use]
     pub fn answers(&self, host: &str) -> bool {
-        let name = match host.strip_prefix('[') {
-            Some(v6) => v6.split(']').next().unwrap_or_default(),
-            None => host.split(':').next().unwrap_or_default(),
-        };
+        let name = name_in(host);
         let address = || !self.loopback && name.parse::<IpAddr>().is_ok();
         is_loopback(host) || address() || self.names.iter().any(|n| n.eq_ignore_ascii_case(name))
     }
@@ -162,7 +159,10 @@ pub async fn gate(
     match tokio::time::timeout(PATIENCE, next.call(request)).await {
         Ok(response) => Ok(response?.map_into_boxed_body()),
         Err(late) => {
-            let response = say(StatusCode::REQUEST_TIMEOUT, "the request came too slowly");
+            let response = say(
+                StatusCode::REQUEST_TIMEOUT,
+                "this took longer than 20 s; what was asked for may be done all the same: look, then ask again",
+            );
             Err(actix_web::error::InternalError::from_response(late, response).into())
         }
     }

@@ -75,7 +75,10 @@ pub(super) async fn sign_in(
     };
     if let (Some(name), Err(NotIn::Wrong(Some((failed, closed))))) = (&name, &entered) {
         tracing::warn!(%from, "{name} is kept out after {failed} wrong passwords");
-        record(&shared, access::fact(name, Change::KeptOut { failed: *failed, seconds: closed.as_secs() }, name)).await;
+        let fact = access::fact(name, Change::KeptOut { failed: *failed, seconds: closed.as_secs() }, name);
+        let shared = shared.clone();
+        // Not waited for: how long an answer takes must not tell which names there are.
+        actix_web::rt::spawn(async move { record(&shared, fact).await });
     }
     answer(&shared, &access, &place, &request, entered, Change::SignedIn).await
 }

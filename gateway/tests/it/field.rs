@@ -113,7 +113,7 @@ fn a_doctor_has_nothing_against_a_street_that_runs() {
     let gateway = Running::gateway(&config);
     let found = house::verb(&["doctor"], &config);
     found.well();
-    for part in ["it runs", "the gateway listens on", "records", "the settler is 0x", "simulated"] {
+    for part in ["it runs", "the gateway listens on", "newest record", "the settler is 0x", "simulated"] {
         assert!(found.out.contains(part), "{part:?} in {}", found.out);
     }
     assert_eq!(gateway.stop(), 0);

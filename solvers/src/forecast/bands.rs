@@ -111,9 +111,11 @@ impl Bands {
                 continue;
             };
             let known = state.misses.len() >= LEAST;
-            let bands = if known { state.around(series, day.origin, said, horizon, positive) } else { Vec::new() };
+            // Levels are learnt from whole days, as `at` learns them, however short what is asked for is.
+            let slots = horizon.max(series.day());
+            let bands = if known { state.around(series, day.origin, said, slots, positive) } else { Vec::new() };
             state.learn(series, day, said, &bands);
-            found.push(bands.iter().map(|q| (q[SCORED.0], q[SCORED.1])).collect());
+            found.push(bands.iter().take(horizon).map(|q| (q[SCORED.0], q[SCORED.1])).collect());
         }
         Self { days: found }
     }

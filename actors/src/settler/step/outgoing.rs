@@ -1,6 +1,6 @@
 //! What goes out: signed, recorded, sent, sent again, and replaced.
 
-use super::{Notes, Scene, Step, Trouble, ranges, refuse, waiting};
+use super::{Notes, Scene, Step, Trouble, refuse, waiting};
 use crate::settler::Turn;
 use crate::settler::fees;
 use crate::settler::pending::{Move, Offered, Seen};
@@ -76,8 +76,8 @@ impl Scene<'_> {
     /// Simulates, signs and records; `instead` is a transaction whose nonce is used again with a better fee.
     fn sign(&self, intent: &Intent, instead: Option<&Attempt>, turn: Turn, notes: &mut Notes) -> Result<Step, Trouble> {
         let call = match self.call(&intent.purpose) {
-            // A forecast that is not at hand any more is of a day that has begun: nothing else waits for it.
-            Err(trouble) if ranges::is_of_ranges(&intent.purpose) => {
+            // Nothing else waits for it.
+            Err(trouble @ Trouble::Gone(_)) => {
                 return Ok(match intent.attempts.is_empty() {
                     true => refuse(intent, None, trouble.to_string()),
                     false => waiting(intent, "sent, and too old to be sent anew"),

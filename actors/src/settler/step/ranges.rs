@@ -32,8 +32,8 @@ impl Scene<'_> {
         if notes.ranges_looked == Some(self.head.hash) {
             return Ok(None);
         }
+        notes.ranges_problem = None;
         let Some(ours) = self.ledger.ranged()?.pop().filter(|r| r.day.from > turn.now) else {
-            notes.ranges_problem = None;
             return Ok(None);
         };
         let newest = tou::newest(&*self.plan.chain, at)?;
@@ -71,6 +71,12 @@ impl Scene<'_> {
         if self.is_ours(round, posted, ours)? {
             return Ok(None);
         }
+        if posted.starts_at != minutes(ours.day.from)? {
+            // The contract would take equal hashes for agreement, whatever day they are said of.
+            notes.ranges_problem =
+                Some(format!("round {round} on the chain, by another gateway, is of another day than ours"));
+            return Ok(None);
+        }
         let agreed = posted.forecast == hash(&ours.day.forecast)? && posted.model == hash(&ours.day.model)?;
         notes.ranges_problem = (!agreed).then(|| {
             format!("round {round} on the chain, by another gateway, is not what follows from our readings: refused")
@@ -94,11 +100,11 @@ impl Scene<'_> {
     fn our_day(&self, from: Timestamp) -> Result<Ranged, Trouble> {
         let days = self.ledger.ranged()?;
         let found = days.into_iter().find(|r| r.day.from == from);
-        found.ok_or_else(|| Trouble::Other(format!("the forecast of the day from {from} is not at hand any more")))
+        found.ok_or_else(|| Trouble::Gone(format!("the forecast of the day from {from} is not at hand any more")))
     }
 
     fn time_of_use(&self) -> Result<Address, Trouble> {
-        self.plan.time_of_use.ok_or_else(|| Trouble::Other("[chain] time_of_use is not set any more".into()))
+        self.plan.time_of_use.ok_or_else(|| Trouble::Gone("[chain] time_of_use is not set any more".into()))
     }
 
     pub(super) fn post_ranges(&self, round: u32, from: Timestamp) -> Result<Call, Trouble> {
@@ -120,11 +126,6 @@ impl Scene<'_> {
         let ours = self.our_day(from)?;
         Ok(tou::attest(self.time_of_use()?, round, hash(&ours.day.forecast)?, hash(&ours.day.model)?))
     }
-}
-
-/// Whether it is about forecasts.
-pub(super) fn is_of_ranges(purpose: &Purpose) -> bool {
-    matches!(purpose, Purpose::PostRanges { .. } | Purpose::AttestRanges { .. })
 }
 
 /// Whether a day has not begun and is neither agreed on nor refused.

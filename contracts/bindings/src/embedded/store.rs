@@ -4,7 +4,7 @@ use super::EmbeddedError;
 use super::block::{Block, Header, branch_mark};
 use super::execute::{Env, TX_GAS_CAP, execute};
 use super::journal::{Journal, Place};
-use super::state::{State, View};
+use super::state::{Diff, State, View};
 use super::thin::{Thin, thinned};
 use crate::chain::{ChainError, Log, Receipt, Refusal};
 use crate::tx::Transaction;
@@ -112,7 +112,8 @@ impl Store {
             if block.header.parent != memory.head_hash() || number != head.saturating_add(1) {
                 return Err(format!("block {number} does not follow block {head}"));
             }
-            if Thin::of(&block).is_some() {
+            // A thinned block that carried nothing bears no mark; the last of the thinned has the whole state in its place.
+            if Thin::of(&block).is_some() || (block.raw.is_empty() && block.diff != Diff::default()) {
                 thinned = number;
             }
             memory.add(&block, place);
@@ -191,7 +192,8 @@ impl Store {
         let mut draft = self.journal.draft().map_err(|e| self.failed(&e))?;
         let mut places = Vec::with_capacity(self.memory.blocks.len());
         for number in 1..=self.memory.head.number {
-            let Some((mut block, _)) = self.block(number)? else { continue };
+            let missing = || self.failed(&std::io::Error::other(format!("block {number} is missing")));
+            let (mut block, _) = self.block(number)?.ok_or_else(missing)?;
             if number <= upto {
                 state.apply(&block.diff);
                 block = thinned(&block, (number == upto).then_some((&begun, &state)));

@@ -10,7 +10,7 @@ pub use views::{
     standing_of, terms,
 };
 
-use crate::abi::{Reader, Writer, function, init_code, to};
+use crate::abi::{Reader, Writer, function, init_code, signed, to};
 use crate::key::{KeyError, Signer};
 use crate::tx::Call;
 use crate::{Address, B256, U256, keccak256};
@@ -127,12 +127,9 @@ pub fn set_anchor(verifier: Address, prover: Address, place: Option<(i32, i32)>)
 /// What a meter signs to ask for a proof: EIP-712, for one requester, once. `number` is how many it has asked for before.
 #[must_use]
 pub fn ask_hash(chain_id: u64, verifier: Address, number: u64, requester: Address) -> B256 {
-    let kind = keccak256("EIP712Domain(string name,uint256 chainId,address verifyingContract)");
-    let domain = Writer::new(&[], 4).word(kind).word(keccak256("microgrid location")).uint(of(chain_id));
-    let domain = keccak256(domain.address(verifier).done());
     let kind = keccak256("LocationRequest(uint64 number,address requester)");
     let asked = keccak256(Writer::new(&[], 3).word(kind).uint(of(number)).address(requester).done());
-    keccak256([&[0x19, 0x01], &domain[..], &asked[..]].concat())
+    crate::witness::typed("microgrid location", chain_id, verifier, asked)
 }
 
 /// Signs what a meter asks for: r, s and v.
@@ -237,7 +234,8 @@ pub fn beacon(secret: &[u8; 32], seed: B256) -> [u8; 16] {
 /// Asks what the contract would say of distances: places relative to the claim, and the distance, in millimetres.
 #[must_use]
 pub fn judge_call(verifier: Address, sightings: &[(i32, i32, i32)]) -> Call {
-    let words = sightings.iter().flat_map(|(x, y, d)| [*x, *y, *d]).map(signed).collect::<Vec<_>>();
+    let words =
+        sightings.iter().flat_map(|(x, y, d)| [*x, *y, *d]).map(|word| signed(word.into()).into()).collect::<Vec<_>>();
     to(verifier, function("judge(int32[])", 1).words(words.into_iter()))
 }
 
@@ -254,9 +252,4 @@ pub fn judged(answer: &[u8]) -> Option<Judged> {
         off: words.number(4)?,
         left: words.number(5)?,
     })
-}
-
-fn signed(value: i32) -> B256 {
-    let low = U256::from(value.unsigned_abs());
-    (if value < 0 { U256::ZERO.wrapping_sub(low) } else { low }).into()
 }

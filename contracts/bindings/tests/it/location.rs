@@ -123,7 +123,7 @@ fn a_request_that_a_meter_has_signed_is_worth_nothing_to_an_accomplice() {
 }
 
 #[test]
-fn every_request_has_beacons_of_its_own_that_nobody_knew_before_the_draw() {
+fn every_draw_has_a_seed_of_its_own_that_is_not_the_one_before_it() {
     let ring = Ring::new(4, 3);
     let mut seeds = BTreeSet::new();
     for _ in 0..5 {

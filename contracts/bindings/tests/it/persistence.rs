@@ -303,6 +303,26 @@ fn a_chain_without_what_old_blocks_carried_answers_as_one_that_kept_it_all() {
 }
 
 #[test]
+fn blocks_whose_state_is_gone_are_not_taken_back_after_a_restart_either_though_the_last_of_them_was_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, empty) = (open(dir.path()).with_whole_blocks(3).with_faults(), serde_json::json!([]));
+    let street = Street::deploy(&chain, Money(100));
+    street.open_accounts(1);
+    assert_eq!(ask(&chain, "evm_mine", empty)["error"], serde_json::Value::Null);
+    for n in 1..=3 {
+        street.settle(n, 1, &[item(1, i64::try_from(n).unwrap(), 0, 0)]).unwrap();
+    }
+    // The sixth block let go of what the first three changed.
+    let at = street.provider;
+    drop(chain);
+    let chain = open(dir.path()).with_whole_blocks(3).with_faults();
+    let there = provider::account(&chain, at, 1).unwrap();
+    let error = ask(&chain, "microgrid_reorg", serde_json::json!([4]))["error"]["message"].clone();
+    assert!(error.as_str().unwrap().contains("blocks up to 3 cannot be taken back"), "{error}");
+    assert_eq!((chain.head().unwrap().number, provider::account(&chain, at, 1).unwrap()), (6, there));
+}
+
+#[test]
 fn whatever_a_power_cut_leaves_of_the_file_that_was_to_come_the_chain_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let (at, sent) = long_history(dir.path(), 1_000, 20);

@@ -175,8 +175,7 @@ fn homes(root: &Table<'_, '_>, meters: &[Meter], network: &Network) -> Vec<Home>
             }
             continue;
         };
-        let names: Vec<String> =
-            network.buses.iter().map(|b| b.name.clone().unwrap_or_else(|| b.number.to_string())).collect();
+        let names: Vec<String> = network.buses.iter().map(domain::network::Bus::shown).collect();
         match names.iter().position(|name| *name == node) {
             Some(_) if meter.account.is_none() => {
                 table.problem("node", "belongs to a customer's meter: what the feeder brings follows from those");

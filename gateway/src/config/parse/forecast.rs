@@ -2,6 +2,7 @@
 
 use super::Table;
 use super::fields::{DAY, duration, parsed};
+use super::terms::minute;
 use crate::config::Forecast;
 use domain::Permille;
 use std::time::Duration;
@@ -74,11 +75,4 @@ pub(super) fn ranges(tariff: &Table<'_, '_>) -> Option<bool> {
             None
         }
     }
-}
-
-fn minute(text: &str) -> Option<u16> {
-    let (h, m) = text.split_once(':')?;
-    let digits = |s: &str| if s.len() == 2 { s.parse::<u16>().ok() } else { None };
-    let (h, m) = (digits(h)?, digits(m)?);
-    (h < 24 && m < 60).then_some(h * 60 + m)
 }

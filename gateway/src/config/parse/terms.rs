@@ -117,7 +117,7 @@ fn watts(table: &Table<'_, '_>, key: &'static str) -> Option<Watts> {
 }
 
 /// `06:00`
-fn minute(text: &str) -> Option<u16> {
+pub(super) fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':')?;
     let part = |s: &str| (s.len() == 2 && s.bytes().all(|b| b.is_ascii_digit())).then(|| s.parse::<u16>().ok())?;
     let (hour, minute) = (part(hour)?, part(minute)?);

@@ -9,6 +9,7 @@ use contracts::key::{LocalKey, Signer};
 use contracts::provider;
 use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
+use std::path::Path;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,7 +20,8 @@ const FEW: u64 = 50_000_000;
 
 /// The settler's key.
 pub fn key(config: &Config) -> Vec<Finding> {
-    if !config.chain.key_file.exists() && std::env::var_os("CREDENTIALS_DIRECTORY").is_none() {
+    let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join("settler.key"));
+    if !config.chain.key_file.exists() && !credential.is_some_and(|key| key.exists()) {
         return vec![match &config.chain.kind {
             ChainKind::Embedded { .. } => Finding::good("key", "made at the first start"),
             ChainKind::Rpc { .. } => {

@@ -82,8 +82,8 @@ pub fn state(config: &Config) -> Vec<Finding> {
     }
     let path = state.join("ledger.db");
     if path.exists() {
-        found.push(match Ledger::open(&path).and_then(|ledger| ledger.last_seq()) {
-            Ok(last) => Finding::good("ledger", format!("{} records", last.0)),
+        found.push(match Ledger::open_copy(&path).and_then(|ledger| ledger.last_seq()) {
+            Ok(last) => Finding::good("ledger", format!("it opens; its newest record is {}", last.0)),
             Err(e) => {
                 Finding::bad("ledger", e.to_string(), "microgrid-gateway journal restore, from the newest backup")
             }
