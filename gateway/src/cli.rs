@@ -8,7 +8,7 @@ mod operator;
 mod place;
 
 pub use access::{Access, AccessToken, Desk, PasswordFrom, User};
-pub use field::{Doctor, Paper, Papers, Silence};
+pub use field::{Commission, Doctor, Paper, Papers, Setup, Silence};
 pub use load::{Forecast, History, Horizon, Load, Tou};
 pub use network::{Flow, Opf};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
@@ -142,6 +142,10 @@ pub enum Verb {
     /// The embedded chain by itself
     #[command(subcommand)]
     Chain(Chain),
+    /// Describe a wired street by answering questions: buses are scanned, the configuration is written at the end
+    Setup(Setup),
+    /// Read every meter and move every switch once, with somebody looking, and write the report to sign
+    Commission(Commission),
     /// Find what keeps a gateway from working here, and say what to do
     Doctor(Doctor),
     /// Move every switch to where its `on_silence` wants it, once no gateway runs any more
@@ -517,7 +521,8 @@ fn limit(text: &str) -> Result<Limit, String> {
     if text == "off" { Ok(Limit(None)) } else { text.parse().map(|share| Limit(Some(share))) }
 }
 
-fn unit_range(text: &str) -> Result<(u8, u8), String> {
+/// Units of a bus, such as 1-32.
+pub fn unit_range(text: &str) -> Result<(u8, u8), String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let unit = |s: &str| s.parse::<u8>().ok().filter(|u| (1..=247).contains(u));
     match (unit(first), unit(last)) {

@@ -16,6 +16,7 @@ mod operator;
 mod receipt;
 mod scan;
 mod secrets;
+mod setup;
 mod simulate;
 mod verbs;
 mod web;
@@ -85,6 +86,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Chain(Chain::DeployRanges { config, notice, gateways }) => {
             verbs::chain_deploy_ranges(&config, notice, &gateways)
         }
+        Verb::Setup(options) => setup::run(&options),
+        Verb::Commission(options) => verbs::commission(&options),
         Verb::Doctor(options) => verbs::doctor(&options),
         Verb::Silence(options) => verbs::silence(&options),
         Verb::Papers(options) => verbs::papers(&options),

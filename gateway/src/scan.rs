@@ -12,56 +12,64 @@ use std::path::{Path, PathBuf};
 /// `scan`
 pub fn run(options: &Scan) -> Result<(), Failure> {
     let Some(place) = &options.place else { return list_ports() };
-    let clock = crate::clock::real();
-    let id: BusId = "scanned".parse().map_err(|e| Failure::new(Code::Internal, e))?;
     let mut any = false;
-    for (kind, block) in ways(place, options) {
-        let spec = BusSpec::new(id.clone(), kind);
-        let bus = Bus::open(spec, clock.clone()).map_err(|e| Failure::new(Code::Usage, e))?;
-        let label = block.label.clone();
-        let found = block_on(async {
-            bus.try_connect().await.map_err(|e| Failure::new(Code::Unavailable, format!("{place}: {e}")))?;
-            let units = u32::from(options.units.1 - options.units.0) + 1;
-            // Two silent questions a unit, if nobody is there.
-            let about = (options.timeout * 2 * units).as_secs() + 1;
-            eprintln!(
-                "{label}: asking units {} to {}, about {about} s if few answer",
-                options.units.0, options.units.1
-            );
-            let tell = |how: Progress<'_>| match how {
-                Progress::Asking(unit) => progress(&format!("unit {unit}")),
-                Progress::Found(found) => {
-                    progress("");
-                    let model = found.models.first().map_or("no model that is known", |m| m.model.as_str());
-                    eprintln!("unit {} answers: {model}", found.unit);
-                }
-            };
-            Ok::<_, Failure>(scan(&bus, options.units.0..=options.units.1, &Library::builtin(), tell).await)
-        })?;
-        progress("");
+    for way in ways(place, options) {
+        let found = look(&way, options)?;
         if !found.is_empty() {
             any = true;
-            print(&describe(&block, &found))?;
+            let bus = if way.toml.contains("modbus-tcp") { "lan0" } else { "rtu0" };
+            print(&describe(&way, bus, &found))?;
         }
     }
     if any { Ok(()) } else { Err(Failure::new(Code::Found, format!("nobody answers on {place}"))) }
 }
 
-/// How a bus was reached, in the words of the configuration.
-struct Block {
-    label: String,
-    toml: String,
+/// Who answers in this way.
+pub fn look(way: &Way, options: &Scan) -> Result<Vec<Found>, Failure> {
+    let id: BusId = "scanned".parse().map_err(|e| Failure::new(Code::Internal, e))?;
+    let spec = BusSpec::new(id, way.kind.clone());
+    let bus = Bus::open(spec, crate::clock::real()).map_err(|e| Failure::new(Code::Usage, e))?;
+    let found = block_on(async {
+        bus.try_connect().await.map_err(|e| Failure::new(Code::Unavailable, format!("{}: {e}", way.label)))?;
+        let units = u32::from(options.units.1 - options.units.0) + 1;
+        // Two silent questions a unit, if nobody is there.
+        let about = (options.timeout * 2 * units).as_secs() + 1;
+        eprintln!(
+            "{}: asking units {} to {}, about {about} s if few answer",
+            way.label, options.units.0, options.units.1
+        );
+        let tell = |how: Progress<'_>| match how {
+            Progress::Asking(unit) => progress(&format!("unit {unit}")),
+            Progress::Found(found) => {
+                progress("");
+                let model = found.models.first().map_or("no model that is known", |m| m.model.as_str());
+                eprintln!("unit {} answers: {model}", found.unit);
+            }
+        };
+        Ok::<_, Failure>(scan(&bus, options.units.0..=options.units.1, &Library::builtin(), tell).await)
+    })?;
+    progress("");
+    Ok(found)
+}
+
+/// How a bus may be spoken to.
+pub struct Way {
+    kind: BusKind,
+    /// For people.
+    pub label: String,
+    /// In the words of the configuration: the lines of a `[[bus]]` after its `id`.
+    pub toml: String,
 }
 
 /// Every way in which the place may be spoken to.
-fn ways(place: &str, options: &Scan) -> Vec<(BusKind, Block)> {
+pub fn ways(place: &str, options: &Scan) -> Vec<Way> {
     let timeout = options.timeout;
     if !place.starts_with('/') && place.contains(':') {
-        let block = Block {
+        return vec![Way {
+            kind: BusKind::ModbusTcp { address: place.to_owned(), timeout },
             label: place.to_owned(),
-            toml: format!("[[bus]]\nid = \"lan0\"\nkind = \"modbus-tcp\"\naddress = {place:?}\n"),
-        };
-        return vec![(BusKind::ModbusTcp { address: place.to_owned(), timeout }, block)];
+            toml: format!("kind = \"modbus-tcp\"\naddress = {place:?}\n"),
+        }];
     }
     let mut ways = Vec::new();
     for baud in &options.baud {
@@ -70,30 +78,26 @@ fn ways(place: &str, options: &Scan) -> Vec<(BusKind, Block)> {
                 continue;
             }
             let port = PathBuf::from(place);
-            let block = Block {
+            ways.push(Way {
+                kind: BusKind::ModbusRtu { port, baud: *baud, parity, stop_bits: 1, timeout },
                 label: format!("{place} at {baud} baud, parity {name}"),
-                toml: format!(
-                    "[[bus]]\nid = \"rtu0\"\nkind = \"modbus-rtu\"\nport = {place:?}\nbaud = {baud}\nparity = {name:?}\n"
-                ),
-            };
-            ways.push((BusKind::ModbusRtu { port, baud: *baud, parity, stop_bits: 1, timeout }, block));
+                toml: format!("kind = \"modbus-rtu\"\nport = {place:?}\nbaud = {baud}\nparity = {name:?}\n"),
+            });
         }
     }
     ways
 }
 
 /// What was found, as a block to paste. What is uncertain is a comment.
-fn describe(block: &Block, found: &[Found]) -> String {
-    let bus = if block.toml.contains("modbus-tcp") { "lan0" } else { "rtu0" };
-    let mut text = format!("# {}: {} found\n{}", block.label, found.len(), block.toml);
+fn describe(way: &Way, bus: &str, found: &[Found]) -> String {
+    let mut text = format!("# {}: {} found\n[[bus]]\nid = \"{bus}\"\n{}", way.label, found.len(), way.toml);
     for f in found {
         if let Some((chain, who)) = &f.sunspec {
             let models: Vec<String> = chain.blocks.iter().map(|block| block.model.to_string()).collect();
             let who = who.as_ref().map_or_else(|| "a SunSpec device without a name".to_owned(), ToString::to_string);
             text += &format!("\n# unit {} is {who}; SunSpec models {} from {}", f.unit, models.join(", "), chain.base);
         }
-        let best = f.models.first().map_or(0, |m| m.score);
-        let likely: Vec<&str> = f.models.iter().filter(|m| m.score == best).map(|m| m.model.as_str()).collect();
+        let likely = likely(f);
         text += &format!("\n[[meter]]\nid = \"{bus}-{}\"\nbus = \"{bus}\"\nunit = {}\n", f.unit, f.unit);
         match (likely.as_slice(), f.models.first()) {
             ([], _) | (_, None) => {
@@ -113,6 +117,12 @@ fn describe(block: &Block, found: &[Found]) -> String {
     text
 }
 
+/// The models that make as much sense of it as any.
+pub fn likely(found: &Found) -> Vec<&str> {
+    let best = found.models.first().map_or(0, |m| m.score);
+    found.models.iter().filter(|m| m.score == best).map(|m| m.model.as_str()).collect()
+}
+
 fn progress(line: &str) {
     let mut err = std::io::stderr().lock();
     if err.is_terminal() {
@@ -123,7 +133,7 @@ fn progress(line: &str) {
 }
 
 /// Serial ports by the names that survive re-plugging, where there are any.
-fn list_ports() -> Result<(), Failure> {
+pub fn ports() -> Vec<PathBuf> {
     let entries = |folder: &str| -> Vec<PathBuf> {
         let found = std::fs::read_dir(folder).map(|d| d.filter_map(|e| Some(e.ok()?.path())).collect());
         found.unwrap_or_default()
@@ -137,6 +147,11 @@ fn list_ports() -> Result<(), Failure> {
     let mut ports = by_id;
     ports.extend(entries("/dev").into_iter().filter(serial));
     ports.sort();
+    ports
+}
+
+fn list_ports() -> Result<(), Failure> {
+    let ports = ports();
     if ports.is_empty() {
         return Err(Failure::new(
             Code::Found,

@@ -3,6 +3,7 @@
 mod access;
 mod balance;
 mod chain;
+mod commission;
 mod consensus;
 mod doctor;
 mod flow;
@@ -25,6 +26,7 @@ mod tou;
 pub use access::access;
 pub use balance::balance;
 pub use chain::{chain_deploy, chain_deploy_ranges, chain_serve};
+pub use commission::run as commission;
 pub use consensus::run as consensus;
 pub use doctor::run as doctor;
 pub use flow::flow;

@@ -4,6 +4,28 @@ use super::ConfigFile;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
+/// `setup`
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// The configuration to write; it must describe no street yet
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// `commission`
+#[derive(Debug, Args)]
+pub struct Commission {
+    /// Configuration of the gateway, which must not run meanwhile
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Where the report goes, as Markdown
+    #[arg(long, value_name = "FILE", default_value = "commissioning.md")]
+    pub report: PathBuf,
+    /// Who does it
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+}
+
 /// `doctor`
 #[derive(Debug, Args)]
 pub struct Doctor {

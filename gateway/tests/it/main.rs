@@ -29,6 +29,7 @@ mod operator;
 mod receipt;
 mod rules;
 mod scan;
+mod setup;
 mod simulated;
 mod supply;
 mod tokens;
