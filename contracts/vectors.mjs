@@ -101,6 +101,7 @@ function provider() {
     ['shareOut', []],
     ['claim', [who]],
     ['setHolder', [7, who]],
+    ['setHolders', [[7, 4294967295], [who, address('to')]]],
     ['close', [7]],
     ['reopen', [7]],
     ['refund', [4294967295]],
@@ -317,6 +318,8 @@ function witness() {
   });
   const vote = (place, f) => concat([toBeHex(place, 1), f.signature]);
   const calls = [
+    ['transferOwnership', [set[0]]],
+    ['acceptOwnership', []],
     ['setRules', rules],
     ['admit', [set[0]]],
     ['remove', [set[1]]],
@@ -334,9 +337,12 @@ function witness() {
     ['rules', [], rules],
     ['recordOf', [9n], [digest]],
     ['owner', [], [set[0]]],
+    ['pendingOwner', [], [set[1]]],
     ['findingHash', [findings[0].draw, digest], [findings[0].hash]],
   ];
   const events = [
+    ['OwnershipOffered', [set[0], set[1]]],
+    ['OwnershipTaken', [set[0], set[1]]],
     ['Admitted', [set[0]]],
     ['Removed', [set[0]]],
     ['Cleared', [set[0]]],
@@ -537,7 +543,8 @@ function tou() {
   const posted = [labels, 7, 29500000, centroids, 29000000, 29490000, 5, 2, 6, 2, 240, forecast, model];
   const post = [7, 29500000, 240, 29000000, 29490000, 2, model, labels, packed];
   const calls = [
-    ['setOwner', [who]],
+    ['transferOwnership', [who]],
+    ['acceptOwnership', []],
     ['setGateway', [who, true]],
     ['setGateway', [who, false]],
     ['post', post],
@@ -551,8 +558,10 @@ function tou() {
     ['seatOf', [who], [2]],
     ['notice', [], [60]],
     ['owner', [], [who]],
+    ['pendingOwner', [], [address('to')]],
   ];
   const events = [
+    ['OwnershipOffered', [who, address('to')]],
     ['OwnershipTaken', [who, address('to')]],
     ['Seated', [who, 2, true]],
     ['Posted', [7, who, 29500000, labels, centroids, 29000000, 29490000, forecast, model]],

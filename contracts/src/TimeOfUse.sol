@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import { Owned } from "./Owned.sol";
+
 /// @title Time-of-use ranges of a street, computed where everybody can see it
 /// @notice A gateway posts the forecast of a day; the contract itself finds the ranges by exact k-means, and the other
 /// gateways, who have the same readings, say whether they forecast the same. Ranges hold only from a moment that was
@@ -16,7 +18,7 @@ pragma solidity 0.8.37;
 /// below 2^39, their squares below 2^78. `UNIT`, 32 times the least common multiple of 1 to 96, is below 2^135. So a
 /// term is below 2^213, and at most three are added. The division by a count (times 32, because counts are byte
 /// distances) has no remainder: sums of squares over counts are compared exactly.
-contract TimeOfUse {
+contract TimeOfUse is Owned {
     /// @dev A day's ranges. The parts fill four words.
     struct Round {
         uint192 labels;
@@ -35,8 +37,6 @@ contract TimeOfUse {
         bytes32 model;
     }
 
-    /// @notice Who may name gateways.
-    address public owner;
     /// @dev One bit for every seat that is taken.
     uint32 private _seated;
     uint8 private _seatsGiven;
@@ -55,10 +55,6 @@ contract TimeOfUse {
     uint256 private constant MAX_SEATS = 32;
     uint256 private constant SIGN = 1 << 31;
 
-    /// @notice The contract has another owner.
-    /// @param from the owner before; zero at deployment.
-    /// @param to the owner now.
-    event OwnershipTaken(address indexed from, address indexed to);
     /// @notice A gateway was named, or is none any more.
     /// @param gateway its address.
     /// @param seat its number from 1.
@@ -96,7 +92,6 @@ contract TimeOfUse {
     /// @param model what its own model hashes to.
     event Disputed(uint32 indexed round, address indexed by, bytes32 forecast, bytes32 model);
 
-    error NotOwner();
     error NotGateway();
     error NoSeatLeft();
     error BadValues(uint256 length);
@@ -112,24 +107,10 @@ contract TimeOfUse {
     error Spoken(uint32 round);
     error NothingInForce(uint32 minute);
 
-    modifier onlyOwner() {
-        if (msg.sender != owner) revert NotOwner();
-        _;
-    }
-
-    /// @notice Makes the deployer owner; it is no gateway by that.
+    /// @notice Makes the deployer the owner, who names gateways; it is none by that.
     /// @param notice_ minutes between the latest moment to post ranges and their start.
     constructor(uint32 notice_) {
-        owner = msg.sender;
         notice = notice_;
-        emit OwnershipTaken(address(0), msg.sender);
-    }
-
-    /// @notice Gives the contract to another owner, at once.
-    /// @param to the new owner.
-    function setOwner(address to) external onlyOwner {
-        emit OwnershipTaken(owner, to);
-        owner = to;
     }
 
     /// @notice Names a gateway, or takes its seat away.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import { Owned } from "./Owned.sol";
+
 /// @title The witnesses of one neighbourhood
 /// @notice A batch counts when enough of a set of members, drawn for it, have signed its digest. Who signs another digest
 /// than the one that was accepted dissents; who dissents too often within a window of batches is flagged, and is neither
@@ -10,8 +12,9 @@ pragma solidity 0.8.37;
 /// brings; and a draw that is let lapse is another try. Draws are numbered, so tries are seen.
 ///
 /// How many signatures are enough, and how many dissents flag, are not computed here: they follow from the share of
-/// members that is reckoned to lie, off the chain (`solvers::witness`).
-contract Witness {
+/// members that is reckoned to lie, off the chain (`solvers::witness`). The owner admits, removes and clears members, and
+/// sets the rules.
+contract Witness is Owned {
     /// @dev A member. Its place in `_list` plus one, or zero; dissents count in one window only.
     struct Member {
         uint8 place;
@@ -50,9 +53,6 @@ contract Witness {
     bytes32 private constant DOMAIN = keccak256("EIP712Domain(string name,uint256 chainId,address verifyingContract)");
     // solhint-disable-next-line gas-small-strings
     bytes32 private constant FINDING = keccak256("Finding(uint64 draw,bytes32 digest)");
-
-    /// @notice Who admits, removes and clears members, and sets the rules: the deployer.
-    address public immutable owner;
 
     Rules private _rules;
     /// @dev By the size of a set less one: signatures that are enough; zero if none are.
@@ -109,7 +109,6 @@ contract Witness {
     /// @param digest what it signed.
     event Dissented(uint64 indexed batch, address indexed member, bytes32 digest);
 
-    error NotOwner();
     error NotMember(address who);
     error AlreadyMember(address who);
     error NotFlagged(address who);
@@ -130,11 +129,6 @@ contract Witness {
     error Reported(address who);
     error TooLate(uint64 window);
 
-    modifier onlyOwner() {
-        if (msg.sender != owner) revert NotOwner();
-        _;
-    }
-
     /// @notice Makes the deployer the owner.
     /// @param set how many are drawn; see `setRules`.
     /// @param batches batches of a window.
@@ -142,7 +136,6 @@ contract Witness {
     /// @param patience blocks after which a draw lapses.
     /// @param needed signatures that are enough, a byte each, by the size of the set less one.
     constructor(uint8 set, uint32 batches, uint16 dissents, uint8 patience, bytes memory needed) {
-        owner = msg.sender;
         _setRules(set, batches, dissents, patience, needed);
     }
 

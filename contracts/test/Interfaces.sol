@@ -47,6 +47,7 @@ interface IProvider {
     function refund(uint32) external;
     function reopen(uint32) external;
     function setHolder(uint32, address) external;
+    function setHolders(uint32[] calldata, address[] calldata) external;
     function setLowAt(uint64) external;
     function setMember(address, uint64 share, uint32 account) external;
     function setSettler(address, bool) external;

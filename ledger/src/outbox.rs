@@ -25,7 +25,12 @@ pub enum Purpose {
         /// Of energy fed in.
         feed_in: Price,
     },
-    /// Name who holds an account, before anything moves on it.
+    /// Name who holds accounts, before anything moves on them.
+    NameHolders {
+        /// Numbers of accounts, and their holders' addresses as hex.
+        holders: Vec<(u32, String)>,
+    },
+    /// Name one of them by itself.
     NameHolder {
         /// Its number.
         number: u32,

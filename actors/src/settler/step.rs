@@ -47,6 +47,8 @@ pub(super) struct Notes {
     behind: Option<Timestamp>,
     /// Accounts on which something moved before a holder was named.
     too_late: BTreeSet<u32>,
+    /// Whether the contract takes the holders of many accounts at once.
+    names_many: Option<bool>,
     /// What is wrong with the holders of accounts.
     holders: Option<String>,
     /// Where contacts were last read.
@@ -307,7 +309,7 @@ impl Scene<'_> {
             }
             // The contract itself says which prices it has; the intent, which transaction brought them. A holder's name
             // comes with the contract's events, whoever gave it.
-            Purpose::SetTariff { .. } | Purpose::NameHolder { .. } => Vec::new(),
+            Purpose::SetTariff { .. } | Purpose::NameHolder { .. } | Purpose::NameHolders { .. } => Vec::new(),
             Purpose::PostRanges { .. } | Purpose::AttestRanges { .. } => ranges::said(&intent.purpose, receipt),
             Purpose::Attest { positions } => {
                 writes.push(self.noted(positions)?);
@@ -333,8 +335,11 @@ impl Scene<'_> {
                 Ok(provider::deploy_under(plan.wei_per_unit, self.prices, plan.low_at, &terms)?)
             }
             Purpose::NameHolder { number, holder } => {
-                let holder = holder.parse().map_err(|e| Trouble::Other(format!("a recorded holder {holder}: {e}")))?;
-                Ok(provider::set_holder(provider()?, *number, holder))
+                Ok(provider::set_holder(provider()?, *number, holders::parse(holder)?))
+            }
+            Purpose::NameHolders { holders } => {
+                let parsed = holders.iter().map(|(number, holder)| Ok((*number, holders::parse(holder)?)));
+                Ok(provider::set_holders(provider()?, &parsed.collect::<Result<Vec<_>, Trouble>>()?))
             }
             Purpose::OpenAccounts { numbers } => {
                 let mut named = Vec::with_capacity(numbers.len());
@@ -363,7 +368,11 @@ impl Scene<'_> {
 fn sets_up(purpose: &Purpose) -> bool {
     matches!(
         purpose,
-        Purpose::Deploy | Purpose::OpenAccounts { .. } | Purpose::SetTariff { .. } | Purpose::NameHolder { .. }
+        Purpose::Deploy
+            | Purpose::OpenAccounts { .. }
+            | Purpose::SetTariff { .. }
+            | Purpose::NameHolder { .. }
+            | Purpose::NameHolders { .. }
     )
 }
 
@@ -373,6 +382,7 @@ fn name(purpose: &Purpose) -> String {
         Purpose::OpenAccounts { numbers } => format!("the opening of {} accounts", numbers.len()),
         Purpose::SetTariff { .. } => "the new prices".to_owned(),
         Purpose::NameHolder { number, .. } => format!("the holder of account {number}"),
+        Purpose::NameHolders { holders } => format!("the holders of {} accounts", holders.len()),
         Purpose::PostRanges { round, .. } => format!("the forecast of round {round}"),
         Purpose::AttestRanges { round, .. } => format!("our word on the forecast of round {round}"),
         Purpose::Attest { positions } => format!("the attestation of {} switches", positions.len()),

@@ -6,15 +6,17 @@ use crate::refused::{hours, in_virtual_time};
 use crate::restored::clock_at;
 use crate::street::*;
 use actors::{Agreed, SettleNow, StopReading};
+use contracts::chain::{Chain, LogFilter, Receipt};
 use contracts::embedded::{EmbeddedChain, Genesis};
 use contracts::key::{LocalKey, Signer};
 use contracts::operator::{self, Position, Reading, Roles};
-use contracts::provider;
+use contracts::provider::{self, Prices};
 use contracts::tx::Call;
-use contracts::{Address, U256};
+use contracts::{Address, B256, U256, keccak256};
 use domain::*;
 use ledger::{AccountRow, Ledger};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +50,7 @@ impl Trial {
             max_network_fee: None,
         };
         let deploy = operator::deploy_call();
-        send(&chain, &owner, deploy);
+        send(&*chain, &owner, deploy);
         let holders = [(HOME, holder.address())];
         let house = House::build_under(dir, clock, Arc::clone(&chain) as _, Arc::clone(&owner), None, agreed, &holders);
         tokio::time::sleep(Duration::from_secs(900)).await;
@@ -160,8 +162,7 @@ impl Trial {
     }
 }
 
-fn send(chain: &EmbeddedChain, from: &LocalKey, call: Call) {
-    use contracts::chain::Chain;
+fn send(chain: &dyn Chain, from: &LocalKey, call: Call) -> Receipt {
     let transaction = contracts::tx::Transaction {
         chain_id: 31337,
         nonce: chain.nonce(from.address()).unwrap(),
@@ -170,7 +171,9 @@ fn send(chain: &EmbeddedChain, from: &LocalKey, call: Call) {
         call,
     };
     let hash = chain.send(&transaction.sign(from).unwrap().raw).unwrap();
-    assert!(chain.receipt(hash).unwrap().unwrap().ok);
+    let receipt = chain.receipt(hash).unwrap().unwrap();
+    assert!(receipt.ok);
+    receipt
 }
 
 #[test]
@@ -290,6 +293,55 @@ fn a_holder_is_not_named_where_money_is_already_and_settlement_goes_on() {
         hours(2).await;
         assert!(house.scribe.read(Ledger::newest_settled).await.unwrap() > settled, "settlement stopped");
         assert_eq!(house.scribe.read(Ledger::intents_refused).await.unwrap(), 0, "no transaction for it");
+    });
+}
+
+/// Homes whose holders the contract knows, and the transactions that named them.
+fn named(chain: &dyn Chain, at: Address) -> (BTreeSet<u32>, BTreeSet<B256>) {
+    let to_block = chain.head().unwrap().number;
+    let logs = chain.logs(&LogFilter { address: at, topic0: None, from_block: 0, to_block }).unwrap();
+    let set = logs.iter().filter_map(|log| provider::holder_set(log).map(|(number, _)| (number, log.transaction)));
+    set.unzip()
+}
+
+#[test]
+fn holders_of_a_whole_street_are_named_by_one_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let holder = keys().1.address();
+    let holders: Vec<_> = (1..=HOMES).map(|home| (home, holder)).collect();
+    live(dir.path(), 0, (Agreed::default(), &holders), async |house| {
+        hours(1).await;
+        let (homes, transactions) = named(&*house.chain, house.provider().await);
+        assert_eq!((homes.len(), transactions.len()), (HOMES, 1));
+        assert_eq!(house.scribe.read(Ledger::holders).await.unwrap().len(), HOMES);
+    });
+}
+
+#[test]
+fn a_contract_from_before_holders_were_named_together_has_them_named_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owner, other) = keys();
+    in_virtual_time(async {
+        let clock = clock_at(0);
+        let chain = embedded(dir.path(), &clock);
+        let rates = tariff().rates;
+        let prices = Prices { off_peak: rates.off_peak, peak: rates.peak, feed_in: rates.feed_in };
+        let mut deploy = provider::deploy_call(U256::from(WEI_PER_UNIT), prices, Money(2_000_000_000)).unwrap();
+        // The same contract, in which the function answers to no name that anybody calls.
+        let selector = &keccak256("setHolders(uint32[],address[])")[..4];
+        let entrances: Vec<usize> = (1..deploy.data.len() - 4)
+            .filter(|at| deploy.data[at - 1] == 0x63 && deploy.data[*at..at + 4] == *selector)
+            .collect();
+        assert_eq!(entrances.len(), 1, "no entrance to be closed");
+        deploy.data[entrances[0] + 3] ^= 1;
+        let at = send(&*chain, &owner, deploy).contract.unwrap();
+        let holders = [(1, other.address()), (2, other.address()), (7, other.address())];
+        let house = House::build_under(dir.path(), clock, chain, owner, Some(at), Agreed::default(), &holders);
+        hours(8).await;
+        let (homes, transactions) = named(&*house.chain, at);
+        assert_eq!((homes, transactions.len()), ([1, 2, 7].into(), 3));
+        assert!(house.scribe.read(Ledger::newest_settled).await.unwrap() >= 1, "settlement goes on");
+        assert_eq!(house.board.look().chain.problem.clone().filter(|p| p.contains("holder")), None);
     });
 }
 

@@ -51,13 +51,15 @@ abstract contract Exit is Pool {
     /// @param number the account.
     /// @param holder who.
     function setHolder(uint32 number, address holder) external {
-        uint256 word = _wordOf(number);
-        if (holder == address(0)) revert BadHolder();
-        address now_ = _holders[number].who;
-        if (msg.sender != (now_ == address(0) ? owner : now_)) revert NotHolder();
-        if (now_ == address(0) && word != FRESH) revert TooLate(number);
-        _holders[number].who = holder;
-        emit HolderSet(number, holder);
+        _setHolder(number, holder);
+    }
+
+    /// @notice The same for many accounts, or for none if one of them is refused.
+    /// @param numbers the accounts.
+    /// @param holders one for each number.
+    function setHolders(uint32[] calldata numbers, address[] calldata holders) external {
+        if (numbers.length != holders.length) revert LengthsDiffer();
+        for (uint256 i = 0; i < numbers.length; ++i) _setHolder(numbers[i], holders[i]);
     }
 
     /// @notice Closes an account: nothing more can be paid in. What is left is due after `exitDelay` if the holder
@@ -114,5 +116,15 @@ abstract contract Exit is Pool {
     /// @return dueAt seconds since 1970.
     function holderOf(uint32 number) public view returns (address holder, uint64 dueAt) {
         return (_holders[number].who, _holders[number].dueAt);
+    }
+
+    function _setHolder(uint32 number, address holder) private {
+        uint256 word = _wordOf(number);
+        if (holder == address(0)) revert BadHolder();
+        address now_ = _holders[number].who;
+        if (msg.sender != (now_ == address(0) ? owner : now_)) revert NotHolder();
+        if (now_ == address(0) && word != FRESH) revert TooLate(number);
+        _holders[number].who = holder;
+        emit HolderSet(number, holder);
     }
 }

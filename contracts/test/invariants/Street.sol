@@ -211,7 +211,7 @@ contract Street {
         // Nobody but the holder hands an account on; and what has moved, nobody at all can claim.
         address by = byHolder && a.holder != address(0) ? a.holder : address(this);
         bool may = a.holder != address(0) ? by == a.holder : _fresh(a);
-        _want(_by(by, abi.encodeCall(IProvider.setHolder, (a.number, holder))) == may, "a holder");
+        _want(_by(by, _naming(a.number, holder, which % 2 == 0)) == may, "a holder");
         if (!may) return;
         a.holder = holder;
         ++done["holder"];
@@ -313,7 +313,7 @@ contract Street {
         _by(SETTLER, abi.encodeCall(IProvider.setHolder, (number, SETTLER)));
         (, , , uint32 version) = provider.tariff();
         _want(_settle(SETTLER, 0, version, item(number, [uint40(0), 0, 0], -1_000_000)), "a credit");
-        _by(SETTLER, abi.encodeCall(IProvider.setHolder, (number, SETTLER)));
+        _by(SETTLER, _naming(number, SETTLER, true));
         _want(_by(SETTLER, abi.encodeCall(IProvider.close, (number))), "a settler closes");
         _by(SETTLER, abi.encodeCall(IProvider.refund, (number)));
         _accounts.push(Account(number, 1_000_000, [uint40(0), 0, 0], address(0), true, now_));
@@ -399,6 +399,14 @@ contract Street {
 
     function _some(uint256 which) private view returns (Account storage) {
         return _accounts[which % _accounts.length];
+    }
+
+    /// @dev Alone, or in a list of one: the same rules.
+    function _naming(uint32 number, address holder, bool listed) private pure returns (bytes memory) {
+        if (!listed) return abi.encodeCall(IProvider.setHolder, (number, holder));
+        (uint32[] memory numbers, address[] memory holders) = (new uint32[](1), new address[](1));
+        (numbers[0], holders[0]) = (number, holder);
+        return abi.encodeCall(IProvider.setHolders, (numbers, holders));
     }
 
     function _fresh(Account storage a) private view returns (bool) {

@@ -1,7 +1,7 @@
 //! What a customer does with the contract: leaving with a refund, and contesting what was billed.
 
 use super::events::{ACCOUNT_CLOSING, CONTESTED, HOLDER_SET, OVERTURNED, REFUNDED, REOPENED};
-use super::{Address, Call, ChainError, Money, U256, WattHours};
+use super::{Address, B256, Call, ChainError, Money, U256, WattHours};
 use crate::abi::{as_address, ask, function, parts, small, to};
 use crate::chain::{Chain, Log};
 use crate::operator::Reading;
@@ -46,6 +46,15 @@ fn of(provider: Address, signature: &str, number: u32) -> Call {
 #[must_use]
 pub fn set_holder(provider: Address, number: u32, holder: Address) -> Call {
     to(provider, function("setHolder(uint32,address)", 2).uint(U256::from(number)).address(holder))
+}
+
+/// The same for many accounts, or for none if one of them is refused.
+#[must_use]
+pub fn set_holders(provider: Address, holders: &[(u32, Address)]) -> Call {
+    let data = function("setHolders(uint32[],address[])", 2)
+        .words(holders.iter().map(|(number, _)| B256::from(U256::from(*number))))
+        .words(holders.iter().map(|(_, holder)| holder.into_word()));
+    to(provider, data)
 }
 
 /// Closes an account: the holder, who then waits, or the staff, who say that all is billed.

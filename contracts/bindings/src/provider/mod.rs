@@ -10,7 +10,7 @@ mod views;
 pub use crate::reasons::{StandardPanic, reason};
 pub use customers::{
     Contest, Overturned, Refunded, account_closing, close, contest, contest_of, contested, happened, holder_of,
-    holder_set, overturn, overturned, refund, refunded, reopen, reopened, set_holder,
+    holder_set, overturn, overturned, refund, refunded, reopen, reopened, set_holder, set_holders,
 };
 pub use events::{
     Credit, CreditChanged, Deposited, Opened, Settled, TariffSet, Withdrawn, credit_changed, deposited, opened,
@@ -293,7 +293,7 @@ pub fn withdraw(provider: Address, payee: Address, amount: Money) -> Result<Call
     Ok(to(provider, function("withdraw(address,uint256)", 2).address(payee).uint(positive(amount)?)))
 }
 
-/// Offers the ownership to an address.
+/// Offers the ownership to an address, of this or any other of the contracts here.
 #[must_use]
 pub fn transfer_ownership(provider: Address, new_owner: Address) -> Call {
     to(provider, function("transferOwnership(address)", 1).address(new_owner))

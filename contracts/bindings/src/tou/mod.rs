@@ -71,12 +71,6 @@ pub fn deploy_call(notice: u32) -> Call {
     Call { to: None, value: U256::ZERO, data: Writer::new(&INIT_CODE, 1).uint(U256::from(notice)).done() }
 }
 
-/// Gives the contract to another owner.
-#[must_use]
-pub fn set_owner(at: Address, owner: Address) -> Call {
-    to(at, function("setOwner(address)", 1).address(owner))
-}
-
 /// Names a gateway, or takes its seat away.
 #[must_use]
 pub fn set_gateway(at: Address, gateway: Address, seated: bool) -> Call {

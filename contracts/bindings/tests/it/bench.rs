@@ -35,7 +35,10 @@ impl<'a> Bench<'a> {
     }
 
     pub fn send(&self, call: Call) -> Result<Receipt, ChainError> {
-        let from = owner();
+        self.send_as(&owner(), call)
+    }
+
+    pub fn send_as(&self, from: &LocalKey, call: Call) -> Result<Receipt, ChainError> {
         let tx = Transaction {
             chain_id: CHAIN_ID,
             nonce: self.chain.nonce(from.address())?,
@@ -43,7 +46,7 @@ impl<'a> Bench<'a> {
             gas_limit: 10_000_000,
             call: call.clone(),
         };
-        let hash = self.chain.send(&tx.sign(&from).unwrap().raw)?;
+        let hash = self.chain.send(&tx.sign(from).unwrap().raw)?;
         let receipt = self.chain.receipt(hash)?.expect("mined at once");
         if receipt.ok { Ok(receipt) } else { Err(self.chain.call(from.address(), &call).expect_err("it failed")) }
     }

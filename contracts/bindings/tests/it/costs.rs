@@ -124,6 +124,11 @@ fn customers(rows: &mut Vec<(String, u64)>) {
     let mut row = |name: &str, gas: u64| rows.push((name.to_owned(), gas));
     row("open", scene.gas(provider::open(at, 1, B256::repeat_byte(9))));
     row("open, name its holder", scene.gas(provider::set_holder(at, 1, HOLDER)));
+    let numbers: Vec<u32> = (1_001..=1_100).collect();
+    let named: Vec<_> = numbers.iter().map(|n| (*n, B256::from(U256::from(*n)))).collect();
+    scene.gas(provider::open_many(at, &named));
+    let holders: Vec<_> = numbers.iter().map(|n| (*n, HOLDER)).collect();
+    row("name 100 holders", scene.gas(provider::set_holders(at, &holders)));
     row("deposit, first", scene.deposit(1, 3_000_000));
     row("deposit", scene.deposit(1, 3_000_000_000));
     let point = B256::repeat_byte(5);

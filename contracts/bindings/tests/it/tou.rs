@@ -5,6 +5,7 @@ use crate::street::{Street, genesis, owner, why};
 use contracts::chain::{ChainError, Log};
 use contracts::embedded::EmbeddedChain;
 use contracts::key::{LocalKey, Signer};
+use contracts::provider;
 use contracts::tou::{self, Day, Post, Ranges};
 use contracts::{Address, B256, U256};
 use domain::{Clock, Timestamp};
@@ -138,7 +139,8 @@ fn every_call_is_encoded_as_ethers_encodes_it() {
     for c in list(&v["calls"]) {
         let a = list(&c["args"]);
         let made = match text(&c["name"]) {
-            "setOwner" => tou::set_owner(AT, parse(&a[0])),
+            "transferOwnership" => provider::transfer_ownership(AT, parse(&a[0])),
+            "acceptOwnership" => provider::accept_ownership(AT),
             "setGateway" => tou::set_gateway(AT, parse(&a[0]), a[1].as_bool().unwrap()),
             "post" => tou::post(AT, &post_of(a, &v)),
             "attest" => tou::attest(AT, parse(&a[0]), parse(&a[1]), parse(&a[2])),
@@ -284,6 +286,23 @@ fn a_tampered_forecast_is_disputed_and_never_comes_into_force() {
     street.attest(2, 1, tou::forecast_hash(&honest.values)).unwrap();
     assert_eq!(street.day(1).forecast, tou::forecast_hash(&honest.values));
     assert_eq!(tou::range_at(&street.chain, street.at, NOON + 100 + 17 * 60).unwrap(), (1, 1));
+}
+
+#[test]
+fn the_contract_is_handed_over_only_to_somebody_who_takes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let street = Gateways::new(dir.path(), 2);
+    let (mistyped, next) = (Address::repeat_byte(9), &street.keys[0]);
+    let offer = |to| street.send(&owner(), provider::transfer_ownership(street.at, to));
+    let seat = |by: &LocalKey| street.send(by, tou::set_gateway(street.at, AT, true));
+    offer(mistyped).unwrap();
+    seat(&owner()).expect("an offer changes nothing");
+    offer(next.address()).unwrap();
+    assert_eq!(why(street.send(&street.keys[1], provider::accept_ownership(street.at))), "NotPendingOwner()");
+    assert_eq!(why(seat(next)), "NotOwner()");
+    street.send(next, provider::accept_ownership(street.at)).unwrap();
+    seat(next).unwrap();
+    assert_eq!(why(seat(&owner())), "NotOwner()");
 }
 
 #[test]

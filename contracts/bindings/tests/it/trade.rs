@@ -379,6 +379,24 @@ fn nobody_becomes_the_holder_of_money_that_is_there_already() {
     assert_eq!(w.account(1).balance, Money(1_000_000));
 }
 
+#[test]
+fn holders_are_named_together_by_the_same_rules_or_none_of_them_is() {
+    let w = World::new(|_| ());
+    let holder = |number| provider::holder_of(&w.m, w.at, number).unwrap().map(|(who, _)| who);
+    assert_eq!(w.why(GATEWAY, provider::set_holders(w.at, &[(1, ANNA), (2, BEN)])), "NotHolder()");
+    w.ok(BEN, w.deposit(2, 1_000_000));
+    assert_eq!(w.why(OWNER, provider::set_holders(w.at, &[(1, ANNA), (2, BEN)])), "TooLate(2)");
+    assert_eq!(w.why(OWNER, provider::set_holders(w.at, &[(1, Address::ZERO)])), "BadHolder()");
+    assert_eq!(holder(1), None, "one that is refused takes the others with it");
+    w.ok(OWNER, provider::open(w.at, 3, B256::repeat_byte(3)));
+    w.ok(OWNER, provider::set_holders(w.at, &[(1, ANNA), (3, BEN)]));
+    assert_eq!((holder(1), holder(3)), (Some(ANNA), Some(BEN)));
+    // Handed on by those who hold them, and by nobody else.
+    assert_eq!(w.why(ANNA, provider::set_holders(w.at, &[(1, BEN), (3, ANNA)])), "NotHolder()");
+    w.ok(ANNA, provider::set_holders(w.at, &[(1, BEN)]));
+    assert_eq!(holder(1), Some(BEN));
+}
+
 /// It could credit it, close it, and be paid with what others paid in.
 #[test]
 fn a_settler_makes_itself_no_holder_not_even_of_an_account_of_its_own() {

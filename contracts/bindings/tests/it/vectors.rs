@@ -113,6 +113,10 @@ fn call(name: &str, a: &[Value], items: &[Item]) -> Call {
         "shareOut" => provider::share_out(at),
         "claim" => provider::claim(at, parse(&a[0])),
         "setHolder" => provider::set_holder(at, parse(&a[0]), parse(&a[1])),
+        "setHolders" => {
+            let pairs = list(&a[0]).iter().zip(list(&a[1]));
+            provider::set_holders(at, &pairs.map(|(n, w)| (parse(n), parse(w))).collect::<Vec<_>>())
+        }
         "close" => provider::close(at, parse(&a[0])),
         "reopen" => provider::reopen(at, parse(&a[0])),
         "refund" => provider::refund(at, parse(&a[0])),

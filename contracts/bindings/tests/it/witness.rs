@@ -192,10 +192,28 @@ fn a_set_for_which_no_number_is_enough_confirms_nothing() {
     assert_eq!(why(bench.send(witness::admit(bench.at, Address::ZERO))), format!("NotMember({})", Address::ZERO));
 }
 
+#[test]
+fn who_takes_the_contract_over_admits_and_who_gave_it_away_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open_chain(dir.path());
+    let bench = Bench::new(&chain, 2, &rules(&[1, 2]));
+    let next = &bench.keys[1];
+    let gas_money = contracts::U256::from(10).pow(contracts::U256::from(18));
+    bench.send(Call { to: Some(next.address()), value: gas_money, data: Vec::new() }).unwrap();
+    bench.send(provider::transfer_ownership(bench.at, next.address())).unwrap();
+    let admits = |by: Address, member: u8| chain.call(by, &witness::admit(bench.at, Address::repeat_byte(member)));
+    assert_eq!(why(admits(next.address(), 8)), "NotOwner()");
+    bench.send_as(next, provider::accept_ownership(bench.at)).unwrap();
+    assert!(admits(next.address(), 8).is_ok());
+    assert_eq!(why(admits(owner().address(), 8)), "NotOwner()");
+}
+
 fn call(name: &str, a: &[Value], findings: &[Value]) -> Call {
     let at = Address::repeat_byte(0x42);
     let signature = |f: &Value| <[u8; 65]>::try_from(bytes(&f["signature"])).unwrap();
     match name {
+        "transferOwnership" => provider::transfer_ownership(at, parse(&a[0])),
+        "acceptOwnership" => provider::accept_ownership(at),
         "setRules" => witness::set_rules(at, &said_rules(a)),
         "admit" => witness::admit(at, parse(&a[0])),
         "remove" => witness::remove(at, parse(&a[0])),
@@ -257,7 +275,7 @@ fn every_call_answer_and_signature_is_as_ethers_makes_it() {
                 values.clone()
             }
             "recordOf" => vec![witness::record_of(&chain, at, parse(&a[0])).unwrap().unwrap().to_string()],
-            "owner" | "findingHash" => continue,
+            "owner" | "pendingOwner" | "findingHash" => continue,
             other => panic!("no view for {other}"),
         };
         assert_eq!(said, values, "{}", c["name"]);
