@@ -10,7 +10,7 @@ const solc = createRequire(import.meta.url)('solc');
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /** The contracts that are deployed, and one that is only measured beside ours; everything else in src/ is a part of them. */
-const CONTRACTS = ['src/Provider.sol', 'src/Operator.sol', 'src/Dispatch.sol', 'src/Witness.sol', 'src/TimeOfUse.sol', 'src/LocationVerifier.sol', 'test/NaiveKMeans.sol'];
+const CONTRACTS = ['src/Provider.sol', 'src/WitnessedProvider.sol', 'src/Operator.sol', 'src/Dispatch.sol', 'src/Witness.sol', 'src/TimeOfUse.sol', 'src/LocationVerifier.sol', 'test/NaiveKMeans.sol'];
 const nameOf = (source) => posix.basename(source, '.sol');
 export const SETTINGS = {
   evmVersion: 'cancun',

@@ -302,6 +302,12 @@ function dispatch() {
 }
 
 
+/** What witnesses sign for, as the account book says it. */
+function witnessedBatch(book, settler, linesRoot, itemsHash) {
+  const args = [book, settler, 2n ** 64n - 1n, 7, linesRoot, itemsHash];
+  return { args: text(args), digest: keccak256(AbiCoder.defaultAbiCoder().encode(['address', 'address', 'uint64', 'uint32', 'bytes32', 'bytes32'], args)) };
+}
+
 function witness() {
   const abi = new Interface(ABIS.Witness);
   const contract = address('witness contract');
@@ -324,15 +330,19 @@ function witness() {
     ['admit', [set[0]]],
     ['remove', [set[1]]],
     ['clear', [set[2]]],
-    ['open', [top, digest]],
-    ['confirm', [concat([vote(0, findings[0]), vote(254, findings[1])])]],
+    ['open', [digest]],
+    ['confirm', [set[1], concat([vote(0, findings[0]), vote(254, findings[1])])]],
+    ['refuse', [set[1], concat([vote(0, findings[0]), vote(254, findings[1])])]],
     ['report', [7n, top, digest, set, 2, other, findings[1].signature]],
   ];
   const views = [
-    ['drawn', [], [set]],
+    ['drawn', [set[1]], [set]],
     ['members', [], [[]]],
     ['members', [], [set]],
-    ['state', [], [5n, top, 3n, digest]],
+    ['state', [set[2]], [5n, top, true, digest]],
+    ['accepted', [set[2]], [digest]],
+    ['findings', [], [top]],
+    ['refusalOf', [digest], [keccak256(AbiCoder.defaultAbiCoder().encode(['bytes32', 'bytes32'], [keccak256(toUtf8Bytes('refused')), digest]))]],
     ['standing', [set[0]], [true, false, 65535, top]],
     ['rules', [], rules],
     ['recordOf', [9n], [digest]],
@@ -348,9 +358,10 @@ function witness() {
     ['Cleared', [set[0]]],
     ['Flagged', [set[1], top, 65535]],
     ['RulesSet', rules],
-    ['Opened', [1n, 2n, digest, set[0]]],
+    ['Opened', [1n, set[0], digest]],
     ['Confirmed', [top, digest, 8n, set, 3]],
     ['Confirmed', [1n, other, 1n, [set[2]], 1]],
+    ['Refused', [top, other, 9n, set, 2]],
     ['Dissented', [3n, set[1], other]],
   ];
   const errors = [
@@ -361,6 +372,7 @@ function witness() {
   return {
     deploy: { args: text(rules), data: concat([artifact('Witness').bytecode, AbiCoder.defaultAbiCoder().encode(['uint8', 'uint32', 'uint16', 'uint8', 'bytes'], rules)]) },
     findings,
+    batch: witnessedBatch(contract, set[1], digest, other),
     record: { draw: '8', digest, set, hash: keccak256(AbiCoder.defaultAbiCoder().encode(['uint64', 'bytes32', 'address[]'], [8n, digest, set])) },
     calls: calls.map(([name, args]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args) })),
     views: views.map(([name, args, values]) => ({ name, args: text(args), data: abi.encodeFunctionData(name, args), result: abi.encodeFunctionResult(name, values), values: text(values) })),

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import { IWitness } from "./IWitness.sol";
 import { Owned } from "./Owned.sol";
 
 /// @title The witnesses of one neighbourhood
-/// @notice A batch counts when enough of a set of members, drawn for it, have signed its digest. Who signs another digest
-/// than the one that was accepted dissents; who dissents too often within a window of batches is flagged, and is neither
-/// drawn nor heard until it is cleared.
+/// @notice A member that has a batch to settle opens a draw for its digest. The batch counts when enough of a set of
+/// members, drawn for it, have signed the digest; it is refused when as many have signed the digest's refusal. Either way
+/// the draw has come to a finding, and who signed another one dissents; so does who opened a draw whose batch was refused.
+/// Who dissents too often within a window of findings is flagged: it is neither drawn nor heard, and opens no draw, until it
+/// is cleared.
 /// @dev The digest is fixed when a draw is opened; the set follows from the hash of the block that opens it. So nobody
 /// picks a digest to suit a set. Whoever makes that block can try several hashes, as with any randomness that a block
-/// brings; and a draw that is let lapse is another try. Draws are numbered, so tries are seen.
+/// brings; and a draw that is let lapse is another try. Draws are numbered, so tries are seen. Each member has one draw at
+/// a time, and none waits for another's.
 ///
 /// How many signatures are enough, and how many dissents flag, are not computed here: they follow from the share of
 /// members that is reckoned to lie, off the chain (`solvers::witness`). The owner admits, removes and clears members, and
 /// sets the rules.
-contract Witness is Owned {
+contract Witness is Owned, IWitness {
     /// @dev A member. Its place in `_list` plus one, or zero; dissents count in one window only.
     struct Member {
         uint8 place;
@@ -29,7 +33,7 @@ contract Witness is Owned {
         uint8 set;
         /// Dissents within a window that flag.
         uint16 dissents;
-        /// Batches of a window.
+        /// Findings of a window.
         uint32 batches;
         /// Blocks after which a draw lapses, below 256: older hashes are not to be had.
         uint8 patience;
@@ -37,12 +41,12 @@ contract Witness is Owned {
         uint32 version;
     }
 
-    /// @dev The draw that is open. `made` is zero if none is.
+    /// @dev A member's newest draw. `made` is zero if it is not open; then the digest was accepted, or not.
     struct Draw {
         uint64 number;
         uint64 made;
-        uint64 batch;
         uint64 epoch;
+        bool accepted;
     }
 
     /// @dev Bytes of a signature: a place in the set, r, s, v.
@@ -53,20 +57,25 @@ contract Witness is Owned {
     bytes32 private constant DOMAIN = keccak256("EIP712Domain(string name,uint256 chainId,address verifyingContract)");
     // solhint-disable-next-line gas-small-strings
     bytes32 private constant FINDING = keccak256("Finding(uint64 draw,bytes32 digest)");
+    bytes32 private constant REFUSAL = keccak256("refused");
 
     Rules private _rules;
     /// @dev By the size of a set less one: signatures that are enough; zero if none are.
     bytes private _needed;
     address[] private _list;
     mapping(address who => Member) private _members;
-    Draw private _draw;
-    bytes32 private _digest;
-    /// @dev Moves whenever the list does: a draw from another list is void.
+    mapping(address opener => Draw) private _draws;
+    mapping(address opener => bytes32 digest) private _digests;
+    /// @dev Draws that were opened, findings that were made, and what moves whenever the list does: a draw from another
+    /// list is void.
+    uint64 private _opened;
+    uint64 private _findings;
     uint64 private _epoch;
 
-    /// @notice What was accepted: the hash of the draw's number, the digest and the set, by batch; zero if nothing was.
+    /// @notice What was found: the hash of the draw's number, the digest or its refusal, and the set, by the number of the
+    /// finding; zero if there is none.
     mapping(uint64 batch => bytes32 record) public recordOf;
-    /// @dev Members of the set that were reported, bit by bit, by batch.
+    /// @dev Members of the set that were reported, bit by bit, by finding.
     mapping(uint64 batch => uint256 places) private _reported;
 
     /// @notice An address may witness.
@@ -92,21 +101,27 @@ contract Witness is Owned {
     event RulesSet(uint8 set, uint32 batches, uint16 dissents, uint8 patience, bytes needed);
     /// @notice A set is drawn for a batch.
     /// @param draw number of the draw.
-    /// @param batch number of the batch.
-    /// @param digest what its members are to check.
     /// @param by who opened the draw.
-    event Opened(uint64 indexed draw, uint64 indexed batch, bytes32 digest, address indexed by);
+    /// @param digest what its members are to check.
+    event Opened(uint64 indexed draw, address indexed by, bytes32 digest);
     /// @notice A batch counts.
-    /// @param batch number of the batch.
-    /// @param digest its digest.
+    /// @param batch number of the finding.
+    /// @param digest the batch's digest.
     /// @param draw number of the draw.
     /// @param set who was drawn, in order.
     /// @param agreed how many of them signed.
     event Confirmed(uint64 indexed batch, bytes32 indexed digest, uint64 draw, address[] set, uint8 agreed);
-    /// @notice A member signed another digest than the accepted one.
-    /// @param batch number of the batch.
+    /// @notice A batch does not count, and its opener dissents.
+    /// @param batch number of the finding.
+    /// @param digest the refusal of the batch's digest.
+    /// @param draw number of the draw.
+    /// @param set who was drawn, in order.
+    /// @param agreed how many of them signed the refusal.
+    event Refused(uint64 indexed batch, bytes32 indexed digest, uint64 draw, address[] set, uint8 agreed);
+    /// @notice A member stood behind another digest than the one that was found.
+    /// @param batch number of the finding.
     /// @param member who.
-    /// @param digest what it signed.
+    /// @param digest what it signed, or opened the draw with.
     event Dissented(uint64 indexed batch, address indexed member, bytes32 digest);
 
     error NotMember(address who);
@@ -114,7 +129,6 @@ contract Witness is Owned {
     error NotFlagged(address who);
     error TooMany();
     error BadRules();
-    error WrongBatch(uint64 expected, uint64 got);
     error StillOpen(uint64 draw);
     error NothingOpen();
     error TooSoon();
@@ -178,29 +192,57 @@ contract Witness is Owned {
     }
 
     /// @notice Opens a draw: from the next block on it is known who is to check the digest.
-    /// @param batch number of the batch: one more than the last that was confirmed.
     /// @param digest what the batch says.
-    function open(uint64 batch, bytes32 digest) external {
+    function open(bytes32 digest) external {
         if (_members[msg.sender].place == 0) revert NotMember(msg.sender);
-        Draw memory d = _draw;
-        if (batch != d.batch + 1) revert WrongBatch(d.batch + 1, batch);
+        Draw memory d = _draws[msg.sender];
         if (d.made != 0 && d.epoch == _epoch && block.number <= d.made + _rules.patience) revert StillOpen(d.number);
-        (d.number, d.made, d.epoch) = (d.number + 1, uint64(block.number), _epoch);
-        _draw = d;
-        _digest = digest;
-        emit Opened(d.number, batch, digest, msg.sender);
+        uint64 number = _opened + 1;
+        _opened = number;
+        _draws[msg.sender] = Draw(number, uint64(block.number), _epoch, false);
+        _digests[msg.sender] = digest;
+        emit Opened(number, msg.sender, digest);
     }
 
-    /// @notice Accepts the open batch, if enough of its set have signed.
+    /// @notice Accepts the batch of an open draw, if enough of its set have signed its digest.
+    /// @param opener whose draw.
     /// @param votes 66 bytes each: place in the set, rising; r; s; v (27 or 28).
-    function confirm(bytes calldata votes) external {
-        Draw memory d = _draw;
-        bytes32 digest = _digest;
-        address[] memory set = _drawn(d);
+    function confirm(address opener, bytes calldata votes) external {
+        (uint64 batch, Draw memory d, address[] memory set, uint256 agreed) = _find(opener, _digests[opener], votes);
+        d.accepted = true;
+        _draws[opener] = d;
+        emit Confirmed(batch, _digests[opener], d.number, set, uint8(agreed));
+    }
+
+    /// @notice Refuses the batch of an open draw, if as many of its set have signed the refusal of its digest as would have
+    /// been enough to accept it. The opener dissents.
+    /// @param opener whose draw.
+    /// @param votes as for `confirm`.
+    function refuse(address opener, bytes calldata votes) external {
+        bytes32 digest = _digests[opener];
+        bytes32 refusal = refusalOf(digest);
+        (uint64 batch, Draw memory d, address[] memory set, uint256 agreed) = _find(opener, refusal, votes);
+        _draws[opener] = d;
+        emit Refused(batch, refusal, d.number, set, uint8(agreed));
+        // Once for the batch that it opened, whatever it also signed.
+        for (uint256 i = 0; i < set.length; ++i) {
+            if (set[i] == opener) _reported[batch] |= 1 << i;
+        }
+        if (_members[opener].place != 0) _dissent(opener, batch, digest);
+    }
+
+    /// @dev Checks the votes for a digest, and writes down what was found. The draw that comes back is to be kept.
+    function _find(
+        address opener,
+        bytes32 digest,
+        bytes calldata votes
+    ) private returns (uint64 batch, Draw memory d, address[] memory set, uint256 agreed) {
+        d = _draws[opener];
+        set = _drawn(d);
         uint256 enough = uint8(_needed[set.length - 1]);
         if (enough == 0) revert NoThreshold(set.length);
         if (votes.length == 0 || votes.length % VOTE != 0) revert BadLength(votes.length);
-        uint256 agreed = votes.length / VOTE;
+        agreed = votes.length / VOTE;
         if (agreed < enough) revert TooFew(enough, agreed);
         bytes32 finding = findingHash(d.number, digest);
         uint256 least = 0;
@@ -211,18 +253,17 @@ contract Witness is Owned {
             least = place + 1;
             if (_signer(finding, vote[1:]) != set[place]) revert BadSignature(i);
         }
-        ++d.batch;
-        recordOf[d.batch] = keccak256(abi.encode(d.number, digest, set));
+        batch = _findings + 1;
+        _findings = batch;
+        recordOf[batch] = keccak256(abi.encode(d.number, digest, set));
         d.made = 0;
-        _draw = d;
-        emit Confirmed(d.batch, digest, d.number, set, uint8(agreed));
     }
 
     /// @notice Counts a dissent: a member of the set that signed another digest for the same draw. Anybody may report, once
-    /// for a member and batch.
-    /// @param batch a batch that was confirmed.
+    /// for a member and finding.
+    /// @param batch number of the finding.
     /// @param draw its draw.
-    /// @param digest the digest that was accepted.
+    /// @param digest what was found: the batch's digest, or its refusal.
     /// @param set its set, in order.
     /// @param place the member's place in it.
     /// @param other what the member signed.
@@ -243,8 +284,12 @@ contract Witness is Owned {
         if (_signer(findingHash(draw, other), signature) != member) revert BadSignature(0);
         if (_reported[batch] >> place & 1 == 1) revert Reported(member);
         _reported[batch] |= 1 << place;
+        if (_members[member].place == 0) revert NotMember(member);
+        _dissent(member, batch, other);
+    }
+
+    function _dissent(address member, uint64 batch, bytes32 other) private {
         Member storage m = _members[member];
-        if (m.place == 0) revert NotMember(member);
         uint64 window = (uint64(_rules.version) << 32) | uint32((batch - 1) / _rules.batches);
         if (window < m.window) revert TooLate(m.window);
         uint16 dissents = window == m.window ? m.dissents + 1 : 1;
@@ -257,19 +302,39 @@ contract Witness is Owned {
         }
     }
 
-    /// @notice Who is drawn for the open batch.
+    /// @notice Who is drawn for the open batch of a member.
+    /// @param opener the member.
     /// @return set in order.
-    function drawn() external view returns (address[] memory set) {
-        set = _drawn(_draw);
+    function drawn(address opener) external view returns (address[] memory set) {
+        set = _drawn(_draws[opener]);
     }
 
-    /// @notice The open draw, or the last.
-    /// @return number of the draw.
-    /// @return made the block that opened it; zero if it was confirmed.
-    /// @return batch the last batch that was confirmed.
+    /// @notice The newest draw of a member.
+    /// @param opener the member.
+    /// @return number of the draw; zero if there was none.
+    /// @return made the block that opened it; zero once something was found.
+    /// @return counts whether the batch counts.
     /// @return digest what is to be checked.
-    function state() external view returns (uint64 number, uint64 made, uint64 batch, bytes32 digest) {
-        (number, made, batch, digest) = (_draw.number, _draw.made, _draw.batch, _digest);
+    function state(address opener) external view returns (uint64 number, uint64 made, bool counts, bytes32 digest) {
+        Draw memory d = _draws[opener];
+        (number, made, counts, digest) = (d.number, d.made, d.accepted, _digests[opener]);
+    }
+
+    /// @inheritdoc IWitness
+    function accepted(address opener) external view returns (bytes32 digest) {
+        if (_draws[opener].accepted) digest = _digests[opener];
+    }
+
+    /// @notice How many findings there are.
+    function findings() external view returns (uint64 count) {
+        count = _findings;
+    }
+
+    /// @notice What a member signs that found a batch to be wrong.
+    /// @param digest the batch's.
+    /// @return refusal of it.
+    function refusalOf(bytes32 digest) public pure returns (bytes32 refusal) {
+        refusal = keccak256(abi.encode(REFUSAL, digest));
     }
 
     /// @notice Who may be drawn.

@@ -78,8 +78,8 @@ fn witnesses() {
         // The second time is the one that recurs.
         for round in 1..=2_u64 {
             let truth = digest(&round.to_string());
-            let opened = bench.send(witness::open(bench.at, round, truth)).unwrap().gas_used;
-            let set = witness::drawn(&chain, bench.at).unwrap();
+            let opened = bench.send(witness::open(bench.at, truth)).unwrap().gas_used;
+            let set = witness::drawn(&chain, bench.at, bench.keys[0].address()).unwrap();
             let last = u8::try_from(size - 1).unwrap();
             let dissent = bench.vote(set[size - 1], digest("another"));
             let receipt = bench.confirm(&set, needed.into(), truth).unwrap();

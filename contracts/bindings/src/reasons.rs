@@ -79,6 +79,7 @@ const ERRORS: &[&str] = &[
     "NothingCommitted()",
     "NothingInForce(uint32)",
     "NothingLeft(uint32)",
+    "NotWitnessed(bytes32)",
     "NothingOpen()",
     "NothingOwing()",
     "NothingToShare()",
@@ -109,7 +110,6 @@ const ERRORS: &[&str] = &[
     "TooMuchPaidIn(uint256)",
     "TooSoon()",
     "VoltageOutOfRange(uint256)",
-    "WrongBatch(uint64,uint64)",
     "WrongConditions()",
     "WrongPhase(uint8)",
     "WrongRanges(uint192,uint192)",
@@ -192,6 +192,7 @@ mod tests {
             crate::operator::ARTIFACT,
             crate::provider::ARTIFACT,
             crate::tou::ARTIFACT,
+            crate::provider::WITNESSED_ARTIFACT,
             crate::witness::ARTIFACT,
         ];
         let artifacts = contracts.map(|a| serde_json::from_str::<serde_json::Value>(a).unwrap());

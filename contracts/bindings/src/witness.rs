@@ -3,7 +3,7 @@
 
 use crate::abi::{Reader, Writer, as_address, init_code, selector};
 use crate::chain::{Chain, ChainError, Log};
-use crate::key::{KeyError, Signer};
+use crate::key::{KeyError, Signature, Signer, recover};
 use crate::tx::Call;
 use crate::{Address, B256, U256, keccak256};
 use std::sync::LazyLock;
@@ -17,7 +17,7 @@ static INIT_CODE: LazyLock<Vec<u8>> = LazyLock::new(|| init_code(ARTIFACT));
 /// How members are drawn, and when they are flagged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Batches of a window.
+    /// Findings of a window.
     pub batches: u32,
     /// Dissents within it that flag.
     pub dissents: u16,
@@ -27,15 +27,15 @@ pub struct Rules {
     pub needed: Vec<u8>,
 }
 
-/// The open draw, or the last.
+/// The newest draw of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Number of the draw.
+    /// Number of the draw; zero if there was none.
     pub draw: u64,
-    /// The height of the block that opened it; zero if it was confirmed.
+    /// The height of the block that opened it; zero once something was found.
     pub made: u64,
-    /// The last batch that was confirmed.
-    pub batch: u64,
+    /// Whether the batch counts.
+    pub accepted: bool,
     /// What is to be checked.
     pub digest: B256,
 }
@@ -53,12 +53,12 @@ pub struct Standing {
     pub window: u64,
 }
 
-/// A batch that counts.
+/// What was found of a batch: that it counts, or does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmed {
-    /// Number of the batch.
+    /// Number of the finding.
     pub batch: u64,
-    /// Its digest.
+    /// The batch's digest, or its [refusal].
     pub digest: B256,
     /// Number of the draw.
     pub draw: u64,
@@ -84,7 +84,68 @@ pub(crate) fn typed(name: &str, chain_id: u64, contract: Address, said: B256) ->
     keccak256([&[0x19, 0x01], &domain[..], &said[..]].concat())
 }
 
-/// Signs a finding: r, s and v.
+/// What witnesses sign for: everything that a batch says, by whom and to which account book, which has the same
+/// (`WitnessedProvider.batchDigest`).
+#[must_use]
+pub fn batch_digest(
+    provider: Address,
+    settler: Address,
+    sequence: u64,
+    tariff_version: u32,
+    lines_root: B256,
+    items_hash: B256,
+) -> B256 {
+    let said = Writer::new(&[], 6).address(provider).address(settler).uint(U256::from(sequence));
+    keccak256(said.uint(U256::from(tariff_version)).word(lines_root).word(items_hash).done())
+}
+
+/// What a witness signs a finding of that holds a batch to be wrong.
+#[must_use]
+pub fn refusal(digest: B256) -> B256 {
+    keccak256(Writer::new(&[], 2).word(keccak256("refused")).word(digest).done())
+}
+
+/// Who is drawn of a list of members: the first places of a shuffle (Fisher and Yates) by the hash of the block that
+/// opened the draw. What the contract computes, for whoever has no contract to ask.
+#[must_use]
+pub fn draw(block: B256, draw: u64, witness: Address, members: &[Address], most: u8) -> Vec<Address> {
+    let seed = keccak256(Writer::new(&[], 3).word(block).uint(U256::from(draw)).address(witness).done());
+    let mut places: Vec<Address> = members.to_vec();
+    let size = members.len().min(usize::from(most));
+    for i in 0..size {
+        let hash = keccak256(Writer::new(&[], 2).word(seed).uint(U256::from(i)).done());
+        let left = U256::from(members.len() - i);
+        let other = U256::from_be_bytes(hash.0) % left;
+        places.swap(i, i + usize::try_from(other).unwrap_or(0));
+    }
+    places.truncate(size);
+    places
+}
+
+/// What members sign of what they say to each other beside the chain: EIP-712, so that it counts in this neighbourhood
+/// only. `kind` keeps one kind of message from being taken for another.
+#[must_use]
+pub fn message(chain_id: u64, witness: Address, kind: &str, body: &[u8]) -> B256 {
+    let struct_type = keccak256("Message(string kind,bytes body)");
+    let said = Writer::new(&[], 3).word(struct_type).word(keccak256(kind)).word(keccak256(body));
+    typed("microgrid witness", chain_id, witness, keccak256(said.done()))
+}
+
+/// Whose signature (r, s, v) of a hash this is; `None` if it is none, or has the higher of the two values of s, which the
+/// contract does not take.
+#[must_use]
+pub fn signer(hash: B256, signature: &[u8; 65]) -> Option<Address> {
+    let (r, rest) = signature.split_at(32);
+    let (s, v) = rest.split_at(32);
+    let y_odd = match v {
+        [27] => false,
+        [28] => true,
+        _ => return None,
+    };
+    recover(hash, &Signature { r: U256::from_be_slice(r), s: U256::from_be_slice(s), y_odd })
+}
+
+/// Signs a finding or a message: r, s and v.
 ///
 /// # Errors
 /// [`KeyError::Signing`].
@@ -147,18 +208,27 @@ pub fn clear(witness: Address, member: Address) -> Call {
 
 /// Opens a draw for a batch.
 #[must_use]
-pub fn open(witness: Address, batch: u64, digest: B256) -> Call {
-    to(witness, function("open(uint64,bytes32)", 2).uint(U256::from(batch)).word(digest))
+pub fn open(witness: Address, digest: B256) -> Call {
+    to(witness, function("open(bytes32)", 1).word(digest))
 }
 
-/// Accepts the open batch: places in the set, rising, with what each signed.
+fn pack(votes: &[(u8, [u8; 65])]) -> Vec<u8> {
+    votes.iter().flat_map(|(place, signature)| [&[*place], &signature[..]].concat()).collect()
+}
+
+/// Accepts the open batch of a member: places in the set, rising, with what each signed.
 #[must_use]
-pub fn confirm(witness: Address, votes: &[(u8, [u8; 65])]) -> Call {
-    let packed: Vec<u8> = votes.iter().flat_map(|(place, signature)| [&[*place], &signature[..]].concat()).collect();
-    to(witness, function("confirm(bytes)", 1).bytes(&packed))
+pub fn confirm(witness: Address, opener: Address, votes: &[(u8, [u8; 65])]) -> Call {
+    to(witness, function("confirm(address,bytes)", 2).address(opener).bytes(&pack(votes)))
 }
 
-/// Reports that the member at `place` signed another digest than the accepted one.
+/// Refuses the open batch of a member: places in the set, rising, with the refusal that each signed.
+#[must_use]
+pub fn refuse(witness: Address, opener: Address, votes: &[(u8, [u8; 65])]) -> Call {
+    to(witness, function("refuse(address,bytes)", 2).address(opener).bytes(&pack(votes)))
+}
+
+/// Reports that the member at `place` signed another digest than the one that was found.
 #[must_use]
 pub fn report(witness: Address, batch: &Confirmed, place: u8, other: B256, signature: &[u8; 65]) -> Call {
     let data = function("report(uint64,uint64,bytes32,address[],uint8,bytes32,bytes)", 7)
@@ -192,12 +262,12 @@ fn addresses(words: &Reader<'_>, index: usize) -> Option<Vec<Address>> {
     (0..count).map(|i| list.address(1 + i)).collect()
 }
 
-/// Who is drawn for the open batch, in order.
+/// Who is drawn for the open batch of a member, in order.
 ///
 /// # Errors
 /// Those of the chain; [`ChainError::Reverted`] if nothing is open, or not yet, or no longer.
-pub fn drawn(chain: &dyn Chain, witness: Address) -> Result<Vec<Address>, ChainError> {
-    ask(chain, witness, function("drawn()", 0), |w| addresses(w, 0))
+pub fn drawn(chain: &dyn Chain, witness: Address, opener: Address) -> Result<Vec<Address>, ChainError> {
+    ask(chain, witness, function("drawn(address)", 1).address(opener), |w| addresses(w, 0))
 }
 
 /// Who may be drawn, in no order.
@@ -208,14 +278,31 @@ pub fn members(chain: &dyn Chain, witness: Address) -> Result<Vec<Address>, Chai
     ask(chain, witness, function("members()", 0), |w| addresses(w, 0))
 }
 
-/// The open draw, or the last.
+/// The newest draw of a member.
 ///
 /// # Errors
 /// Those of the chain.
-pub fn state(chain: &dyn Chain, witness: Address) -> Result<State, ChainError> {
-    ask(chain, witness, function("state()", 0), |w| {
-        Some(State { draw: w.number(0)?, made: w.number(1)?, batch: w.number(2)?, digest: w.word(3)? })
+pub fn state(chain: &dyn Chain, witness: Address, opener: Address) -> Result<State, ChainError> {
+    ask(chain, witness, function("state(address)", 1).address(opener), |w| {
+        Some(State { draw: w.number(0)?, made: w.number(1)?, accepted: w.bool(2)?, digest: w.word(3)? })
     })
+}
+
+/// The digest of the batch that was last accepted of a member; `None` while its newest draw is open or was refused.
+///
+/// # Errors
+/// Those of the chain.
+pub fn accepted(chain: &dyn Chain, witness: Address, opener: Address) -> Result<Option<B256>, ChainError> {
+    let data = function("accepted(address)", 1).address(opener);
+    ask(chain, witness, data, |w| w.word(0)).map(|digest| (digest != B256::ZERO).then_some(digest))
+}
+
+/// How many findings there are.
+///
+/// # Errors
+/// Those of the chain.
+pub fn findings(chain: &dyn Chain, witness: Address) -> Result<u64, ChainError> {
+    ask(chain, witness, function("findings()", 0), |w| w.number(0))
 }
 
 /// How an address stands.
@@ -240,7 +327,7 @@ pub fn rules(chain: &dyn Chain, witness: Address) -> Result<Rules, ChainError> {
     })
 }
 
-/// What was accepted for a batch: [`record`] of it; `None` if nothing was.
+/// What was found under a number: [`record`] of it; `None` if nothing was yet.
 ///
 /// # Errors
 /// Those of the chain.
@@ -259,8 +346,26 @@ pub fn record(batch: &Confirmed) -> B256 {
 /// Reads a batch that counts.
 #[must_use]
 pub fn confirmed(log: &Log) -> Option<Confirmed> {
+    found(log, "Confirmed(uint64,bytes32,uint64,address[],uint8)")
+}
+
+/// Reads a batch that was refused.
+#[must_use]
+pub fn refused(log: &Log) -> Option<Confirmed> {
+    found(log, "Refused(uint64,bytes32,uint64,address[],uint8)")
+}
+
+/// Reads who stood behind another digest than the one that was found: the number of the finding, and who.
+#[must_use]
+pub fn dissented(log: &Log) -> Option<(u64, Address)> {
+    let [topic, batch, member] = log.topics[..] else { return None };
+    (topic == keccak256("Dissented(uint64,address,bytes32)") && log.data.len() == 32).then_some(())?;
+    Some((Reader(&batch[..]).number(0)?, as_address(member)?))
+}
+
+fn found(log: &Log, event: &str) -> Option<Confirmed> {
     let [topic, batch, digest] = log.topics[..] else { return None };
-    if topic != keccak256("Confirmed(uint64,bytes32,uint64,address[],uint8)") {
+    if topic != keccak256(event) {
         return None;
     }
     let words = Reader(&log.data);

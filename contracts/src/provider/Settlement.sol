@@ -95,6 +95,7 @@ abstract contract Settlement is Rounds {
         Tariff memory t = _tariff;
         if (tariffVersion != t.version) revert WrongTariff(t.version, tariffVersion);
         if (items.length == 0 || items.length % ITEM != 0) revert BadLength(items.length);
+        _checked(sequence, tariffVersion, linesRoot, items);
         _turn(t.epoch);
         Batch memory batch;
         unchecked {
@@ -124,6 +125,14 @@ abstract contract Settlement is Rounds {
         _settlers[msg.sender].recorded = sequence;
         emit Recorded(msg.sender, sequence, count, keccak256(steps), root);
     }
+
+    /// @dev Called before a batch is billed, for books that do not take it on the settler's word alone.
+    function _checked(
+        uint64 sequence,
+        uint32 tariffVersion,
+        bytes32 linesRoot,
+        bytes calldata items
+    ) internal view virtual {} // solhint-disable-line no-empty-blocks
 
     /// @dev Called before earnings change, with the epoch of the last batch.
     function _turn(uint32 last) internal virtual;

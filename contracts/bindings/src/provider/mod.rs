@@ -23,7 +23,7 @@ pub use pool::{
 pub use steps::{Recorded, Steps, next_record, record, recorded};
 pub use views::{
     AccountOnChain, TariffOnChain, Totals, account, accounts, available, is_settler, low_at, name_of, next_sequence,
-    number_of, owner, tariff, terms, totals, wei_per_unit,
+    number_of, owner, tariff, terms, totals, wei_per_unit, witness_of,
 };
 
 use crate::abi::{Writer, function, to};
@@ -36,6 +36,11 @@ use thiserror::Error;
 
 /// The committed artefact: ABI, bytecode, compiler and settings, as `contracts/build.mjs` wrote it.
 pub const ARTIFACT: &str = include_str!("../../../artifacts/Provider.json");
+
+/// The same of the account book that asks witnesses.
+pub const WITNESSED_ARTIFACT: &str = include_str!("../../../artifacts/WitnessedProvider.json");
+
+static WITNESSED_INIT_CODE: LazyLock<Vec<u8>> = LazyLock::new(|| crate::abi::init_code(WITNESSED_ARTIFACT));
 
 /// The ABI as a JSON array.
 pub static ABI_JSON: LazyLock<String> = LazyLock::new(|| {
@@ -194,12 +199,37 @@ pub fn deploy_call(wei_per_unit: U256, prices: Prices, low_at: Money) -> Result<
 /// # Errors
 /// [`BadValue::Amount`] if `low_at` is negative.
 pub fn deploy_under(wei_per_unit: U256, prices: Prices, low_at: Money, terms: &Terms) -> Result<Call, BadValue> {
-    let data = Writer::new(&INIT_CODE, 13).uint(wei_per_unit);
-    let data =
-        price_words(data, prices).uint(U256::from(threshold(low_at)?)).address(terms.token).address(terms.registry);
+    let data = constructor(Writer::new(&INIT_CODE, 13), wei_per_unit, prices, low_at, terms)?;
+    Ok(Call { to: None, value: U256::ZERO, data: data.done() })
+}
+
+/// Deploys an account book that takes no batch without its [witnesses](crate::witness).
+///
+/// # Errors
+/// [`BadValue::Amount`] if `low_at` is negative.
+pub fn deploy_witnessed(
+    wei_per_unit: U256,
+    prices: Prices,
+    low_at: Money,
+    terms: &Terms,
+    witness: Address,
+) -> Result<Call, BadValue> {
+    let data = constructor(Writer::new(&WITNESSED_INIT_CODE, 14), wei_per_unit, prices, low_at, terms)?;
+    Ok(Call { to: None, value: U256::ZERO, data: data.address(witness).done() })
+}
+
+fn constructor(
+    data: Writer,
+    wei_per_unit: U256,
+    prices: Prices,
+    low_at: Money,
+    terms: &Terms,
+) -> Result<Writer, BadValue> {
+    let data = price_words(data.uint(wei_per_unit), prices).uint(U256::from(threshold(low_at)?));
+    let data = data.address(terms.token).address(terms.registry);
     let seconds = [terms.window, terms.exit_delay, terms.offer_time, terms.supply_time, terms.settlement_time];
     let data = seconds.into_iter().fold(data, |d, s| d.uint(U256::from(s)));
-    Ok(Call { to: None, value: U256::ZERO, data: data.uint(U256::from(terms.max_network_fee.0)).done() })
+    Ok(data.uint(U256::from(terms.max_network_fee.0)))
 }
 
 fn price_words(data: Writer, prices: Prices) -> Writer {

@@ -210,3 +210,16 @@ pub fn number_of(chain: &dyn Chain, provider: Address, name: B256) -> Result<Opt
     let number: u32 = ask(chain, provider, function("numberOf(bytes32)", 1).word(name), |w| w.number(0))?;
     Ok((number != 0).then_some(number))
 }
+
+/// The witnesses that an account book asks; `None` for one that asks none.
+///
+/// # Errors
+/// Those of the chain.
+pub fn witness_of(chain: &dyn Chain, provider: Address) -> Result<Option<Address>, ChainError> {
+    match ask(chain, provider, function("witness()", 0), |w| w.address(0)) {
+        Ok(witness) => Ok(Some(witness)),
+        // A plain book has no such function.
+        Err(ChainError::Reverted { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

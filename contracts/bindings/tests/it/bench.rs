@@ -52,9 +52,8 @@ impl<'a> Bench<'a> {
     }
 
     pub fn open(&self, digest: B256) -> Vec<Address> {
-        let batch = witness::state(self.chain, self.at).unwrap().batch + 1;
-        self.send(witness::open(self.at, batch, digest)).unwrap();
-        witness::drawn(self.chain, self.at).unwrap()
+        self.send(witness::open(self.at, digest)).unwrap();
+        witness::drawn(self.chain, self.at, owner().address()).unwrap()
     }
 
     pub fn key(&self, of: Address) -> &LocalKey {
@@ -63,14 +62,21 @@ impl<'a> Bench<'a> {
 
     /// What a member signs of the open draw.
     pub fn vote(&self, of: Address, digest: B256) -> [u8; 65] {
-        let draw = witness::state(self.chain, self.at).unwrap().draw;
+        let draw = witness::state(self.chain, self.at, owner().address()).unwrap().draw;
         witness::sign(witness::finding(CHAIN_ID, self.at, draw, digest), self.key(of)).unwrap()
     }
 
     /// The first so many of the set sign.
     pub fn confirm(&self, set: &[Address], signers: usize, digest: B256) -> Result<Receipt, ChainError> {
         let votes: Vec<_> = (0..).zip(set).take(signers).map(|(i, m)| (i, self.vote(*m, digest))).collect();
-        self.send(witness::confirm(self.at, &votes))
+        self.send(witness::confirm(self.at, owner().address(), &votes))
+    }
+
+    /// The first so many of the set refuse.
+    pub fn refuse(&self, set: &[Address], signers: usize, digest: B256) -> Result<Receipt, ChainError> {
+        let refusal = witness::refusal(digest);
+        let votes: Vec<_> = (0..).zip(set).take(signers).map(|(i, m)| (i, self.vote(*m, refusal))).collect();
+        self.send(witness::refuse(self.at, owner().address(), &votes))
     }
 
     pub fn settle(&self, digest: B256) -> Confirmed {

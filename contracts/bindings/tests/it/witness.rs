@@ -10,6 +10,7 @@ use contracts::provider;
 use contracts::tx::Call;
 use contracts::witness::{self, Confirmed, Rules};
 use contracts::{Address, B256};
+use domain::{Price, WattHours};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,8 +32,13 @@ fn a_batch_counts_when_enough_of_its_set_have_signed_it() {
     assert_eq!(confirmed, Confirmed { batch: 1, digest: digest("batch 1"), draw: 1, set, agreed: 4 });
     assert_eq!(witness::record_of(&chain, bench.at, 1).unwrap(), Some(witness::record(&confirmed)));
     // Once: the draw is done, and the next batch has another number.
-    assert_eq!(why(bench.send(witness::confirm(bench.at, &[]))), "NothingOpen()");
-    assert_eq!(why(bench.send(witness::open(bench.at, 1, digest("again")))), "WrongBatch(2, 1)");
+    assert_eq!(why(bench.send(witness::confirm(bench.at, owner().address(), &[]))), "NothingOpen()");
+    let state = witness::state(&chain, bench.at, owner().address()).unwrap();
+    assert_eq!((state.made, state.accepted, state.digest), (0, true, digest("batch 1")));
+    assert_eq!(witness::accepted(&chain, bench.at, owner().address()).unwrap(), Some(digest("batch 1")));
+    // While another is asked about, none is accepted.
+    bench.open(digest("batch 2"));
+    assert_eq!(witness::accepted(&chain, bench.at, owner().address()).unwrap(), None);
 }
 
 #[test]
@@ -43,7 +49,7 @@ fn no_signature_counts_twice_or_for_another_draw_contract_or_member() {
     let truth = digest("truth");
     let set = bench.open(truth);
     let vote = |place: usize| bench.vote(set[place], truth);
-    let tried = |votes: &[(u8, [u8; 65])]| why(bench.send(witness::confirm(bench.at, votes)));
+    let tried = |votes: &[(u8, [u8; 65])]| why(bench.send(witness::confirm(bench.at, owner().address(), votes)));
     assert_eq!(tried(&[(0, vote(0)), (0, vote(0))]), "BadOrder(1)");
     assert_eq!(tried(&[(1, vote(1)), (0, vote(0))]), "BadOrder(1)");
     assert_eq!(tried(&[(1, vote(1)), (3, vote(0))]), "BadOrder(1)");
@@ -100,7 +106,7 @@ fn who_dissents_too_often_is_flagged_and_out_until_cleared() {
         let votes: Vec<_> =
             (0..).zip(&set).filter(|(_, m)| **m != liar).map(|(i, m)| (i, bench.vote(*m, truth))).collect();
         let signed = bench.vote(liar, lie);
-        let receipt = bench.send(witness::confirm(bench.at, &votes)).unwrap();
+        let receipt = bench.send(witness::confirm(bench.at, owner().address(), &votes)).unwrap();
         let confirmed = witness::confirmed(&receipt.logs[0]).unwrap();
         let place = u8::try_from(set.iter().position(|m| *m == liar).unwrap()).unwrap();
         let report = |of: &Confirmed, place, other, signature| {
@@ -132,6 +138,91 @@ fn who_dissents_too_often_is_flagged_and_out_until_cleared() {
 }
 
 #[test]
+fn a_batch_that_is_refused_counts_not_and_its_opener_is_out_once_it_has_been_too_often() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open_chain(dir.path());
+    let bench = Bench::new(&chain, 4, &rules(&[1, 2, 2, 3]));
+    let opener = owner().address();
+    for times in 1..=3 {
+        let lie = digest("a lie");
+        let set = bench.open(lie);
+        // The votes for a batch do not refuse it, and those against it do not accept it.
+        let against: Vec<_> = (0..).zip(&set).map(|(i, m)| (i, bench.vote(*m, witness::refusal(lie)))).collect();
+        assert_eq!(why(bench.send(witness::confirm(bench.at, opener, &against))), "BadSignature(0)");
+        assert_eq!(why(bench.refuse(&set, 2, lie)), "TooFew(3, 2)");
+        let yes = bench.vote(opener, lie);
+        let receipt = bench.refuse(&set, 3, lie).unwrap();
+        let refused = receipt.logs.iter().find_map(witness::refused).unwrap();
+        assert_eq!((refused.batch, refused.digest, refused.agreed), (times, witness::refusal(lie), 3));
+        assert_eq!(receipt.logs.iter().find_map(witness::dissented), Some((times, opener)));
+        assert_eq!(witness::accepted(&chain, bench.at, opener).unwrap(), None);
+        // Once for a batch, whatever it signed beside.
+        let place = u8::try_from(set.iter().position(|m| *m == opener).unwrap()).unwrap();
+        let again = why(bench.send(witness::report(bench.at, &refused, place, lie, &yes)));
+        assert_eq!(again, format!("Reported({opener})"));
+        assert_eq!(receipt.logs.iter().any(|log| witness::flagged(log).is_some()), times == 3);
+    }
+    assert!(witness::standing(&chain, bench.at, opener).unwrap().flagged);
+    assert_eq!(why(bench.send(witness::open(bench.at, digest("honest now")))), format!("NotMember({opener})"));
+    bench.send(witness::clear(bench.at, opener)).unwrap();
+    bench.settle(digest("honest now"));
+}
+
+#[test]
+fn who_is_drawn_is_the_same_here_and_on_the_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open_chain(dir.path());
+    let bench = Bench::new(&chain, 9, &rules(&[1, 2, 2, 3, 3]));
+    let members = witness::members(&chain, bench.at).unwrap();
+    for i in 0..10 {
+        let set = bench.open(digest(&i.to_string()));
+        let state = witness::state(&chain, bench.at, owner().address()).unwrap();
+        let block = chain.block_hash(state.made).unwrap().unwrap();
+        assert_eq!(witness::draw(block, state.draw, bench.at, &members, 5), set);
+        bench.confirm(&set, 5, digest(&i.to_string())).unwrap();
+    }
+}
+
+#[test]
+fn an_account_book_with_witnesses_takes_the_batch_that_they_signed_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open_chain(dir.path());
+    let bench = Bench::new(&chain, 3, &rules(&[1, 2, 2]));
+    let (unit, low_at, terms) = (contracts::U256::from(1), domain::Money(0), provider::Terms::default());
+    let prices = provider::Prices { off_peak: Price(2), peak: Price(3), feed_in: Price(1) };
+    let deployed = provider::deploy_witnessed(unit, prices, low_at, &terms, bench.at).unwrap();
+    let book = bench.send(deployed).unwrap().contract.unwrap();
+    assert_eq!(provider::witness_of(&chain, book).unwrap(), Some(bench.at));
+    let plain = bench.send(provider::deploy_under(unit, prices, low_at, &terms).unwrap()).unwrap().contract.unwrap();
+    assert_eq!(provider::witness_of(&chain, plain).unwrap(), None);
+    let nowhere = provider::deploy_witnessed(unit, prices, low_at, &terms, Address::repeat_byte(7)).unwrap();
+    assert_eq!(why(bench.send(nowhere)), "BadTerms()");
+    bench.send(provider::open(book, 1, provider::name_word("home").unwrap())).unwrap();
+    let item = |peak: i64| provider::Item {
+        number: 1,
+        off_peak: WattHours(0),
+        peak: WattHours(peak),
+        feed_in: WattHours(0),
+        charge: domain::Money(0),
+    };
+    let settle = |sequence, peak| provider::settle(book, sequence, 1, B256::ZERO, &[item(peak)]).unwrap();
+    let of = |sequence, peak| {
+        let items = contracts::keccak256(provider::pack(&[item(peak)]).unwrap());
+        witness::batch_digest(book, owner().address(), sequence, 1, B256::ZERO, items)
+    };
+    assert_eq!(why(bench.send(settle(1, 100))), format!("NotWitnessed({})", of(1, 100)));
+    bench.settle(of(1, 100));
+    assert_eq!(why(bench.send(settle(1, 101))), format!("NotWitnessed({})", of(1, 101)));
+    bench.send(settle(1, 100)).unwrap();
+    // What was accepted is done with: the next batch needs its own.
+    assert_eq!(why(bench.send(settle(2, 100))), format!("NotWitnessed({})", of(2, 100)));
+    // A batch that was accepted falls when another is asked about.
+    bench.settle(of(2, 150));
+    bench.open(of(2, 160));
+    assert_eq!(why(bench.send(settle(2, 150))), format!("NotWitnessed({})", of(2, 150)));
+}
+
+#[test]
 fn dissents_of_a_window_do_not_count_in_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let chain = open_chain(dir.path());
@@ -143,7 +234,7 @@ fn dissents_of_a_window_do_not_count_in_the_next() {
         let votes: Vec<_> =
             (0..).zip(&set).filter(|(_, m)| **m != liar).map(|(i, m)| (i, bench.vote(*m, truth))).collect();
         let signed = bench.vote(liar, digest("lie"));
-        let receipt = bench.send(witness::confirm(bench.at, &votes)).unwrap();
+        let receipt = bench.send(witness::confirm(bench.at, owner().address(), &votes)).unwrap();
         let confirmed = witness::confirmed(&receipt.logs[0]).unwrap();
         let place = u8::try_from(set.iter().position(|m| *m == liar).unwrap()).unwrap();
         bench.send(witness::report(bench.at, &confirmed, place, digest("lie"), &signed)).unwrap();
@@ -159,18 +250,18 @@ fn an_open_draw_stands_until_it_lapses_and_falls_with_the_list() {
     let bench = Bench::new(&chain, 4, &Rules { patience: 3, ..rules(&[1, 2, 2]) });
     bench.open(digest("first"));
     // Another digest would get another set: not while this one stands.
-    assert_eq!(why(bench.send(witness::open(bench.at, 1, digest("second")))), "StillOpen(1)");
+    assert_eq!(why(bench.send(witness::open(bench.at, digest("second")))), "StillOpen(1)");
     let anything = || bench.send(witness::admit(bench.at, owner().address()));
-    while witness::drawn(&chain, bench.at).is_ok() {
+    while witness::drawn(&chain, bench.at, owner().address()).is_ok() {
         let _ = anything();
     }
-    assert_eq!(why(bench.send(witness::confirm(bench.at, &[]))), "Lapsed(1)");
+    assert_eq!(why(bench.send(witness::confirm(bench.at, owner().address(), &[]))), "Lapsed(1)");
     let set = bench.open(digest("second"));
     bench.send(witness::remove(bench.at, bench.keys[3].address())).unwrap();
     assert_eq!(why(bench.confirm(&set, 3, digest("second"))), "Lapsed(2)");
     let set = bench.open(digest("third"));
     bench.confirm(&set, 2, digest("third")).unwrap();
-    assert_eq!(witness::state(&chain, bench.at).unwrap().draw, 3);
+    assert_eq!(witness::state(&chain, bench.at, owner().address()).unwrap().draw, 3);
 }
 
 #[test]
@@ -184,7 +275,7 @@ fn a_set_for_which_no_number_is_enough_confirms_nothing() {
         assert_eq!(why(bench.send(witness::set_rules(bench.at, &rules(bad)))), "BadRules()", "{bad:?}");
     }
     let nobody = LocalKey::from_hex(&format!("{:064x}", 99)).unwrap();
-    let asked = chain.call(nobody.address(), &witness::open(bench.at, 1, digest("mine")));
+    let asked = chain.call(nobody.address(), &witness::open(bench.at, digest("mine")));
     assert_eq!(why(asked), format!("NotMember({})", nobody.address()));
     for call in [witness::admit(bench.at, nobody.address()), witness::set_rules(bench.at, &rules(&[1]))] {
         assert_eq!(why(chain.call(nobody.address(), &call)), "NotOwner()");
@@ -218,8 +309,9 @@ fn call(name: &str, a: &[Value], findings: &[Value]) -> Call {
         "admit" => witness::admit(at, parse(&a[0])),
         "remove" => witness::remove(at, parse(&a[0])),
         "clear" => witness::clear(at, parse(&a[0])),
-        "open" => witness::open(at, parse(&a[0]), parse(&a[1])),
-        "confirm" => witness::confirm(at, &[(0, signature(&findings[0])), (254, signature(&findings[1]))]),
+        "open" => witness::open(at, parse(&a[0])),
+        "confirm" => witness::confirm(at, parse(&a[0]), &[(0, signature(&findings[0])), (254, signature(&findings[1]))]),
+        "refuse" => witness::refuse(at, parse(&a[0]), &[(0, signature(&findings[0])), (254, signature(&findings[1]))]),
         "report" => {
             let (draw, digest) = (parse(&a[1]), parse(&a[2]));
             let set = list(&a[3]).iter().map(parse).collect();
@@ -251,6 +343,9 @@ fn every_call_answer_and_signature_is_as_ethers_makes_it() {
     }
     let made = witness::deploy_call(&said_rules(list(&v["deploy"]["args"])));
     assert_eq!(hex::encode(&made.data), hex::encode(bytes(&v["deploy"]["data"])));
+    let (b, said) = (list(&v["batch"]["args"]), &v["batch"]["digest"]);
+    let ours = witness::batch_digest(parse(&b[0]), parse(&b[1]), parse(&b[2]), parse(&b[3]), parse(&b[4]), parse(&b[5]));
+    assert_eq!(ours, parse::<B256>(said));
     let r = &v["record"];
     let set = list(&r["set"]).iter().map(parse).collect();
     let batch = Confirmed { batch: 0, digest: parse(&r["digest"]), draw: parse(&r["draw"]), set, agreed: 0 };
@@ -260,11 +355,11 @@ fn every_call_answer_and_signature_is_as_ethers_makes_it() {
         let chain = Canned::new(bytes(&c["result"]));
         let spell = |list: Vec<Address>| list.iter().map(|x| format!("{x:#x}")).collect::<Vec<_>>();
         let said = match text(&c["name"]) {
-            "drawn" => spell(witness::drawn(&chain, at).unwrap()),
+            "drawn" => spell(witness::drawn(&chain, at, parse(&a[0])).unwrap()),
             "members" => spell(witness::members(&chain, at).unwrap()),
             "state" => {
-                let s = witness::state(&chain, at).unwrap();
-                vec![s.draw.to_string(), s.made.to_string(), s.batch.to_string(), s.digest.to_string()]
+                let s = witness::state(&chain, at, parse(&a[0])).unwrap();
+                vec![s.draw.to_string(), s.made.to_string(), s.accepted.to_string(), s.digest.to_string()]
             }
             "standing" => {
                 let s = witness::standing(&chain, at, parse(&a[0])).unwrap();
@@ -275,6 +370,12 @@ fn every_call_answer_and_signature_is_as_ethers_makes_it() {
                 values.clone()
             }
             "recordOf" => vec![witness::record_of(&chain, at, parse(&a[0])).unwrap().unwrap().to_string()],
+            "accepted" => vec![witness::accepted(&chain, at, parse(&a[0])).unwrap().unwrap().to_string()],
+            "findings" => vec![witness::findings(&chain, at).unwrap().to_string()],
+            "refusalOf" => {
+                assert_eq!(witness::refusal(parse(&a[0])).to_string(), values[0]);
+                continue;
+            }
             "owner" | "pendingOwner" | "findingHash" => continue,
             other => panic!("no view for {other}"),
         };
@@ -296,16 +397,22 @@ fn every_event_is_read_as_ethers_wrote_it() {
         let log = Log { address: Address::ZERO, topics, data, block: 1, transaction: B256::ZERO, log_index: 0 };
         let torn = Log { data: [&log.data[..], &[0]].concat(), ..log.clone() };
         assert!(witness::confirmed(&torn).is_none() && witness::flagged(&torn).is_none(), "{}", e["name"]);
-        let confirmed = witness::confirmed(&log).map(|c| {
+        assert!(witness::refused(&torn).is_none() && witness::dissented(&torn).is_none(), "{}", e["name"]);
+        let dissented = witness::dissented(&log).map(|(batch, who)| vec![batch.to_string(), format!("{who:#x}")]);
+        let spell = |c: Confirmed| {
             let mut out = vec![c.batch.to_string(), c.digest.to_string(), c.draw.to_string()];
             out.extend(c.set.iter().map(|m| format!("{m:#x}")));
             out.push(c.agreed.to_string());
             out
-        });
+        };
+        let (confirmed, refused) = (witness::confirmed(&log).map(spell), witness::refused(&log).map(spell));
         let flagged = witness::flagged(&log).map(|(m, w, n)| vec![format!("{m:#x}"), w.to_string(), n.to_string()]);
         let wanted = |name: &str| (text(&e["name"]) == name).then(|| flat(&e["args"]));
-        seen += usize::from(confirmed.is_some() || flagged.is_some());
+        seen += [&confirmed, &refused, &flagged, &dissented].iter().filter(|read| read.is_some()).count();
         assert_eq!((confirmed, flagged), (wanted("Confirmed"), wanted("Flagged")), "{}", e["name"]);
+        // The digest that was stood behind is not read.
+        let dissent = wanted("Dissented").map(|mut said| said.drain(..2).collect::<Vec<_>>());
+        assert_eq!((refused, dissented), (wanted("Refused"), dissent), "{}", e["name"]);
     }
-    assert_eq!(seen, 3);
+    assert_eq!(seen, 5);
 }
