@@ -26,6 +26,7 @@ mod poller;
 mod pricer;
 mod ranger;
 mod recorder;
+mod rights;
 mod settler;
 mod warden;
 

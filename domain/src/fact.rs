@@ -250,6 +250,16 @@ pub enum Fact {
         /// What it looks like; `None` when the suspicion is gone.
         suspicion: Option<Suspicion>,
     },
+    /// The grid operator's register says who feeds the customer behind a switch: whether that provider's credit is ours
+    /// to keep is news.
+    SwitchRouted {
+        /// Which.
+        switch: SwitchId,
+        /// The provider's contract, as hex; zero for nobody.
+        provider: String,
+        /// Whether this gateway may disconnect for want of credit.
+        may_disconnect: bool,
+    },
     /// A switch was told to move.
     SwitchOrdered {
         /// Which.

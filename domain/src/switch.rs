@@ -109,6 +109,8 @@ pub enum Reason {
     Silence,
     /// This customer is protected and is never disconnected.
     Protected,
+    /// By the grid operator's register another provider feeds this customer.
+    NotOurs,
     /// A person asked for it.
     Operator,
     /// It must be without power for somebody's safety.
@@ -140,6 +142,7 @@ impl fmt::Display for Reason {
             Self::OverloadOver => "the pause after too much power is over",
             Self::Silence => "the account could not be checked for a while",
             Self::Protected => "this customer is protected and never disconnected",
+            Self::NotOurs => "by the grid operator's register another provider feeds this customer",
             Self::Operator => "the operator asked for it",
             Self::Safety => "it is kept without power for safety",
         })

@@ -140,6 +140,15 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::SwitchSuspected { switch, suspicion: None } => {
             info(format!("switch {switch}: what flows agrees with the contact again"))
         }
+        Fact::SwitchRouted { switch, provider, may_disconnect: false } => (
+            Level::Warn,
+            format!(
+                "the register has {provider} feed the customer behind {switch}: not ours to disconnect for want of credit"
+            ),
+        ),
+        Fact::SwitchRouted { switch, provider, may_disconnect: true } => info(format!(
+            "the register has {provider} feed the customer behind {switch}: want of credit disconnects again"
+        )),
         Fact::SwitchOrdered { switch, position, reason } => {
             info(format!("switch {switch} was ordered to {position}: {reason}"))
         }

@@ -112,6 +112,7 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::AccessChanged { .. }
         | Fact::ReconnectAsked { .. }
         | Fact::SwitchSuspected { .. }
+        | Fact::SwitchRouted { .. }
         | Fact::DeviceDegraded { .. }
         | Fact::DeviceRecovered { .. }
         | Fact::MeterHeld { .. }

@@ -51,6 +51,8 @@ pub struct Machine {
     asked: bool,
     /// Others close too: not before this.
     close_from: Option<Timestamp>,
+    /// By the grid operator's register another provider feeds the customer: what the account may not have is not taken.
+    denied: bool,
     limiter: Limiter,
     verifier: Verifier,
 }
@@ -81,6 +83,7 @@ impl Machine {
             waits: false,
             asked: false,
             close_from: None,
+            denied: false,
             limiter: Limiter::default(),
             verifier: Verifier::default(),
         }
@@ -101,20 +104,33 @@ impl Machine {
     /// Stale news counts for nothing, with one exception: a customer who was disconnected by the account and may have
     /// power again. That meter may be silent because it has no power.
     pub fn lease(&mut self, supply: Supply, reason: Reason, fresh: bool, until: Timestamp) {
-        let was_off = self.lease.is_some_and(|l| !l.supply.is_on());
+        let was_off = self.lease.is_some_and(|l| !self.enforced(l.supply).is_on());
         let dark = self.revoked.is_some() && self.contact != Some(Position::Closed);
-        let paid = supply.is_on() && (was_off || dark);
+        let enforced = self.enforced(supply);
+        let paid = enforced.is_on() && (was_off || dark);
         if !fresh && !paid {
             return;
         }
-        if !supply.is_on() {
+        if !enforced.is_on() {
             self.revoked = Some(reason);
         }
-        if !matches!(supply, Supply::Limited(_)) {
+        if !matches!(enforced, Supply::Limited(_)) {
             self.limiter.release();
         }
         self.lease = Some(Leased { supply, reason });
         self.silent_from = until;
+        self.note_wait();
+    }
+
+    /// Whether the customer is another provider's by the grid operator's register. Then nothing is taken for what the
+    /// account may not have: neither supply nor power. What people order, safety and silence are as ever.
+    pub fn deny(&mut self, denied: bool) {
+        self.denied = denied;
+        if denied {
+            self.limiter.release();
+        } else if let Some(lease) = self.lease.filter(|l| !l.supply.is_on()) {
+            self.revoked = Some(lease.reason);
+        }
         self.note_wait();
     }
 
@@ -132,7 +148,7 @@ impl Machine {
     /// Whether the customer's own act would bring power back now.
     #[must_use]
     pub fn waits_for_customer(&self, now: Timestamp) -> bool {
-        let has_credit = self.leased(now).is_some_and(|l| l.supply.is_on());
+        let has_credit = self.leased(now).is_some_and(|l| self.enforced(l.supply).is_on());
         let stopped = self.contact == Some(Position::Open) && (self.waits || self.limiter.holds_open(now));
         has_credit && stopped && !self.rule.protected && self.in_force(now).is_none()
     }
@@ -149,7 +165,7 @@ impl Machine {
     /// What flows now. Answers when that changes what is suspected of the contact.
     pub fn power(&mut self, sample: Sample, now: Timestamp) -> Option<Option<Suspicion>> {
         let contact = self.contact?;
-        let limit = match self.leased(now).map(|l| l.supply) {
+        let limit = match self.leased(now).map(|l| self.enforced(l.supply)) {
             Some(Supply::Limited(limit)) => Some(limit),
             _ => None,
         };
@@ -173,12 +189,13 @@ impl Machine {
         }
         if now < self.silent_from {
             let lease = self.lease?;
-            return Some(match lease.supply {
+            return Some(match self.enforced(lease.supply) {
                 Supply::Off => (Position::Open, lease.reason),
                 _ if self.waits => (Position::Open, Reason::Ready),
                 _ if self.limiter.holds_open(now) => (Position::Open, Reason::Overload),
                 _ if self.asked => (Position::Closed, Reason::Customer),
                 _ if self.limiter.tripped() => (Position::Closed, Reason::OverloadOver),
+                _ if self.denied && lease.supply != Supply::Full => (Position::Closed, Reason::NotOurs),
                 _ if self.revoked.is_some_and(Reason::is_want_of_credit) => (Position::Closed, Reason::CreditRestored),
                 _ => (Position::Closed, lease.reason),
             });
@@ -330,13 +347,18 @@ impl Machine {
         (!forbidden).then_some(order)
     }
 
+    /// What the switch gives an account that may have this.
+    fn enforced(&self, supply: Supply) -> Supply {
+        if self.denied { Supply::Full } else { supply }
+    }
+
     fn leased(&self, now: Timestamp) -> Option<Leased> {
         self.lease.filter(|_| now < self.silent_from)
     }
 
     /// Want of credit before an open contact: it is the customer's to close, whoever opened it.
     fn note_wait(&mut self) {
-        let want = self.lease.is_some_and(|l| !l.supply.is_on() && l.reason.is_want_of_credit());
+        let want = self.lease.is_some_and(|l| !self.enforced(l.supply).is_on() && l.reason.is_want_of_credit());
         if want && self.contact == Some(Position::Open) {
             self.waits |= self.rule.reconnect == Reconnect::Ready;
             self.asked = false;

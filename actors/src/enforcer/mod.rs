@@ -61,6 +61,8 @@ struct Kept {
     alone: bool,
     /// What a person ordered, as the ledger has it.
     order: Option<OverrideRow>,
+    /// Whether the register denies it to us, as the ledger has it.
+    denied: bool,
     /// The end of that order is being written down.
     ending: bool,
     /// How many readings its meters had when their power was last looked at.
@@ -100,6 +102,7 @@ impl Enforcer {
             machine: Machine::new(plan.rule, Timestamp(0), grace),
             alone: owners.iter().filter(|owner| **owner == plan.account).count() == 1,
             order: None,
+            denied: false,
             ending: false,
             sampled: 0,
             plan,

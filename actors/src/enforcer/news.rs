@@ -2,6 +2,7 @@
 
 use super::machine::{Override, Sample};
 use super::{Enforcer, Kept};
+use crate::rights::{self, Rights};
 use actix::prelude::*;
 use domain::dispatch::Cap;
 use domain::{AccountId, Fact, MeterId, Position, Reason, Seq, SwitchId, Timestamp, Watts};
@@ -21,6 +22,7 @@ const TOGETHER: Duration = Duration::from_secs(600);
 pub(super) struct News {
     cursor: Seq,
     orders: BTreeMap<SwitchId, OverrideRow>,
+    rights: Rights,
     asked: Vec<(AccountId, String)>,
 }
 
@@ -44,7 +46,7 @@ fn news(ledger: &ledger::Ledger, after: Seq) -> Result<News, LedgerError> {
             _ => None,
         }));
     }
-    Ok(News { cursor, orders: ledger.overrides()?, asked })
+    Ok(News { cursor, orders: ledger.overrides()?, rights: rights::known(ledger)?, asked })
 }
 
 fn remembered(ledger: &ledger::Ledger) -> Result<Remembered, LedgerError> {
@@ -56,7 +58,8 @@ fn remembered(ledger: &ledger::Ledger) -> Result<Remembered, LedgerError> {
     });
     let disconnected = disconnected.collect();
     // What was asked for before the start was for another hour: the customer asks again.
-    let news = News { cursor: ledger.last_seq()?, orders: ledger.overrides()?, asked: Vec::new() };
+    let (cursor, orders, rights) = (ledger.last_seq()?, ledger.overrides()?, rights::known(ledger)?);
+    let news = News { cursor, orders, rights, asked: Vec::new() };
     Ok(Remembered { news, disconnected, caps: ledger.newest_caps()? })
 }
 
@@ -113,6 +116,10 @@ impl Enforcer {
         let (now, wall) = (self.now(), self.clock.now());
         self.heard = news.cursor;
         for kept in &mut self.kept {
+            let denied = rights::denied(&news.rights, &kept.plan.id);
+            if std::mem::replace(&mut kept.denied, denied) != denied {
+                kept.machine.deny(denied);
+            }
             let order = news.orders.remove(&kept.plan.id);
             if order != kept.order {
                 kept.machine.override_with(order.as_ref().map(|order| in_own_time(order, wall, now)));

@@ -13,6 +13,7 @@ mod holders;
 mod incoming;
 mod outgoing;
 mod ranges;
+mod rights;
 mod taken_back;
 
 use super::pending::Memory;
@@ -55,6 +56,9 @@ pub(super) struct Notes {
     pub contacts: BTreeMap<SwitchId, Position>,
     /// What is wrong with the connection points whose switches are attested.
     points: Option<String>,
+    /// The head at which the register was asked who may disconnect whom, and what is wrong with its answer.
+    rights_asked: Option<B256>,
+    rights: Option<String>,
     /// The contract whose terms were compared with ours.
     agreed: Option<Address>,
     /// The head at which nothing was to be said about ranges, and what is wrong with those of others.
@@ -166,6 +170,10 @@ impl Scene<'_> {
         {
             return Ok(step);
         }
+        // Whoever waits for a transaction waits with switching for nothing.
+        if let Some(step) = self.rights(turn.settle, notes)? {
+            return Ok(step);
+        }
         if let Some(intent) = self.ledger.open_intents()?.first() {
             return self.advance(intent, turn, notes);
         }
@@ -176,7 +184,7 @@ impl Scene<'_> {
         let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
         let problem = problem.or_else(|| notes.low_on_coin.clone()).or_else(|| notes.holders.clone());
         let problem = problem.or_else(|| notes.ranges_problem.clone());
-        let problem = problem.or_else(|| notes.points.clone());
+        let problem = problem.or_else(|| notes.points.clone()).or_else(|| notes.rights.clone());
         let problem = problem.or_else(|| self.plan.chain.problems().into_iter().next());
         let Some(provider) = self.provider else {
             return Ok(match may_queue {

@@ -2,12 +2,14 @@
 
 use crate::day::keys;
 use crate::refused::{hours, in_virtual_time};
+use crate::restored::clock_at;
 use crate::street::*;
 use actors::Agreed;
 use contracts::chain::{Chain, LogFilter};
 use contracts::embedded::{EmbeddedChain, Genesis};
 use contracts::key::Signer;
 use contracts::operator::{self, Roles};
+use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
 use domain::*;
 use ledger::Ledger;
@@ -85,5 +87,70 @@ fn switches_are_attested_where_the_register_gave_them_to_the_gateway_and_only_wh
         hours(2).await;
         assert_eq!(at_register(&chain, registry, 5), Some(true), "it has light again");
         assert_eq!(attested(&chain, registry), HOMES + 2);
+    });
+}
+
+fn contact(house: &House, home: usize) -> Option<Position> {
+    house.board.look().switches.get(&format!("home-{home}").parse().unwrap()).and_then(|switch| switch.position)
+}
+
+/// Waits until the account of home 5 may have nothing.
+async fn used_up(house: &House) {
+    for _ in 0..48 {
+        hours(1).await;
+        if house.board.look().accounts.get(&account(5)).is_some_and(|live| live.supply == Supply::Off) {
+            return;
+        }
+    }
+    panic!("home 5 still has credit");
+}
+
+async fn routed(house: &House) -> Vec<(String, bool)> {
+    let facts = house.scribe.read(|l| l.facts_after(Seq(0), 10_000)).await.unwrap();
+    let routed = facts.into_iter().filter_map(|(_, _, fact)| match fact {
+        Fact::SwitchRouted { switch, may_disconnect, .. } => Some((switch.to_string(), may_disconnect)),
+        _ => None,
+    });
+    routed.collect()
+}
+
+#[test]
+fn nobody_is_disconnected_for_the_credit_of_a_provider_that_does_not_feed_them_also_while_the_chain_is_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let rival = Address::repeat_byte(0x77);
+    in_virtual_time(async {
+        let (house, _, registry) = begin(dir.path(), paused_clock()).await;
+        let (settler, dso) = keys();
+        let at = house.provider().await;
+        house.send(&dso, operator::set_roles(registry, settler.address(), ROLES)).await;
+        for home in 1..=HOMES {
+            let feeds = if home == 5 { rival } else { at };
+            let number = u32::try_from(home).unwrap();
+            house.send(&dso, operator::route(registry, point(home), feeds, number, settler.address())).await;
+        }
+        used_up(&house).await;
+        hours(2).await;
+        assert_eq!(contact(&house, 5), Some(Position::Closed), "another's customer was cut off");
+        assert_eq!(routed(&house).await, [("home-5".to_owned(), false)]);
+    });
+    in_virtual_time(async {
+        let nobody = Arc::new(JsonRpc::new("http://127.0.0.1:1", Duration::from_secs(1)).unwrap());
+        let agreed = Agreed { registry: Some(keys().1.address().create(0)), ..Agreed::default() };
+        let house = House::build_under(dir.path(), clock_at(72), nobody, keys().0, None, agreed, &[]);
+        hours(5).await;
+        assert!(house.board.look().chain.problem.is_some(), "the chain answers");
+        assert_eq!(contact(&house, 5), Some(Position::Closed), "what the register said last was forgotten");
+    });
+    in_virtual_time(async {
+        let clock = clock_at(96);
+        let chain = crate::day::embedded(dir.path(), &clock);
+        let registry = keys().1.address().create(0);
+        let agreed = Agreed { registry: Some(registry), ..Agreed::default() };
+        let house = House::build_under(dir.path(), clock, chain, keys().0, None, agreed, &[]);
+        let at = house.provider().await;
+        house.send(&keys().1, operator::route(registry, point(5), at, 5, keys().0.address())).await;
+        hours(3).await;
+        assert_eq!(contact(&house, 5), Some(Position::Open), "it is ours again, and has no credit");
+        assert_eq!(routed(&house).await.last(), Some(&("home-5".to_owned(), true)));
     });
 }

@@ -1,6 +1,6 @@
 //! The chain side of the gateway: keys, transactions, the contracts, and chains behind one trait.
 //!
-//! [`rpc::JsonRpc`] talks to any Ethereum node, [`endpoints::Endpoints`] to several of one chain; [`embedded::EmbeddedChain`] is a small chain in this process, for
+//! [`rpc::JsonRpc`] talks to any Ethereum node, [`heads::Heads`] is told by one of new blocks, [`endpoints::Endpoints`] to several of one chain; [`embedded::EmbeddedChain`] is a small chain in this process, for
 //! development and for single sites, and never a consensus network. Everything here blocks: callers on an async
 //! runtime go through its blocking threads.
 
@@ -13,6 +13,7 @@ pub mod embedded;
 pub mod endpoints;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod heads;
 mod json;
 pub mod key;
 pub mod lines;
@@ -26,3 +27,4 @@ pub mod tou;
 pub mod tx;
 pub mod voucher;
 pub mod witness;
+mod ws;

@@ -1,15 +1,16 @@
-//! A chain somewhere else: JSON-RPC 2.0 over HTTP, one request at a time.
+//! A chain somewhere else: JSON-RPC 2.0 over HTTP or a WebSocket, one request at a time.
 
 use crate::chain::{Chain, ChainError, Head, Log, LogFilter, Receipt, Refusal, quoted};
 use crate::json::{big_quantity, data, quantity, read_address, read_data, read_hash, read_u64, read_u128, read_u256};
 use crate::tx::{Call, Fees};
+use crate::ws::{self, Line};
 use crate::{Address, B256, U256};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// No answer that the gateway asks for comes near this; a larger one would only fill the memory of a small computer.
-const MAX_ANSWER: u64 = 32 * 1024 * 1024;
+pub(crate) const MAX_ANSWER: u64 = 32 * 1024 * 1024;
 
 /// Sends a body and comes back with status and body of the answer.
 type Post = dyn Fn(&[u8]) -> Result<(u16, Vec<u8>), Unanswered> + Send + Sync;
@@ -32,9 +33,14 @@ impl JsonRpc {
     /// A client for `url`; nothing is sent yet. Every request ends within `timeout`.
     ///
     /// # Errors
-    /// [`ChainError::Nonsense`] if this is no `http` or `https` URL.
+    /// [`ChainError::Nonsense`] if this is no `http`, `https`, `ws` or `wss` URL.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, ChainError> {
-        let shown = shown(url).ok_or_else(|| ChainError::nonsense("configuration", "the URL is not http(s)://host"))?;
+        let shown = shown(url)
+            .ok_or_else(|| ChainError::nonsense("configuration", "the URL is not http(s)://host or ws(s)://host"))?;
+        if ws::is_ws(url) {
+            let line = Line::new(url, shown.clone(), timeout)?;
+            return Ok(Self::over(shown, move |body| line.post(body).map(|text| (200, text))));
+        }
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
@@ -287,16 +293,16 @@ fn busy(status: u16) -> bool {
 }
 
 /// An error of the HTTP library may repeat the URL; what stands in a log must not hold its secrets.
-fn without_secrets(what: &str, url: &str, shown: &str) -> String {
+pub(crate) fn without_secrets(what: &str, url: &str, shown: &str) -> String {
     what.replace(url, shown)
 }
 
 /// Scheme and host of a URL.
-fn shown(url: &str) -> Option<String> {
+pub(crate) fn shown(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?;
-    let known = scheme == "http" || scheme == "https";
+    let known = matches!(scheme, "http" | "https" | "ws" | "wss");
     (known && !host.is_empty() && !url.contains(char::is_whitespace)).then(|| format!("{scheme}://{host}"))
 }
 

@@ -36,6 +36,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio-modbus", &["drivers"]),
     ("tokio-rustls", &["drivers"]),
     ("tokio-serial", &["drivers"]),
+    ("tungstenite", &["contracts"]),
     ("ureq", &["contracts", "drivers"]),
 ];
 

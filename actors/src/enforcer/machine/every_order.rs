@@ -28,6 +28,10 @@ enum Event {
     OrderSafety,
     TakenBack,
     CustomerAsks,
+    /// The register says that another provider feeds the customer.
+    Denied,
+    /// It does not any more.
+    Permitted,
     /// More than the limit flows, and some seconds later still.
     Overload,
     /// Somebody moves the contact by hand.
@@ -39,7 +43,7 @@ enum Event {
     Silence,
 }
 
-const EVENTS: [Event; 16] = [
+const EVENTS: [Event; 18] = [
     Event::Granted,
     Event::Limited,
     Event::Exhausted,
@@ -50,6 +54,8 @@ const EVENTS: [Event; 16] = [
     Event::OrderSafety,
     Event::TakenBack,
     Event::CustomerAsks,
+    Event::Denied,
+    Event::Permitted,
     Event::Overload,
     Event::MovedByHand,
     Event::Obeyed,
@@ -76,6 +82,8 @@ struct World {
     waited: bool,
     /// The account took supply away, and no order has closed the contact since.
     revoked: bool,
+    /// The customer is another provider's.
+    denied: bool,
 }
 
 impl World {
@@ -95,6 +103,7 @@ impl World {
             over: false,
             waited: false,
             revoked: false,
+            denied: false,
         };
         world.step();
         world
@@ -113,12 +122,13 @@ impl World {
         };
         // A customer who was disconnected and paid is believed without a meter, until there is power again.
         let dark = self.revoked && self.seen != Some(Position::Closed);
-        let paid = on && (self.known.is_some_and(|(was_on, _, _)| !was_on) || dark);
+        let given = on || self.denied;
+        let paid = given && (self.known.is_some_and(|(was_on, _, _)| !was_on && !self.denied) || dark);
         if fresh || paid {
-            self.revoked |= !on;
+            self.revoked |= !given;
             self.known = Some((on, limited, until));
-            self.over &= limited;
-            if !on && self.seen == Some(Position::Open) {
+            self.over &= limited && !self.denied;
+            if !given && self.seen == Some(Position::Open) {
                 self.waited = self.rule.reconnect == Reconnect::Ready;
             }
         }
@@ -132,7 +142,7 @@ impl World {
         match position {
             Position::Closed => self.waited = false,
             Position::Open => {
-                let want = self.known.is_some_and(|(on, _, _)| !on);
+                let want = self.known.is_some_and(|(on, _, _)| !on) && !self.denied;
                 self.waited |= want && self.rule.reconnect == Reconnect::Ready;
             }
         }
@@ -159,12 +169,24 @@ impl World {
                 }
                 self.m.asked(self.now);
             }
+            Event::Denied => {
+                (self.denied, self.over) = (true, false);
+                self.m.deny(true);
+            }
+            Event::Permitted => {
+                self.denied = false;
+                self.m.deny(false);
+                if self.known.is_some_and(|(on, _, _)| !on) {
+                    self.revoked = true;
+                    self.waited |= self.seen == Some(Position::Open) && self.rule.reconnect == Reconnect::Ready;
+                }
+            }
             Event::Overload => {
                 let much = Sample { power: Some(Watts(900)), voltage: None };
                 self.m.power(much, self.now);
                 self.now = self.now + Duration::from_secs(6);
                 self.m.power(much, self.now);
-                self.over |= self.known_now().is_some_and(|(on, limited)| on && limited);
+                self.over |= !self.denied && self.known_now().is_some_and(|(on, limited)| on && limited);
             }
             Event::MovedByHand => {
                 self.contact = if self.contact == Position::Open { Position::Closed } else { Position::Open };
@@ -215,8 +237,11 @@ impl World {
                 assert!(!self.rule.protected, "a protected switch was opened: {why}");
                 assert!(rested >= MIN_ON, "opened after {rested:?}");
                 match why {
-                    Reason::CreditExhausted => assert!(known.is_some_and(|(on, _)| !on), "opened on stale data"),
-                    Reason::Overload => assert!(self.over && known == Some((true, true))),
+                    Reason::CreditExhausted => {
+                        assert!(known.is_some_and(|(on, _)| !on), "opened on stale data");
+                        assert!(!self.denied, "opened for a credit that is not ours to keep");
+                    }
+                    Reason::Overload => assert!(self.over && !self.denied && known == Some((true, true))),
                     Reason::Silence => assert!(known.is_none() && self.rule.on_silence == OnSilence::Open),
                     Reason::Operator => assert!(ordered.is_some_and(|(p, _, _)| p == Position::Open)),
                     other => panic!("opened because {other}"),
@@ -229,7 +254,7 @@ impl World {
                     Reason::Operator => assert!(ordered.is_some_and(|(p, _, _)| p == Position::Closed)),
                     Reason::Silence => assert!(known.is_none() && self.rule.on_silence == OnSilence::Closed),
                     _ => assert!(
-                        known.is_some_and(|(on, _)| on) && !self.waited,
+                        known.is_some_and(|(on, _)| on || self.denied) && !self.waited,
                         "closed without credit or consent: {why}"
                     ),
                 }
@@ -266,6 +291,20 @@ const ORDERS: [Event; 12] = [
     Event::Obeyed,
     Event::Failed,
     Event::Seconds,
+    Event::Silence,
+];
+/// The register, against credit, power and safety.
+const RIGHTS: [Event; 11] = [
+    Event::Granted,
+    Event::Limited,
+    Event::Exhausted,
+    Event::StaleExhausted,
+    Event::Denied,
+    Event::Permitted,
+    Event::OrderSafety,
+    Event::CustomerAsks,
+    Event::Overload,
+    Event::Obeyed,
     Event::Silence,
 ];
 /// Power, safety and hands.
@@ -326,6 +365,8 @@ fn in_every_order_of_seven_events_no_rule_of_supply_is_broken() {
         (&ORDERS, rule(OnSilence::Closed, Reconnect::Automatic, false), Position::Open),
         (&POWER, rule(OnSilence::Hold, Reconnect::Ready, false), closed),
         (&POWER, rule(OnSilence::Open, Reconnect::Automatic, true), Position::Open),
+        (&RIGHTS, rule(OnSilence::Hold, Reconnect::Ready, false), closed),
+        (&RIGHTS, rule(OnSilence::Closed, Reconnect::Automatic, true), Position::Open),
     ] {
         let (o, w) = walk(events, rule, contact);
         println!("{o} orders of {DEPTH} events under {rule:?}, through {w} different worlds");

@@ -38,13 +38,13 @@ fn installed(path: &str, what: &str) -> Option<PathBuf> {
     None
 }
 
-struct Anvil {
+pub struct Anvil {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Anvil {
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         let binary = installed(&format!("@foundry-rs/anvil-linux-{arch}/bin/anvil"), "anvil")?;
         let arguments = ["--port", "0", "--chain-id", "31337", "--hardfork", "osaka"];

@@ -9,6 +9,7 @@ mod edge;
 mod foreign;
 mod fuzz;
 mod gas;
+mod heads;
 mod location;
 mod machine;
 mod persistence;

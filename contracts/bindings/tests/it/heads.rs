@@ -1,0 +1,126 @@
+//! A node over a WebSocket: the same answers, and word of its blocks.
+
+use crate::foreign::Anvil;
+use contracts::chain::{Chain, ChainError};
+use contracts::heads::Heads;
+use contracts::key::Signer;
+use contracts::rpc::JsonRpc;
+use contracts::{B256, U256};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+use tungstenite::Message;
+
+/// Longer than anything here takes on a machine under load.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn over_ws(url: &str) -> String {
+    url.replace("http://", "ws://")
+}
+
+fn rpc(url: &str) -> JsonRpc {
+    JsonRpc::new(url, Duration::from_secs(30)).unwrap()
+}
+
+/// Sends coin to nobody, which makes a block.
+fn make_a_block(chain: &dyn Chain) -> B256 {
+    let key = crate::street::owner();
+    let call = contracts::tx::Call { to: Some(contracts::Address::repeat_byte(9)), value: U256::ONE, data: Vec::new() };
+    let (nonce, fees) = (chain.nonce(key.address()).unwrap(), chain.fees().unwrap());
+    let transaction = contracts::tx::Transaction { chain_id: 31337, nonce, fees, gas_limit: 30_000, call };
+    chain.send(&transaction.sign(&key).unwrap().raw).unwrap()
+}
+
+fn woken(by: &Receiver<()>) {
+    by.recv_timeout(PATIENCE).expect("nobody was told");
+}
+
+#[test]
+fn anvil_answers_over_a_websocket_what_it_answers_over_http_and_tells_of_each_block() {
+    let Some(anvil) = Anvil::start() else { return };
+    let (http, ws) = (rpc(&anvil.url), rpc(&over_ws(&anvil.url)));
+    assert_eq!(ws.chain_id(), http.chain_id());
+    let (tell, told) = channel();
+    let heads = Heads::follow(&over_ws(&anvil.url), move || _ = tell.send(())).unwrap().expect("a WebSocket");
+    woken(&told);
+    for _ in 0..3 {
+        let sent = make_a_block(&ws);
+        woken(&told);
+        assert_eq!(ws.receipt(sent), http.receipt(sent));
+        assert_eq!(ws.head(), http.head());
+    }
+    drop(heads);
+    drop(anvil);
+    let gone = ws.head();
+    assert!(matches!(gone, Err(ChainError::Unreachable { .. })), "{gone:?}");
+}
+
+#[test]
+fn a_connection_that_breaks_is_made_again_and_what_makes_no_sense_wakes_nobody() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/secret", listener.local_addr().unwrap());
+    let node = std::thread::spawn(move || {
+        for life in 0..2 {
+            let (stream, _) = listener.accept().unwrap();
+            let mut socket = tungstenite::accept(stream).unwrap();
+            let asked = socket.read().unwrap().into_text().unwrap();
+            assert!(asked.contains("eth_subscribe") && asked.contains("newHeads"), "{asked}");
+            for said in ["", "{", "[]", r#"{"id":5,"result":"0x1"}"#, r#"{"method":"eth_other"}"#] {
+                socket.send(Message::text(said)).unwrap();
+            }
+            socket.send(Message::binary(vec![0xff; 9])).unwrap();
+            socket.send(Message::text(r#"{"id":1,"result":"0x1"}"#)).unwrap();
+            if life == 1 {
+                socket.send(Message::text(r#"{"method":"eth_subscription","params":{}}"#)).unwrap();
+                // Until the other side is gone.
+                while socket.read().is_ok() {}
+            }
+        }
+    });
+    let (tell, told) = channel();
+    let heads = Heads::follow(&url, move || _ = tell.send(())).unwrap().unwrap();
+    // The first connection, the second, and a block.
+    (0..3).for_each(|_| woken(&told));
+    assert_eq!(told.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty));
+    drop(heads);
+    drop(node);
+}
+
+#[test]
+fn a_request_goes_on_over_a_new_connection_where_the_node_closed_the_old_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let chain = rpc(&format!("ws://{}", listener.local_addr().unwrap()));
+    let node = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().unwrap();
+            let mut socket = tungstenite::accept(stream).unwrap();
+            let asked: serde_json::Value = serde_json::from_str(&socket.read().unwrap().into_text().unwrap()).unwrap();
+            // Somebody's subscription on the same connection is no answer.
+            socket.send(Message::text(r#"{"jsonrpc":"2.0","method":"eth_subscription","params":{}}"#)).unwrap();
+            let answer = serde_json::json!({ "jsonrpc": "2.0", "id": asked["id"], "result": "0x7a69" });
+            socket.send(Message::text(answer.to_string())).unwrap();
+        }
+    });
+    assert_eq!((chain.chain_id(), chain.chain_id()), (Ok(31337), Ok(31337)));
+    node.join().unwrap();
+}
+
+#[test]
+fn what_cannot_be_connected_to_is_said_without_its_secret() {
+    for url in ["ws://user:hunter2@node.example/", "ws://"] {
+        let said = JsonRpc::new(url, Duration::from_secs(1)).unwrap_err().to_string();
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    assert!(Heads::follow("http://127.0.0.1:1", || ()).unwrap().is_none(), "nobody tells anything over HTTP");
+    // Somebody who speaks no TLS: an error, whose words do not hold the path.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let deaf = std::thread::spawn(move || {
+        use std::io::Write;
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    let said = rpc(&format!("wss://127.0.0.1:{port}/v3/hunter2")).head().unwrap_err();
+    assert!(matches!(&said, ChainError::Unreachable { .. }) && !said.to_string().contains("hunter2"), "{said}");
+    deaf.join().unwrap();
+}
