@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// One meter to read.
@@ -108,33 +109,59 @@ impl Handler<StopReading> for Poller {
     }
 }
 
-/// Reads one device after the other, for ever: a port can ask one question at a time, and [`Round`] says which.
+/// Reads the devices of a bus for ever, one after the other or as many at a time as the bus bears: [`Round`] says which.
+/// Each reading is a task of its own, stamped when it is answered, whatever the recording of another one takes.
 async fn rounds(mut meters: Vec<Watched>, name: String, board: Board) {
     let mut round = Round::new(meters.iter().map(|m| m.clock.real(m.plan.period)), Instant::now());
+    let mut readings = JoinSet::new();
     loop {
-        board.pulse(&name);
         let now = Instant::now();
-        let (index, until) = match round.next(now, |index| outlook(&meters, index)) {
-            Next::Ask { index, until } => (index, until),
-            Next::Wait(at) => {
-                tokio::time::sleep_until(at.min(now + LONGEST_TICK)).await;
+        // One reading that does not end must not be hidden by the others.
+        if round.busy_since().is_none_or(|since| now < since + LONGEST_TICK) {
+            board.pulse(&name);
+        }
+        let wait = match round.next(now, |index| outlook(&meters, index)) {
+            Next::Ask { index, until } => {
+                if let Some(meter) = meters.get(index) {
+                    readings.spawn(ask(index, Arc::clone(&meter.plan.meter), until));
+                }
                 continue;
             }
+            Next::Wait(at) => at.min(now + LONGEST_TICK),
         };
-        let Some(meter) = meters.get_mut(index) else { continue };
-        let answer = match until {
-            None => meter.plan.meter.read().await,
-            Some(until) => tokio::time::timeout_at(until, meter.plan.meter.read())
-                .await
-                .unwrap_or_else(|_| Err(DeviceError::Silent { waited: now.elapsed() })),
+        let done = tokio::select! {
+            biased;
+            Some(done) = readings.join_next() => done,
+            () = tokio::time::sleep_until(wait) => continue,
         };
+        let Asked { index, began, ended, answer } =
+            done.unwrap_or_else(|bug| std::panic::resume_unwind(bug.into_panic()));
         match &answer {
-            Ok(_) => round.answered(index, now, Instant::now()),
-            Err(error) => round.failed(index, now, Instant::now(), error),
+            Ok(_) => round.answered(index, began, ended),
+            Err(error) => round.failed(index, began, ended, error),
         }
+        let Some(meter) = meters.get_mut(index) else { continue };
         meter.measured = round.measured(index);
         meter.took(answer).await;
     }
+}
+
+struct Asked {
+    index: usize,
+    began: Instant,
+    ended: Instant,
+    answer: Result<Reading, DeviceError>,
+}
+
+async fn ask(index: usize, meter: Arc<dyn Meter>, until: Option<Instant>) -> Asked {
+    let began = Instant::now();
+    let answer = match until {
+        None => meter.read().await,
+        Some(until) => tokio::time::timeout_at(until, meter.read())
+            .await
+            .unwrap_or_else(|_| Err(DeviceError::Silent { waited: began.elapsed() })),
+    };
+    Asked { index, began, ended: Instant::now(), answer }
 }
 
 fn outlook(meters: &[Watched], index: usize) -> drivers::Outlook {

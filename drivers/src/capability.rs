@@ -23,6 +23,8 @@ pub struct Outlook {
     pub not_before: Option<Instant>,
     /// How long the device would hold its bus if it did not answer.
     pub patience: Duration,
+    /// How many others on its bus may be asked at the same time; none where there is one question at a time.
+    pub beside: usize,
 }
 
 /// Something that counts energy.

@@ -162,7 +162,7 @@ impl Tcp {
 
     /// Drops what came before, and awaits the answer to the next question.
     pub fn ask(&self) -> io::Result<()> {
-        self.0.ask(0).map(drop)
+        self.0.ask(0, false).map(drop)
     }
 
     /// What is let through now, at most `room` bytes of it.

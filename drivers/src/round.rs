@@ -1,9 +1,14 @@
-//! Whose turn it is on a bus that asks one question at a time: decisions only, no waiting and no I/O.
+//! Whose turn it is on a bus that asks one question at a time, or as many as it bears: decisions only, no waiting and no
+//! I/O.
 //!
 //! Devices that answer take turns, the one longest overdue first: on a bus that cannot keep up, that is round robin.
 //! A device that fails twice in a row leaves the round and is a suspect. Suspects are asked in time that nobody else needs,
 //! and all of them together may waste one part in [`PROBE_PRICE`] of the bus's time, however many they are. An answer
 //! puts a suspect back into the round.
+//!
+//! Where several are asked at a time, one place at most is taken by a suspect that has failed before, and what fails or is
+//! slow beside a failure is not blamed for it. A gateway may well work through its questions one after the other: so time
+//! counts as spare by the same rule as where there is one place.
 
 use crate::backoff::jittered;
 use crate::capability::{DeviceError, Outlook};
@@ -36,7 +41,7 @@ pub enum Next {
         /// When to give up; nothing if the device's own timeout is to decide.
         until: Option<Instant>,
     },
-    /// Nobody is due before.
+    /// Nobody is due before, unless one that is asked now answers or fails.
     Wait(Instant),
 }
 
@@ -53,6 +58,10 @@ pub struct Measured {
 struct Member {
     period: Duration,
     due: Instant,
+    /// Asked, and not done yet.
+    asked: Option<Instant>,
+    /// Its latest turn, as all turns are numbered.
+    turn: u64,
     suspect: bool,
     /// Failures that are not made good yet.
     level: u32,
@@ -60,8 +69,17 @@ struct Member {
     streak: u32,
     /// Attempts in vain since the last answer.
     vain: u32,
+    /// What it may suffer from is another's doing, at this price.
+    excuse: Option<u32>,
     answered_at: Option<Instant>,
     measured: Measured,
+}
+
+impl Member {
+    /// A suspect that has failed already: it may well be dead.
+    fn is_probe(&self) -> bool {
+        self.suspect && self.vain > 0
+    }
 }
 
 /// The devices of one bus and their turns.
@@ -70,8 +88,10 @@ pub struct Round {
     members: Vec<Member>,
     /// Before this, no suspect is asked.
     lane: Instant,
-    /// The last turn was a probe in vain: what it delays behind it is its doing too.
+    /// The last turn was in vain: what it delays behind it, in the turn that comes next, is its doing too.
     blame: Option<u32>,
+    /// Turns so far.
+    turns: u64,
 }
 
 /// Average of about the last eight.
@@ -86,54 +106,88 @@ impl Round {
         let member = |period: Duration| Member {
             period: period.max(Duration::from_millis(1)),
             due: now,
+            asked: None,
+            turn: 0,
             suspect: true,
             level: 0,
             streak: 0,
             vain: 0,
+            excuse: None,
             answered_at: None,
             measured: Measured::default(),
         };
-        Self { members: periods.into_iter().map(member).collect(), lane: now, blame: None }
+        Self { members: periods.into_iter().map(member).collect(), lane: now, blame: None, turns: 0 }
     }
 
-    /// Who is to be asked now. `outlook` is what each device's driver expects.
-    pub fn next(&self, now: Instant, outlook: impl Fn(usize) -> Outlook) -> Next {
+    /// Who is to be asked now; whoever that is has their turn until [`Round::answered`] or [`Round::failed`] ends it.
+    /// `outlook` is what each device's driver expects.
+    pub fn next(&mut self, now: Instant, outlook: impl Fn(usize) -> Outlook) -> Next {
+        let next = self.choose(now, outlook);
+        if let Next::Ask { index, .. } = next
+            && let Some(member) = self.members.get_mut(index)
+        {
+            self.turns += 1;
+            (member.asked, member.turn, member.excuse) = (Some(now), self.turns, self.blame.take());
+        }
+        next
+    }
+
+    /// Since when the one whose turn lasts longest has it.
+    #[must_use]
+    pub fn busy_since(&self) -> Option<Instant> {
+        self.members.iter().filter_map(|m| m.asked).min()
+    }
+
+    fn choose(&self, now: Instant, outlook: impl Fn(usize) -> Outlook) -> Next {
+        let asked = self.members.iter().filter(|m| m.asked.is_some()).count();
+        let beside = if self.members.is_empty() { 0 } else { outlook(0).beside };
+        if asked > beside {
+            return Next::Wait(now + RETRY_MAX);
+        }
         let ready = |(index, member): (usize, &Member)| {
             let at = outlook(index).not_before.map_or(member.due, |at| at.max(member.due));
-            (at, index)
+            // Of those due at the same time, the one asked longest ago.
+            (at, member.turn, index)
         };
-        let members = || self.members.iter().enumerate();
-        let regular = members().filter(|(_, m)| !m.suspect).map(ready).min();
-        let suspect = members().filter(|(_, m)| m.suspect).map(ready).min();
-        let mut wake = regular.map(|(at, _)| at);
-        if let Some((at, index)) = suspect {
+        let free = || self.members.iter().enumerate().filter(|(_, m)| m.asked.is_none());
+        let probing = self.members.iter().any(|m| m.asked.is_some() && m.is_probe());
+        let regular = free().filter(|(_, m)| !m.suspect).map(ready).min();
+        let suspect = free().filter(|(_, m)| m.suspect && !(probing && m.is_probe())).map(ready).min();
+        let mut wake = regular.map(|(at, ..)| at);
+        if let Some((at, _, index)) = suspect {
             // With nobody else to serve, the time is nobody's.
-            let from = if regular.is_some() { at.max(self.lane) } else { at };
+            let served = self.members.iter().any(|m| !m.suspect);
+            let from = if served { at.max(self.lane) } else { at };
             let ask = |until| Next::Ask { index, until };
             let anyway = from + self.shortest_period().saturating_mul(2).min(NO_SPARE);
             if from > now {
                 wake = Some(wake.map_or(from, |wake| wake.min(from)));
-            } else if now >= anyway {
+            } else if !served || now >= anyway {
                 return ask(None);
-            } else if let Some((due, _)) = regular {
+            } else if let Some(due) = self.next_due(regular.map(|(at, ..)| at)) {
                 let (spare, patience) = (due.saturating_duration_since(now), outlook(index).patience);
                 // A device that is too slow for the spare time gets all of its patience every fourth time.
                 let whole = self.members[index].vain % 4 == 3;
                 if spare >= patience && !spare.is_zero() {
                     return ask(None);
                 } else if spare >= patience / 2 && !spare.is_zero() && !whole {
-                    return ask(Some(due));
+                    // Where the others have places of their own, nothing is won by giving up early.
+                    return ask((beside == 0).then_some(due));
                 }
-                wake = wake.map(|wake| wake.min(anyway));
-            } else {
-                return ask(None);
+                wake = Some(wake.map_or(anyway, |wake| wake.min(anyway)));
             }
         }
         match (regular, wake) {
-            (Some((at, index)), _) if at <= now => Next::Ask { index, until: None },
+            (Some((at, _, index)), _) if at <= now => Next::Ask { index, until: None },
             (_, Some(wake)) => Next::Wait(wake),
             (_, None) => Next::Wait(now + RETRY_MAX),
         }
+    }
+
+    /// When the first of those who answer needs the bus again.
+    fn next_due(&self, waiting: Option<Instant>) -> Option<Instant> {
+        let again = self.members.iter().filter(|m| !m.suspect && m.asked.is_some()).map(|m| m.due + m.period);
+        again.chain(waiting).min()
     }
 
     fn shortest_period(&self) -> Duration {
@@ -145,7 +199,8 @@ impl Round {
         let nobody = self.members.iter().all(|m| m.suspect);
         let took = ended.saturating_duration_since(began);
         let Some(member) = self.members.get_mut(index) else { return };
-        if let Some(price) = self.blame.take()
+        member.asked = None;
+        if let Some(price) = member.excuse.take()
             && let Some(usual) = member.measured.latency
         {
             // A gateway that still waits for the dead unit makes the next one wait with it.
@@ -172,7 +227,7 @@ impl Round {
         if nobody {
             // The bus itself was dead, not each of its devices.
             self.lane = ended;
-            for suspect in self.members.iter_mut().filter(|m| m.suspect) {
+            for suspect in self.members.iter_mut().filter(|m| m.suspect && m.asked.is_none()) {
                 suspect.due = suspect.due.min(ended);
             }
         }
@@ -181,7 +236,12 @@ impl Round {
     /// The device that was asked at `began` had not answered by `ended`, or not with anything of use.
     pub fn failed(&mut self, index: usize, began: Instant, ended: Instant, error: &DeviceError) {
         let Some(member) = self.members.get_mut(index) else { return };
-        let blamed = self.blame.take();
+        let (_, blamed) = (member.asked.take(), member.excuse.take());
+        for beside in self.members.iter_mut().filter(|m| m.asked.is_some()) {
+            // It loses time that is counted here already.
+            beside.excuse.get_or_insert(0);
+        }
+        let Some(member) = self.members.get_mut(index) else { return };
         if let (Some(price), 0) = (blamed, member.vain) {
             // The first to be asked after a probe in vain suffers for whatever that one did to the wire or to the
             // gateway: it is not to blame, and is asked again at once.

@@ -174,7 +174,8 @@ impl ModbusBus {
     pub fn outlook(&self, unit: u8, function: u8, len: usize) -> Outlook {
         let not_before = lock(&self.doubts).get(&(unit, function)).copied();
         let patience = self.known(unit).with(self.timeout);
-        Outlook { not_before, patience: patience + self.place.on_the_wire(8 + len) }
+        let beside = self.pipeline().saturating_sub(1);
+        Outlook { not_before, patience: patience + self.place.on_the_wire(8 + len), beside }
     }
 
     /// One question, one answer.
@@ -239,8 +240,8 @@ impl ModbusBus {
         let (now, tried) = (Instant::now(), self.places);
         let enough = match failed.why {
             Why::Broke { on, .. } => answered && self.trust.broke(on, now),
-            // Behind a unit that is silent a gateway makes all the others wait.
-            _ => answered && !failed.others.silent && self.trust.struck(now),
+            // Behind a unit that is silent a gateway makes all the others wait, also those that are given up before it.
+            _ => answered && !failed.others.silent && !failed.others.vain && self.trust.struck(now),
         };
         if enough {
             let bus = &self.id;
@@ -285,7 +286,7 @@ impl ModbusBus {
         };
         let ready = match &guard {
             Guard::Line(line) => line.ask(self.silence, expected).await.map(|()| Others::default()),
-            Guard::Stream(stream) => stream.ask(asker.place),
+            Guard::Stream(stream) => stream.ask(asker.place, self.places > 1 && lock(&self.vain).contains(&unit)),
         };
         // A client whose question was given up may hold half of it or of the answer still, and is not used again.
         let present = asker.client.take().filter(|_| asker.on == on);
@@ -299,8 +300,8 @@ impl ModbusBus {
         };
         let mut client = present.unwrap_or_else(|| guard.client(asker.place));
         client.set_slave(Slave(unit));
-        // A gateway that still waits for a dead unit lets the next one wait with it; that unit is not to blame.
-        let blocked = self.unanswered.load(Ordering::Relaxed) > 0 && !self.place.is_line();
+        // A gateway that waits for a dead unit, still or again, lets the next one wait with it; that unit is not to blame.
+        let blocked = (self.unanswered.load(Ordering::Relaxed) > 0 || others.vain) && !self.place.is_line();
         // A switch may take longer to move than to say where it is: only reads teach, and only reads are hurried.
         let read = expected.bytes.is_some();
         let known = self.known(unit);

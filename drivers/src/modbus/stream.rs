@@ -27,6 +27,8 @@ pub(crate) struct Others {
     pub any: bool,
     /// One of them was given up, so that whatever happened may be its doing.
     pub silent: bool,
+    /// One of them was for a unit that is not expected to answer.
+    pub vain: bool,
 }
 
 /// One question.
@@ -36,6 +38,8 @@ struct Question {
     number: u16,
     own: u16,
     awaited: bool,
+    /// It is for a unit that is not expected to answer.
+    vain: bool,
     /// The others have had their turn to put their questions beside it.
     polite: bool,
     passed: Vec<u8>,
@@ -93,9 +97,9 @@ impl Stream {
         Voice { stream: self.clone(), place }
     }
 
-    /// Awaits, in this place, the answer to the question that is asked there next. Says what else is under way. An
-    /// error says that the peer has left, or that the connection is of no use any more.
-    pub fn ask(&self, place: usize) -> io::Result<Others> {
+    /// Awaits, in this place, the answer to the question that is asked there next, though maybe in `vain`. Says what
+    /// else is under way. An error says that the peer has left, or that the connection is of no use any more.
+    pub fn ask(&self, place: usize, vain: bool) -> io::Result<Others> {
         self.give_up(place);
         let mut state = self.state();
         if let Some(kind) = state.ended {
@@ -119,14 +123,15 @@ impl Stream {
         }
         let number = state.number();
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
-        let others = Others { ahead, any: ahead > 0, silent: false };
+        let mut others = Others { ahead, any: ahead > 0, silent: false, vain: false };
         for other in state.questions.iter_mut().filter(|other| other.awaited) {
-            other.others.any = true;
+            others.vain |= other.vain;
+            (other.others.any, other.others.vain) = (true, other.others.vain || vain);
         }
         if let Some(question) = state.questions.get_mut(place) {
             question.passed.clear();
             let passed = std::mem::take(&mut question.passed);
-            *question = Question { number, own: number, awaited: true, polite: false, passed, others };
+            *question = Question { number, own: number, awaited: true, vain, polite: false, passed, others };
         }
         Ok(others)
     }

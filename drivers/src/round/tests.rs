@@ -1,5 +1,7 @@
 use super::*;
 
+mod several;
+
 /// A bus that exists in the head only: time passes when a device is asked or nobody is due.
 struct Play {
     round: Round,
@@ -29,7 +31,7 @@ impl Play {
         self.answers.iter_mut().for_each(Vec::clear);
         while self.now < end {
             let outlook =
-                |i: usize| Outlook { not_before: None, patience: self.devices[i].map_or_else(|e| e, |_| ms(100)) };
+                |i: usize| Outlook { patience: self.devices[i].map_or_else(|e| e, |_| ms(100)), ..Outlook::default() };
             match self.round.next(self.now, outlook) {
                 Next::Wait(at) => {
                     assert!(at > self.now, "waits for what has passed");
@@ -171,7 +173,7 @@ fn a_device_too_slow_for_the_spare_time_is_heard_all_the_same() {
 fn what_a_dead_unit_makes_others_wait_behind_a_gateway_counts_as_its_own() {
     let start = Instant::now();
     let mut round = Round::new([ms(1000), ms(1000)], start);
-    let outlook = |_: usize| Outlook { not_before: None, patience: ms(100) };
+    let outlook = |_: usize| Outlook { patience: ms(100), ..Outlook::default() };
     round.failed(1, start, start + ms(100), &DeviceError::Silent { waited: ms(100) });
     let mut now = start + ms(100);
     for _ in 0..10 {
@@ -180,6 +182,7 @@ fn what_a_dead_unit_makes_others_wait_behind_a_gateway_counts_as_its_own() {
     }
     round.failed(1, now, now + ms(100), &DeviceError::Silent { waited: ms(100) });
     let lane = round.lane;
+    assert_eq!(round.next(now + ms(100), outlook), Next::Ask { index: 0, until: None });
     round.answered(0, now + ms(100), now + ms(1010));
     assert!(round.lane >= lane + ms(800) * PROBE_PRICE);
     assert_eq!(round.next(now + ms(1010), outlook), Next::Ask { index: 0, until: None });
@@ -193,8 +196,9 @@ fn the_first_to_be_asked_after_a_probe_in_vain_is_not_blamed_for_its_effects() {
     round.answered(0, start, start + ms(10));
     round.failed(1, start + ms(10), start + ms(110), &silent);
     let now = start + ms(1000);
+    let outlook = |_: usize| Outlook { patience: ms(100), ..Outlook::default() };
+    assert_eq!(round.next(now, outlook), Next::Ask { index: 0, until: None });
     round.failed(0, now, now + ms(100), &silent);
-    let outlook = |_: usize| Outlook { not_before: None, patience: ms(100) };
     assert_eq!(round.next(now + ms(100), outlook), Next::Ask { index: 0, until: None });
     // Twice is its own doing.
     round.failed(0, now + ms(100), now + ms(200), &silent);

@@ -102,6 +102,12 @@ pub fn tcp_bus(address: String, timeout: Duration) -> Bus {
     Bus::open(BusSpec::new("bus".parse().unwrap(), kind), clock()).unwrap()
 }
 
+/// Asked so many questions at a time.
+pub fn pipelined(address: String, timeout: Duration, pipeline: u8) -> Bus {
+    let kind = BusKind::ModbusTcp { address, timeout };
+    Bus::open(BusSpec { pipeline, ..BusSpec::new("bus".parse().unwrap(), kind) }, clock()).unwrap()
+}
+
 pub fn rtu_bus(port: &Path, timeout: Duration) -> Bus {
     let (port, parity) = (port.to_owned(), Parity::None);
     let kind = BusKind::ModbusRtu { port, baud: 115_200, parity, stop_bits: 1, timeout };

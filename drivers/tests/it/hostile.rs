@@ -1,7 +1,7 @@
 //! One device that does its worst, among others that are honest: nobody is ever believed a wrong value, and the honest
 //! ones keep their period.
 
-use crate::bench::{Pty, framed, meter_id, registers, rtu_bus, simple_meter, tcp_bus, unit};
+use crate::bench::{Pty, framed, meter_id, pipelined, registers, rtu_bus, simple_meter, unit};
 use drivers::{Bus, DeviceError, Meter, Next, Round};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 const TIMEOUT: Duration = Duration::from_millis(120);
@@ -89,25 +90,37 @@ async fn read_all(bus: &Bus) -> Result<Vec<u32>, TestCaseError> {
     let start = Instant::now();
     let mut round = Round::new(units.iter().map(|_| PERIOD), start);
     let mut answers = vec![0; units.len()];
+    let mut readings = JoinSet::new();
     while start.elapsed() < PLAY {
         let now = Instant::now();
-        match round.next(now, |i| meters[i].outlook()) {
-            Next::Wait(at) => tokio::time::sleep_until(at.min(start + PLAY)).await,
+        let wait = match round.next(now, |i| meters[i].outlook()) {
+            Next::Wait(at) => at.min(start + PLAY),
             Next::Ask { index, until } => {
-                let far = now + Duration::from_secs(60);
-                let read = tokio::time::timeout_at(until.unwrap_or(far), meters[index].read()).await;
-                match read.unwrap_or(Err(DeviceError::Silent { waited: now.elapsed() })) {
-                    Ok(reading) => {
-                        let said = reading.import.map(|e| e.0);
-                        let right = 1000 + i64::from(units[index]);
-                        prop_assert!(units[index] != HOSTILE || said == Some(1), "{:?}", said);
-                        prop_assert!(units[index] == HOSTILE || said == Some(right), "{:?}", said);
-                        answers[index] += 1;
-                        round.answered(index, now, Instant::now());
-                    }
-                    Err(error) => round.failed(index, now, Instant::now(), &error),
-                }
+                let (meter, far) = (Arc::clone(&meters[index]), now + Duration::from_secs(60));
+                readings.spawn(async move {
+                    let read = tokio::time::timeout_at(until.unwrap_or(far), meter.read()).await;
+                    let silent = DeviceError::Silent { waited: now.elapsed() };
+                    (index, now, Instant::now(), read.unwrap_or(Err(silent)))
+                });
+                continue;
             }
+        };
+        let Ok(Some(done)) = tokio::time::timeout_at(wait, readings.join_next()).await else {
+            // Nothing is under way, or nothing of it has come.
+            tokio::time::sleep_until(wait).await;
+            continue;
+        };
+        let (index, began, ended, read) = done.unwrap();
+        match read {
+            Ok(reading) => {
+                let said = reading.import.map(|e| e.0);
+                let right = 1000 + i64::from(units[index]);
+                prop_assert!(units[index] != HOSTILE || said == Some(1), "{:?}", said);
+                prop_assert!(units[index] == HOSTILE || said == Some(right), "{:?}", said);
+                answers[index] += 1;
+                round.answered(index, began, ended);
+            }
+            Err(error) => round.failed(index, began, ended, &error),
         }
     }
     Ok(answers)
@@ -142,9 +155,9 @@ fn config() -> Config {
     Config { cases: 6, failure_persistence: None, max_shrink_iters: 8, ..Config::default() }
 }
 
-async fn over_tcp(tricks: Vec<Trick>) -> Result<(), TestCaseError> {
+async fn over_tcp(tricks: Vec<Trick>, pipeline: u8) -> Result<(), TestCaseError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let bus = tcp_bus(listener.local_addr().unwrap().to_string(), TIMEOUT);
+    let bus = pipelined(listener.local_addr().unwrap().to_string(), TIMEOUT, pipeline);
     let gateway = tokio::spawn(async move {
         let mut tricks = tricks.into_iter().cycle();
         loop {
@@ -161,7 +174,16 @@ async fn over_tcp(tricks: Vec<Trick>) -> Result<(), TestCaseError> {
 #[test]
 fn a_hostile_unit_behind_a_tcp_gateway_harms_nobody_else() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let result = TestRunner::new(config()).run(&tricks(), |tricks| runtime.block_on(over_tcp(tricks)));
+    let result = TestRunner::new(config()).run(&tricks(), |tricks| runtime.block_on(over_tcp(tricks, 1)));
+    result.unwrap();
+}
+
+#[test]
+fn a_hostile_unit_behind_a_tcp_gateway_harms_nobody_who_is_asked_beside_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let scripts = (tricks(), 2..5_u8);
+    let result =
+        TestRunner::new(config()).run(&scripts, |(tricks, pipeline)| runtime.block_on(over_tcp(tricks, pipeline)));
     result.unwrap();
 }
 
@@ -171,7 +193,7 @@ async fn half_frames_and_hang_ups_are_not_blamed_on_the_units_asked_next() {
     let garbage = Trick::Random(vec![188, 137, 169, 152, 245, 184, 135, 111, 116, 167, 219, 17, 60, 243, 54, 218]);
     let tricks = vec![Trick::HangUp(1), garbage, Trick::ByteAfterByte];
     for _ in 0..2 {
-        over_tcp(tricks.clone()).await.unwrap();
+        over_tcp(tricks.clone(), 1).await.unwrap();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Several questions under way on one connection: each gets its own answer, and who does not bear it is spared.
 
-use crate::bench::{Asked, clock, meter_id, simple_meter, split_meter, switch_id, tcp_bus, unit};
+use crate::bench::{Asked, clock, meter_id, pipelined, simple_meter, split_meter, switch_id, tcp_bus, unit};
 use domain::{Position, WattHours};
 use drivers::{Bus, BusKind, BusSpec, DeviceError, Meter};
 use proptest::prelude::*;
@@ -17,11 +17,6 @@ use tokio::task::JoinSet;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Short enough to wait for.
 const TIMEOUT: Duration = Duration::from_millis(400);
-
-fn pipelined(address: String, timeout: Duration, pipeline: u8) -> Bus {
-    let kind = BusKind::ModbusTcp { address, timeout };
-    Bus::open(BusSpec { pipeline, ..BusSpec::new("bus".parse().unwrap(), kind) }, clock()).unwrap()
-}
 
 async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -224,6 +219,33 @@ async fn a_dead_unit_behind_a_gateway_takes_no_place_from_the_others() {
     }
     assert_eq!(tokio::join!(import(one), import(two)), (Ok(1001), Ok(1002)));
     assert_eq!(most.load(Ordering::SeqCst), 2, "it is still asked two at a time");
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_at_its_dead_unit_is_not_taken_for_one_that_bears_one_question_at_a_time() {
+    let (listener, address) = listen().await;
+    let bus = pipelined(address, TIMEOUT, 4);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while let Ok(asked) = Asked::from(&mut stream).await {
+            if asked.header[6] == 3 {
+                // This slowness is the gateway's, not the test's.
+                tokio::time::sleep(TIMEOUT / 2).await;
+            } else {
+                asked.answer(&mut stream, 1000 + u16::from(asked.header[6])).await.unwrap();
+            }
+        }
+    });
+    let (one, two, dead) = (meter(&bus, 1), meter(&bus, 2), meter(&bus, 3));
+    // They are known to be quick.
+    for _ in 0..10 {
+        assert_eq!(tokio::join!(import(Arc::clone(&one)), import(Arc::clone(&two))), (Ok(1001), Ok(1002)));
+    }
+    for _ in 0..4 {
+        let all = tokio::join!(import(Arc::clone(&dead)), import(Arc::clone(&one)), import(Arc::clone(&two)));
+        assert!(matches!(all, (Err(DeviceError::Silent { .. }), Ok(1001), Ok(1002))), "{all:?}");
+    }
+    assert_eq!(one.outlook().beside, 3);
 }
 
 #[tokio::test]
