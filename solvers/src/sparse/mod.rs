@@ -16,11 +16,13 @@ mod ldl;
 mod lu;
 mod matrix;
 mod order;
+mod twin;
 
 pub(crate) use ldl::{Factor, Quality};
 pub(crate) use lu::{Lu, Pair};
 pub(crate) use matrix::Matrix;
 pub(crate) use order::Pattern;
+pub(crate) use twin::Twin;
 
 /// Unknowns per bus.
 pub(crate) const B: usize = 4;

@@ -98,6 +98,43 @@ proptest! {
             prop_assert_eq!(factor.negative, negative);
         }
     }
+
+    #[test]
+    fn pairs_of_a_symmetric_matrix_are_solved_as_the_dense_matrix_is(seed in any::<u64>(), nodes in 1_usize..24, more in 0_usize..30) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let edges = graph(nodes, more, &mut random);
+        let pattern = Pattern::new(nodes, &edges, &[nodes - 1]);
+        // As in the linear model: weights of limits above, of generators below, susceptances between.
+        let mut diagonal = vec![[0.1, 0.0, 0.0, -0.1]; nodes];
+        let off: Vec<Pair> = edges
+            .iter()
+            .map(|&(i, j)| {
+                let (w, b) = (random.f64(), 1.0 + random.f64());
+                for node in [i, j] {
+                    diagonal[node][0] += w;
+                    diagonal[node][1] += b;
+                    diagonal[node][2] += b;
+                    diagonal[node][3] -= random.f64();
+                }
+                [-w, -b, -b, 0.0]
+            })
+            .collect();
+        let mut a = DMatrix::zeros(2 * nodes, 2 * nodes);
+        let mut put = |i: usize, j: usize, block: &Pair| {
+            (0..4).for_each(|k| a[(2 * i + k / 2, 2 * j + k % 2)] = block[k]);
+            (0..4).for_each(|k| a[(2 * j + k % 2, 2 * i + k / 2)] = block[k]);
+        };
+        diagonal.iter().enumerate().for_each(|(i, block)| put(i, i, block));
+        edges.iter().zip(&off).for_each(|(&(i, j), block)| put(i, j, block));
+        let b: Vec<[f64; 2]> = (0..nodes).map(|_| [random.f64() - 0.5, random.f64() - 0.5]).collect();
+        let expected = a.lu().solve(&DVector::from_iterator(2 * nodes, b.iter().flatten().copied())).expect("regular");
+        let (mut twin, mut x) = (Twin::new(&pattern), b);
+        prop_assert!(twin.factor(&pattern, &diagonal, &off), "seed {}", seed);
+        twin.solve(&pattern, &mut x);
+        for (x, expected) in x.iter().flatten().zip(expected.iter()) {
+            prop_assert!((x - expected).abs() < 1e-9 * expected.abs().max(1.0), "seed {}: {} for {}", seed, x, expected);
+        }
+    }
 }
 
 #[test]

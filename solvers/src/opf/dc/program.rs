@@ -4,6 +4,7 @@
 //! so that slopes are near 1: solvers compare it with the constraints.
 
 use super::Point;
+use super::interior::Found;
 use crate::grid::{Grid, Line};
 use domain::network::{Cost, Network};
 
@@ -163,6 +164,30 @@ impl Program {
             self.low[line.to] += shifted;
         }
         self.high[..self.buses].copy_from_slice(&self.low[..self.buses]);
+    }
+
+    /// What the interior point found, as a point of the program.
+    pub fn point(&self, network: &Network, grid: &Grid, found: &Found) -> Point {
+        let (mut x, mut y) = (vec![0.0; self.q.len()], vec![0.0; self.low.len()]);
+        x[..self.buses].copy_from_slice(&found.angle);
+        x[self.buses..][..found.power.len()].copy_from_slice(&found.power);
+        let mut next = self.buses + grid.units.len();
+        for (unit, power) in grid.units.iter().zip(&found.power) {
+            let cost = &network.generators[unit.place].cost;
+            if matches!(cost, Cost::Piecewise(_)) {
+                x[next] = cost.at(power * grid.base) / self.scale;
+                next += 1;
+            }
+        }
+        y.iter_mut().zip(&found.price).for_each(|(y, price)| *y = -price);
+        for (rows, (rating, angle)) in self.limits.iter().zip(&found.lines) {
+            for (row, multiplier) in [(rows.0, rating), (rows.1, angle)] {
+                if let Some(row) = row {
+                    y[row] = *multiplier;
+                }
+            }
+        }
+        Point { x, y, iterations: found.iterations }
     }
 
     pub fn matrix(&self) -> Columns {
