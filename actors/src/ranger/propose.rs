@@ -4,8 +4,8 @@ use super::ForecastPlan;
 use contracts::{keccak256, tou};
 use domain::{DayRange, LoadTable, TimeZone, Timestamp};
 use ledger::DayAhead;
-use solvers::forecast::{Model, Row, Series, Settings, forecast};
-use solvers::tou::{Rails, kmeans};
+use solvers::forecast::{Ahead, Model, Row, Series, Settings, forecast};
+use solvers::tou::{MAX_VALUES, Rails, kmeans};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -74,20 +74,26 @@ pub(super) fn propose(
     let outcome = forecast(&series, &Settings::new(skipped + a_day, plan.seed)).map_err(unforeseen)?;
     let ahead = &outcome.ahead[skipped..];
 
-    // The slots that the day really has: 23 hours' worth in spring, 25 in autumn.
-    let slot = Duration::from_secs(step.unsigned_abs() * 60);
+    // The slots that the day really has: 23 hours' worth in spring, 25 in autumn. A contract takes 96 at most: the 100
+    // quarters of the autumn day go in halves of hours.
     let day_begins = |day| zone.day_begins(day).ok_or_else(|| unforeseen("the day is beyond the calendar"));
     let (from, until) = (day_begins(day)?, day_begins(day + 1)?);
+    let slots = until.since(from).as_secs() / 60 / step.unsigned_abs();
+    let parts = usize::try_from(slots).map_err(unforeseen)?.div_ceil(MAX_VALUES);
+    let minutes = step.unsigned_abs() * u64::try_from(parts).map_err(unforeseen)?;
+    let slot = Duration::from_secs(minutes * 60);
     let times: Vec<Timestamp> =
         std::iter::successors(Some(from), |t| Some(*t + slot)).take_while(|t| *t < until).collect();
     let minute = |t: &Timestamp| zone.local(*t).minute;
-    let watts = |wh: f64| whole(wh * 60.0 / f64::from(i32::try_from(step).unwrap_or(60)));
+    let slot_minutes = u16::try_from(minutes).map_err(unforeseen)?;
     let (mut values, mut band) = (Vec::new(), Vec::new());
     for t in &times {
         let at = usize::try_from(i64::from(minute(t)) / step).map_err(unforeseen)?;
-        let a = ahead.get(at).ok_or_else(|| unforeseen("the forecast is shorter than the day"))?;
-        values.push(watts(a.value));
-        band.push((watts(a.quantiles[BAND.0]), watts(a.quantiles[BAND.1])));
+        let a = ahead.get(at..at + parts).ok_or_else(|| unforeseen("the forecast is shorter than the day"))?;
+        // Energies of the parts add up; over the slot they are a mean power.
+        let watts = |of: fn(&Ahead) -> f64| whole(a.iter().map(of).sum::<f64>() * 60.0 / f64::from(slot_minutes));
+        values.push(watts(|a| a.value));
+        band.push((watts(|a| a.quantiles[BAND.0]), watts(|a| a.quantiles[BAND.1])));
     }
     let clusters = kmeans(&values, RANGES.into()).map_err(unforeseen)?;
     let rails = Rails {
@@ -100,8 +106,8 @@ pub(super) fn propose(
     let model = outcome.model.as_ref().map(Model::bytes).unwrap_or_default();
     Ok(DayAhead {
         from,
-        slot_minutes: u16::try_from(step).map_err(unforeseen)?,
-        peak_hours: peak_hours(&minutes, &labels, u16::try_from(step).map_err(unforeseen)?),
+        slot_minutes,
+        peak_hours: peak_hours(&minutes, &labels, slot_minutes),
         forecast: tou::forecast_hash(&values).to_string(),
         values,
         band,

@@ -23,6 +23,16 @@ fn plan() -> ForecastPlan {
     }
 }
 
+/// The same in quarters of hours, of a quarter of the energy each.
+fn in_quarters(hours: &LoadTable) -> LoadTable {
+    let quarters = |row: &LoadRow| {
+        let load = row.loads[0].map(|v| v / 4.0);
+        let (from, offset) = (row.at.0, row.offset);
+        (0..4).map(move |q| LoadRow { at: Timestamp(from + q * HOUR / 4), offset, loads: vec![load] })
+    };
+    LoadTable { columns: hours.columns.clone(), rows: hours.rows.iter().flat_map(quarters).collect() }
+}
+
 /// So many hours of a street that draws 4 kW from 17:00 to 21:00 local time and 1 kW otherwise, give or take.
 fn street(zone: &TimeZone, from: Timestamp, hours: i64) -> LoadTable {
     let row = |h: i64| {
@@ -72,6 +82,33 @@ fn the_days_on_which_clocks_change_have_the_hours_that_they_have() {
         let history = street(&madrid, from, (begins.0 - from.0) / HOUR - 6);
         let found = propose(&plan(), &madrid, &history, madrid.local(begins).day, None).unwrap();
         assert_eq!((found.values.len(), hours(&found.peak_hours)), (slots, vec!["17:00-21:00".to_owned()]), "{day}");
+    }
+}
+
+#[test]
+fn in_quarters_of_hours_the_longest_day_is_announced_in_halves_because_a_contract_takes_96_values() {
+    let madrid = zone("Europe/Madrid");
+    let quarters = ForecastPlan {
+        grid: Grid { interval: Duration::from_secs(900), meters: BTreeMap::new() },
+        least_days: 5,
+        ..plan()
+    };
+    let days = [
+        ("2026-03-20", "2026-03-29", 15, 92),
+        ("2026-10-14", "2026-10-24", 15, 96),
+        ("2026-10-16", "2026-10-25", 30, 50),
+    ];
+    for (start, day, minutes, slots) in days {
+        let (from, begins) = (local(&madrid, start), local(&madrid, day));
+        let history = in_quarters(&street(&madrid, from, (begins.0 - from.0) / HOUR - 6));
+        let found = propose(&quarters, &madrid, &history, madrid.local(begins).day, None).unwrap();
+        assert_eq!((found.slot_minutes, found.values.len(), found.labels.len()), (minutes, slots, slots), "{day}");
+        assert_eq!(hours(&found.peak_hours), ["17:00-21:00"], "{day}");
+        // What the contract holds begins and ends with the day, and its values are powers whatever a slot's length.
+        let ends = begins.0 + i64::from(minutes) * 60_000 * i64::try_from(slots).unwrap();
+        assert_eq!(Timestamp(ends), madrid.day_begins(madrid.local(begins).day + 1).unwrap(), "{day}");
+        let (most, least) = (found.values.iter().max().unwrap(), found.values.iter().min().unwrap());
+        assert!((3900..4200).contains(most) && (900..1200).contains(least), "{day}: {least} to {most}");
     }
 }
 
