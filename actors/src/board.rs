@@ -1,6 +1,6 @@
 //! What is of the moment only: live values and health. Nothing here is a record; losing it loses nothing.
 
-use crate::{BalanceLive, PlanLive, PricesLive, SwitchState};
+use crate::{BalanceLive, PlanLive, PricesLive, SwitchState, WitnessLive};
 use domain::{
     AccountId, Credit, Emergency, InverterId, MeterId, Permille, Position, Reading, Reason, Supply, Suspicion,
     SwitchId, Timestamp, Watts,
@@ -141,6 +141,8 @@ pub struct Live {
     pub webhook_problem: Option<String>,
     /// The chain.
     pub chain: ChainHealth,
+    /// The neighbourhood's witnesses; `None` where none are asked.
+    pub witness: Option<WitnessLive>,
     /// The feeder against its homes; `None` before the first look, and without a feeder meter.
     pub balance: Option<BalanceLive>,
     /// Prices and their ranges, today and tomorrow.

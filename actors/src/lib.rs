@@ -6,6 +6,7 @@
 //!                         ├──────▶ Herald ─▶ broker
 //!                         ├──────▶ Auditor: the feeder against its homes
 //!                         ├──────▶ Ranger: which price range holds when; tomorrow's, by a forecast
+//!                         ├──────▶ Witness ◀─▶ broker: batches of the neighbourhood are checked before they count
 //!                         └──────▶ Planner ─▶ Enforcer ─▶ Inverter
 //! ```
 //!
@@ -29,6 +30,7 @@ mod recorder;
 mod rights;
 mod settler;
 mod warden;
+pub mod witness;
 
 pub use auditor::{AuditPlan, Auditor, BalanceLive};
 pub use board::{AccountLive, Board, ChainHealth, DeviceHealth, InverterLive, MeterLive, SwitchLive};
@@ -46,3 +48,4 @@ pub use ranger::{ForecastPlan, NoRanges, PricesLive, Ranger, RangerPlan, Stretch
 pub use recorder::{RecordFailed, Recorder, Scribe};
 pub use settler::{Agreed, FeePolicy, LINE_SALT, SettleNow, Settler, SettlerPlan};
 pub use warden::Warden;
+pub use witness::{MemberLive, Witness, WitnessLive, WitnessPlan};

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title What an account book asks the witnesses
+/// @notice Whether enough of the neighbourhood stand behind a batch.
 interface IWitness {
     /// @notice The digest of the batch that was last accepted of a settler; zero while its newest draw is open or was
     /// refused.

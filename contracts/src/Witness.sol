@@ -326,6 +326,7 @@ contract Witness is Owned, IWitness {
     }
 
     /// @notice How many findings there are.
+    /// @return count of them.
     function findings() external view returns (uint64 count) {
         count = _findings;
     }

@@ -9,6 +9,7 @@ use actors::{
     AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, Herald, HeraldPlan, InverterPlan,
     Keeper, KeeperPlan, KnownInverter, MeterPlan, Notifier, NotifierPlan, Planner, PlannerPlan, Poller, Pricer,
     PricerPlan, Ranger, RangerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan, Warden,
+    Witness, WitnessPlan,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
@@ -130,6 +131,7 @@ impl House {
             servers.push(server);
         }
         let chain = Arc::clone(&plan.chain);
+        let witness = witness_plan(&config, &plan, &clock);
         let simulated = simulate::serve(&config, &clock).await?;
 
         let (buses, mut meters, switches) = devices(&config, &clock)?;
@@ -159,6 +161,9 @@ impl House {
         }
         if let Some(plan) = audit_plan(&config) {
             Auditor::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
+        }
+        if let Some(plan) = witness {
+            Witness::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
         }
         Ranger::new(ranger_plan(&config), clock.clone(), scribe.clone(), board.clone()).start();
         if let Some(url) = &config.webhook {
@@ -341,6 +346,7 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
         signer,
         provider: config.chain.provider,
         time_of_use: config.chain.time_of_use,
+        witness: config.chain.witness,
         wei_per_unit: wei_per_unit(config),
         agreed: config.chain.agreed,
         holders: config.accounts.iter().filter_map(|a| Some((a.id.clone(), a.holder?))).collect(),
@@ -496,6 +502,22 @@ fn ranger_plan(config: &Config) -> RangerPlan {
 pub fn homes(config: &Config) -> Group {
     let homes = config.meters.iter().filter(|m| m.account.is_some()).map(|m| m.id.clone());
     Group { name: "load".into(), meters: homes.collect() }
+}
+
+/// Who is asked before a batch is settled; `None` where nobody is.
+fn witness_plan(config: &Config, plan: &SettlerPlan, clock: &Clock) -> Option<WitnessPlan> {
+    let witness = config.witness.as_ref()?;
+    Some(WitnessPlan {
+        broker: witness.broker.clone(),
+        site: config.site.clone(),
+        chain: Arc::clone(&plan.chain),
+        chain_id: plan.chain_id,
+        contract: plan.witness?,
+        signer: Arc::clone(&plan.signer),
+        every: clock.real(witness.every),
+        again: plan.every,
+        poll: Duration::from_secs(1),
+    })
 }
 
 fn herald_plan(config: &Config) -> Option<HeraldPlan> {

@@ -58,6 +58,13 @@ pub enum Purpose {
         /// Connection points, as hex, and whether each is supplied.
         positions: Vec<(String, bool)>,
     },
+    /// Say something to the neighbourhood's witnesses.
+    Witness {
+        /// What it says, for people.
+        what: String,
+        /// The call, as hex with 0x.
+        data: String,
+    },
     /// Settle a batch.
     Settle {
         /// Its sequence number.

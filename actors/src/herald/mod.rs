@@ -156,6 +156,7 @@ async fn gather(plan: &HeraldPlan, clock: &Clock, scribe: &Scribe, board: &Board
         let feeder = live.balance.as_ref().and_then(|b| alarms::words(&b.standing));
         let problems = json!({
             "ledger": live.ledger_problem, "chain": live.chain.problem, "feeder": feeder, "ranges": live.prices.problem,
+            "witness": live.witness.as_ref().and_then(|w| w.problem.clone()),
         });
         news.push((plan.problems(), problems.to_string()));
         news.extend(prices::state(plan, &live.prices));

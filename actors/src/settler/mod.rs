@@ -2,7 +2,7 @@
 
 mod fees;
 mod pending;
-mod step;
+pub(crate) mod step;
 mod terms;
 
 use crate::{Board, RecordFailed, Scribe};
@@ -35,6 +35,8 @@ pub struct SettlerPlan {
     pub provider: Option<Address>,
     /// The contract that forecasts are posted to, if they are.
     pub time_of_use: Option<Address>,
+    /// The witnesses that are asked before a batch is settled, if any are.
+    pub witness: Option<Address>,
     /// Wei in one minor unit, for a contract that is deployed; checked against one that exists.
     pub wei_per_unit: U256,
     /// What is agreed in a contract that is deployed; checked against one that exists.

@@ -16,6 +16,8 @@ mod ranges;
 mod rights;
 mod taken_back;
 
+pub(crate) use contract::{Batched, proposed};
+
 use super::pending::Memory;
 use super::{SettlerPlan, Turn};
 use contracts::chain::{ChainError, Head, Receipt};
@@ -23,7 +25,7 @@ use contracts::key::KeyError;
 use contracts::lines::SaltSecret;
 use contracts::provider::{self, BadValue, Prices};
 use contracts::tx::Call;
-use contracts::{Address, B256};
+use contracts::{Address, B256, U256};
 use domain::{Fact, Position, SwitchId, Timestamp};
 use ledger::{Anchor, Intent, Ledger, LedgerError, Purpose, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +85,7 @@ pub(super) enum Step {
 }
 
 #[derive(Debug, Error)]
-enum Trouble {
+pub(crate) enum Trouble {
     #[error(transparent)]
     Chain(#[from] ChainError),
     #[error(transparent)]
@@ -174,9 +176,12 @@ impl Scene<'_> {
         if let Some(step) = self.rights(turn.settle, notes)? {
             return Ok(step);
         }
-        if let Some(intent) = self.ledger.open_intents()?.first() {
+        let open = self.ledger.open_intents()?;
+        if let Some(intent) = self.first_of(&open)? {
             return self.advance(intent, turn, notes);
         }
+        // What is left waits for others, and everything else goes on.
+        let asked = open.first().map(|intent| format!("{}: asking its witnesses", name(&intent.purpose)));
         // What the chain refused is tried again when the next settlement is due, not at once and for ever.
         let refusal = self.ledger.last_refusal()?;
         let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| sets_up(what));
@@ -220,7 +225,7 @@ impl Scene<'_> {
         {
             return Ok(step);
         }
-        if turn.settle && waits {
+        if turn.settle && waits && asked.is_none() {
             let Some(there) = self.prices_there(provider)? else {
                 let Prices { off_peak, peak, feed_in } = self.prices;
                 return Ok(match turn.priced {
@@ -244,14 +249,23 @@ impl Scene<'_> {
                 prices: there.prices,
             }]));
         }
-        let waiting = (ahead > 0).then(|| catch_up::waiting_for(ahead));
-        Ok(Step::Rest { waiting, problem, nothing_due: !waits })
+        let nothing_due = !waits || asked.is_some();
+        let waiting = asked.or_else(|| (ahead > 0).then(|| catch_up::waiting_for(ahead)));
+        Ok(Step::Rest { waiting, problem, nothing_due })
     }
 
     /// An error if the contract was made under other terms than ours: they never change.
     fn agreed(&self, provider: Address, notes: &mut Notes) -> Result<(), Trouble> {
         if notes.agreed == Some(provider) {
             return Ok(());
+        }
+        if let Some(asks) = provider::witness_of(&*self.plan.chain, provider)?
+            && self.plan.witness != Some(asks)
+        {
+            return Err(Trouble::Other(format!(
+                "contract {provider} takes no batch without the witnesses of {asks}: say so in [chain] witness; nothing is \
+                 settled until then"
+            )));
         }
         let broken = self.plan.agreed.broken_by(&provider::terms(&*self.plan.chain, provider)?);
         if !broken.is_empty() {
@@ -263,6 +277,26 @@ impl Scene<'_> {
         }
         notes.agreed = Some(provider);
         Ok(())
+    }
+
+    /// The intent that goes on: what is under way, in the order of its nonces, and then what can be sent. A batch that
+    /// witnesses are asked about is not sent before they have accepted it.
+    fn first_of<'i>(&self, open: &'i [Intent]) -> Result<Option<&'i Intent>, Trouble> {
+        let Some(witness) = self.plan.witness else { return Ok(open.first()) };
+        let nonce = |intent: &&Intent| intent.attempts.last().map(|a| a.nonce);
+        if let Some(under_way) = open.iter().filter(|i| nonce(i).is_some()).min_by_key(nonce) {
+            return Ok(Some(under_way));
+        }
+        for intent in open {
+            let (Purpose::Settle { sequence }, Some(provider)) = (&intent.purpose, self.provider) else {
+                return Ok(Some(intent));
+            };
+            let digest = proposed(self.ledger, *sequence)?.digest(provider, self.me())?;
+            if contracts::witness::accepted(&*self.plan.chain, witness, self.me())? == Some(digest) {
+                return Ok(Some(intent));
+            }
+        }
+        Ok(None)
     }
 
     fn me(&self) -> Address {
@@ -317,7 +351,10 @@ impl Scene<'_> {
             }
             // The contract itself says which prices it has; the intent, which transaction brought them. A holder's name
             // comes with the contract's events, whoever gave it.
-            Purpose::SetTariff { .. } | Purpose::NameHolder { .. } | Purpose::NameHolders { .. } => Vec::new(),
+            Purpose::SetTariff { .. }
+            | Purpose::NameHolder { .. }
+            | Purpose::NameHolders { .. }
+            | Purpose::Witness { .. } => Vec::new(),
             Purpose::PostRanges { .. } | Purpose::AttestRanges { .. } => ranges::said(&intent.purpose, receipt),
             Purpose::Attest { positions } => {
                 writes.push(self.noted(positions)?);
@@ -340,7 +377,10 @@ impl Scene<'_> {
         match purpose {
             Purpose::Deploy => {
                 let (plan, terms) = (self.plan, self.plan.agreed.terms());
-                Ok(provider::deploy_under(plan.wei_per_unit, self.prices, plan.low_at, &terms)?)
+                Ok(match plan.witness {
+                    None => provider::deploy_under(plan.wei_per_unit, self.prices, plan.low_at, &terms)?,
+                    Some(at) => provider::deploy_witnessed(plan.wei_per_unit, self.prices, plan.low_at, &terms, at)?,
+                })
             }
             Purpose::NameHolder { number, holder } => {
                 Ok(provider::set_holder(provider()?, *number, holders::parse(holder)?))
@@ -363,10 +403,15 @@ impl Scene<'_> {
             Purpose::PostRanges { round, from } => self.post_ranges(*round, *from),
             Purpose::AttestRanges { round, from, .. } => self.attest_ranges(*round, *from),
             Purpose::Attest { positions } => self.attestation(positions),
+            Purpose::Witness { data, .. } => {
+                let gone = || Trouble::Gone("[chain] witness is not set any more".into());
+                let data = data.strip_prefix("0x").and_then(|data| hex::decode(data).ok());
+                let data = data.ok_or_else(|| Trouble::Other("a recorded call cannot be read".into()))?;
+                Ok(Call { to: Some(self.plan.witness.ok_or_else(gone)?), value: U256::ZERO, data })
+            }
             Purpose::Settle { sequence } => {
-                let version = self.ledger.batch(*sequence)?.map_or(1, |b| b.tariff_version);
-                let (root, items) = (self.lines_root(*sequence)?, self.items(*sequence)?);
-                Ok(provider::settle(provider()?, *sequence, version, root, &items)?)
+                let batch = proposed(self.ledger, *sequence)?;
+                Ok(provider::settle(provider()?, *sequence, batch.tariff_version, batch.lines_root, &batch.items)?)
             }
         }
     }
@@ -394,6 +439,7 @@ fn name(purpose: &Purpose) -> String {
         Purpose::PostRanges { round, .. } => format!("the forecast of round {round}"),
         Purpose::AttestRanges { round, .. } => format!("our word on the forecast of round {round}"),
         Purpose::Attest { positions } => format!("the attestation of {} switches", positions.len()),
+        Purpose::Witness { what, .. } => what.clone(),
         Purpose::Settle { sequence } => format!("batch {sequence}"),
     }
 }

@@ -55,8 +55,9 @@ impl Heard {
         let after = known.partition_point(|s| s.at < at);
         let before = known.partition_point(|s| s.at <= at);
         let (before, after) = (before.checked_sub(1).and_then(|i| known.get(i)), known.get(after));
-        let bounds = |register: fn(&Sample) -> Option<WattHours>| {
-            Bounds { low: before.and_then(register), high: after.and_then(register) }
+        let bounds = |register: fn(&Sample) -> Option<WattHours>| Bounds {
+            low: before.and_then(register),
+            high: after.and_then(register),
         };
         (bounds(|s| Some(s.import)), bounds(|s| s.export))
     }
@@ -92,7 +93,8 @@ mod tests {
     fn a_register_was_between_what_was_said_before_and_after() {
         let heard = heard(&[(10, 100), (20, 130)]);
         let of = |at| heard.at(&meter(), Timestamp(at)).0;
-        let bounds = |low: Option<i64>, high: Option<i64>| Bounds { low: low.map(WattHours), high: high.map(WattHours) };
+        let bounds =
+            |low: Option<i64>, high: Option<i64>| Bounds { low: low.map(WattHours), high: high.map(WattHours) };
         assert_eq!(of(5), bounds(None, Some(100)));
         assert_eq!(of(10), bounds(Some(100), Some(100)));
         assert_eq!(of(15), bounds(Some(100), Some(130)));

@@ -114,12 +114,14 @@ pub struct Span {
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
     /// The account book.
+    #[serde(with = "text")]
     pub provider: Address,
     /// The batch's number among this gateway's.
     pub sequence: u64,
     /// The version of the tariff that prices it.
     pub tariff_version: u32,
     /// The root over the lines of bills behind it.
+    #[serde(with = "text")]
     pub lines_root: B256,
     /// The packed items, as hex with 0x: 27 bytes each, as `settle` takes them.
     pub items: String,
@@ -134,8 +136,10 @@ pub struct Vote {
     /// The draw.
     pub draw: u64,
     /// Whose batch.
+    #[serde(with = "text")]
     pub opener: Address,
     /// The digest of the batch.
+    #[serde(with = "text")]
     pub digest: B256,
     /// Whether it is as it should be.
     pub yes: bool,
@@ -301,29 +305,34 @@ pub fn open(kind: Kind, payload: &[u8], chain_id: u64, contract: Address, by: Ad
     Said::read(kind, body)
 }
 
+/// Words and addresses, as they are printed.
+mod text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<T: std::fmt::Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
 /// Bytes as hex with 0x.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |b: u8| char::from(DIGITS[usize::from(b & 15)]);
-    let digits = bytes.iter().flat_map(|b| [digit(b >> 4), digit(*b)]);
-    ['0', 'x'].into_iter().chain(digits).collect()
+    format!("0x{}", hex::encode(bytes))
 }
 
-/// Bytes from hex with 0x, in lower case.
+/// Bytes from hex with 0x.
 #[must_use]
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("0x")?.as_bytes();
-    let value = |d: u8| match d {
-        b'0'..=b'9' => Some(d - b'0'),
-        b'a'..=b'f' => Some(d - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect()
+    hex::decode(text.strip_prefix("0x")?).ok()
 }
 
 fn signature(text: &str) -> Option<[u8; 65]> {

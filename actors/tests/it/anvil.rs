@@ -17,6 +17,11 @@ pub const RICH: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7b
 impl Anvil {
     /// Starts one on a port of its own choosing; `None`, with a loud word, where it is not installed.
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(more: &[&str]) -> Option<Self> {
         let modules = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../contracts/node_modules/@foundry-rs");
         let found = ["anvil-linux-amd64", "anvil-linux-arm64"].map(|p| modules.join(p).join("bin/anvil"));
         let Some(binary) = found.iter().find(|p| p.exists()) else {
@@ -29,6 +34,7 @@ impl Anvil {
         };
         let mut process = Command::new(binary)
             .args(["--port", "0", "--host", "127.0.0.1", "--chain-id", "31337"])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

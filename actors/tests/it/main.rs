@@ -8,6 +8,7 @@ mod books;
 mod chaos;
 mod day;
 mod faults;
+mod fuzz;
 mod held;
 mod hook;
 mod keeper;

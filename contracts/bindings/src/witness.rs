@@ -343,6 +343,23 @@ pub fn record(batch: &Confirmed) -> B256 {
     keccak256(Writer::new(&[], 3).uint(U256::from(batch.draw)).word(batch.digest).words(set).done())
 }
 
+/// Reads that a draw was opened: its number, by whom, and for which digest.
+#[must_use]
+pub fn opened(log: &Log) -> Option<(u64, Address, B256)> {
+    let [topic, draw, by] = log.topics[..] else { return None };
+    (topic == keccak256("Opened(uint64,address,bytes32)") && log.data.len() == 32).then_some(())?;
+    Some((Reader(&draw[..]).number(0)?, as_address(by)?, Reader(&log.data).word(0)?))
+}
+
+/// Whether members or rules changed: all open draws are void then.
+#[must_use]
+pub fn changes_list(log: &Log) -> bool {
+    let events =
+        ["Admitted(address)", "Removed(address)", "Cleared(address)", "RulesSet(uint8,uint32,uint16,uint8,bytes)"];
+    let first = log.topics.first();
+    flagged(log).is_some() || events.iter().any(|event| first == Some(&keccak256(event)))
+}
+
 /// Reads a batch that counts.
 #[must_use]
 pub fn confirmed(log: &Log) -> Option<Confirmed> {

@@ -68,6 +68,8 @@ pub struct Config {
     pub feeder: Feeder,
     /// The embedded broker, if there is one.
     pub broker: Option<Broker>,
+    /// Where the neighbourhood's witnesses speak, if they are asked.
+    pub witness: Option<Witness>,
     /// The chain.
     pub chain: Chain,
     /// Where and how the page is served.
@@ -302,6 +304,15 @@ pub struct Broker {
     pub customer_commands: bool,
 }
 
+/// Where the gateways of a neighbourhood speak to each other.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// Their broker.
+    pub broker: drivers::MqttSpec,
+    /// How often meters' registers are published.
+    pub every: Duration,
+}
+
 /// The page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Web {
@@ -362,6 +373,8 @@ pub struct Chain {
     pub provider: Option<Address>,
     /// The contract that forecasts are posted to, if they are.
     pub time_of_use: Option<Address>,
+    /// The contract that draws witnesses for every batch, if they are asked.
+    pub witness: Option<Address>,
     /// How often registers are settled.
     pub settle_every: Duration,
     /// Blocks on top of a transaction.

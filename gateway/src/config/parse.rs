@@ -15,6 +15,7 @@ mod telegram;
 mod terms;
 mod web;
 mod wire;
+mod witness;
 
 pub(crate) use fields::span;
 pub(crate) use operators::LONGEST_NAME;
@@ -131,6 +132,8 @@ impl Reader<'_> {
         close(web);
         let chain = root.section("chain");
         let chain_settings = chain.as_ref().and_then(|c| self.chain(c, state.as_deref(), &unit));
+        let asked = chain.as_ref().is_some_and(|c| c.get("witness").is_some());
+        let witness = witness::witness(root, asked, broker.as_ref(), place.site, |table| self.users(table));
         if let Some(c) = &chain {
             agreed::holders(c, &accounts);
             agreed::points(c, &switches);
@@ -160,6 +163,7 @@ impl Reader<'_> {
             dispatch,
             feeder: feeder?,
             broker,
+            witness,
             chain: chain_settings?,
             web: page,
             discovery: discovery.unwrap_or_else(|| "homeassistant".into()),
@@ -337,6 +341,7 @@ impl Reader<'_> {
         let password_file = table.text("password_file").map(|path| self.base.join(path));
         let provider = parsed::<Address>(table, "provider", false);
         let time_of_use = parsed::<Address>(table, "time_of_use", false);
+        let witness = parsed::<Address>(table, "witness", false);
         let settle_every = duration(table, "settle_every", "15m", Duration::from_secs(1)..=DAY * 7);
         let usual = if embedded == Some(true) { 1 } else { REMOTE_CONFIRMATIONS };
         let confirmations = table.number("confirmations", 1..1001).unwrap_or(usual);
@@ -386,6 +391,7 @@ impl Reader<'_> {
             password_file,
             provider,
             time_of_use,
+            witness,
             settle_every: settle_every?,
             confirmations,
             first_account,

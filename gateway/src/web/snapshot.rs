@@ -134,6 +134,7 @@ impl Shared {
         found.extend(live.ledger_problem.clone().map(|p| format!("ledger: {p}")));
         found.extend(live.prices.problem.clone().map(|p| format!("price ranges: {p}")));
         found.extend(live.chain.problem.clone().map(|p| format!("chain: {p}")));
+        found.extend(live.witness.as_ref().and_then(|w| w.problem.clone()).map(|p| format!("witnesses: {p}")));
         found.extend((live.broker == Some(false)).then(|| "broker: does not take our messages".to_owned()));
         found
     }
@@ -236,6 +237,7 @@ impl Shared {
             "homes": homes,
             "others": others,
             "chain": live.chain,
+            "witness": live.witness,
             "broker": { "connected": live.broker },
             "balance": live.balance.as_ref().map(balance),
             "prices": prices(&live.prices, config),

@@ -8,6 +8,9 @@
 
 mod access;
 mod alarms;
+#[allow(dead_code, reason = "the tests of the agents start it plainly")]
+#[path = "../../../actors/tests/it/anvil.rs"]
+mod anvil;
 mod bad_files;
 mod bad_input;
 mod balance;
@@ -34,3 +37,4 @@ mod simulated;
 mod supply;
 mod tokens;
 mod topup;
+mod witness;

@@ -5,9 +5,9 @@ use super::{LINE_SALT, Scene, Step, Trouble, name_word, refuse, waiting};
 use contracts::chain::LogFilter;
 use contracts::lines::{self, SaltSecret};
 use contracts::provider::{self, Item, Settled, TariffOnChain};
-use contracts::{Address, B256, keccak256, merkle};
+use contracts::{Address, B256, keccak256, merkle, witness};
 use domain::Fact;
-use ledger::{Batch, Intent, Purpose, Write};
+use ledger::{Intent, Ledger, Purpose, Write};
 
 /// Ranges of blocks that are searched for a batch that somebody says is there.
 const SEARCH_RANGES: u32 = 50;
@@ -70,7 +70,7 @@ impl Scene<'_> {
         if provider::next_sequence(&*self.plan.chain, provider, self.me())? <= *sequence {
             return Ok(None);
         }
-        let ours = keccak256(provider::pack(&self.items(*sequence)?)?);
+        let ours = keccak256(provider::pack(&proposed(self.ledger, *sequence)?.items)?);
         if let Some(found) = self.settlement(provider, *sequence)?
             && let Some(receipt) = self.plan.chain.receipt(found.transaction)?
         {
@@ -103,31 +103,49 @@ impl Scene<'_> {
         }
         Ok(None)
     }
+}
 
-    /// The root over the bill lines behind a batch. The same whenever it is asked: a batch's lines are fixed, and so is
-    /// what salts them.
-    pub(super) fn lines_root(&self, sequence: u64) -> Result<B256, Trouble> {
-        let secret = self.ledger.meta(LINE_SALT)?.and_then(|hex| SaltSecret::from_hex(&hex));
-        let secret = secret.ok_or_else(|| Trouble::Other("what salts bill lines cannot be read".into()))?;
-        let batch = self.batch(sequence)?;
-        let accounts: Vec<u32> = batch.items.iter().map(|i| i.number).collect();
-        Ok(merkle::root(&lines::leaves(&secret, &self.ledger.lines_of(batch.intent, &accounts)?)))
-    }
+/// A batch as it goes to the contract.
+#[derive(Clone, Debug)]
+pub(crate) struct Batched {
+    pub sequence: u64,
+    pub tariff_version: u32,
+    /// The root over the bill lines behind it. The same whenever it is asked: a batch's lines are fixed, and so is what
+    /// salts them.
+    pub lines_root: B256,
+    pub items: Vec<Item>,
+    /// The lines, each with the number of its account.
+    pub lines: Vec<(u32, domain::Line)>,
+}
 
-    fn batch(&self, sequence: u64) -> Result<Batch, Trouble> {
-        let batch = self.ledger.batch(sequence)?;
-        batch.ok_or_else(|| Trouble::Other(format!("batch {sequence} is not in the ledger")))
+impl Batched {
+    /// What witnesses sign for.
+    pub fn digest(&self, provider: Address, settler: Address) -> Result<B256, Trouble> {
+        let items = keccak256(provider::pack(&self.items)?);
+        Ok(witness::batch_digest(provider, settler, self.sequence, self.tariff_version, self.lines_root, items))
     }
+}
 
-    pub(super) fn items(&self, sequence: u64) -> Result<Vec<Item>, Trouble> {
-        let batch = self.batch(sequence)?;
-        let item = |i: &ledger::BatchItem| Item {
-            number: i.number,
-            off_peak: i.registers.off_peak,
-            peak: i.registers.peak,
-            feed_in: i.registers.feed_in,
-            charge: i.charge,
-        };
-        Ok(batch.items.iter().map(item).collect())
-    }
+/// The newest batch of a number.
+pub(crate) fn proposed(ledger: &Ledger, sequence: u64) -> Result<Batched, Trouble> {
+    let secret = ledger.meta(LINE_SALT)?.and_then(|hex| SaltSecret::from_hex(&hex));
+    let secret = secret.ok_or_else(|| Trouble::Other("what salts bill lines cannot be read".into()))?;
+    let batch = ledger.batch(sequence)?;
+    let batch = batch.ok_or_else(|| Trouble::Other(format!("batch {sequence} is not in the ledger")))?;
+    let accounts: Vec<u32> = batch.items.iter().map(|i| i.number).collect();
+    let lines = ledger.lines_of(batch.intent, &accounts)?;
+    let item = |i: &ledger::BatchItem| Item {
+        number: i.number,
+        off_peak: i.registers.off_peak,
+        peak: i.registers.peak,
+        feed_in: i.registers.feed_in,
+        charge: i.charge,
+    };
+    Ok(Batched {
+        sequence,
+        tariff_version: batch.tariff_version,
+        lines_root: merkle::root(&lines::leaves(&secret, &lines)),
+        items: batch.items.iter().map(item).collect(),
+        lines,
+    })
 }

@@ -310,7 +310,9 @@ fn call(name: &str, a: &[Value], findings: &[Value]) -> Call {
         "remove" => witness::remove(at, parse(&a[0])),
         "clear" => witness::clear(at, parse(&a[0])),
         "open" => witness::open(at, parse(&a[0])),
-        "confirm" => witness::confirm(at, parse(&a[0]), &[(0, signature(&findings[0])), (254, signature(&findings[1]))]),
+        "confirm" => {
+            witness::confirm(at, parse(&a[0]), &[(0, signature(&findings[0])), (254, signature(&findings[1]))])
+        }
         "refuse" => witness::refuse(at, parse(&a[0]), &[(0, signature(&findings[0])), (254, signature(&findings[1]))]),
         "report" => {
             let (draw, digest) = (parse(&a[1]), parse(&a[2]));
@@ -344,7 +346,8 @@ fn every_call_answer_and_signature_is_as_ethers_makes_it() {
     let made = witness::deploy_call(&said_rules(list(&v["deploy"]["args"])));
     assert_eq!(hex::encode(&made.data), hex::encode(bytes(&v["deploy"]["data"])));
     let (b, said) = (list(&v["batch"]["args"]), &v["batch"]["digest"]);
-    let ours = witness::batch_digest(parse(&b[0]), parse(&b[1]), parse(&b[2]), parse(&b[3]), parse(&b[4]), parse(&b[5]));
+    let ours =
+        witness::batch_digest(parse(&b[0]), parse(&b[1]), parse(&b[2]), parse(&b[3]), parse(&b[4]), parse(&b[5]));
     assert_eq!(ours, parse::<B256>(said));
     let r = &v["record"];
     let set = list(&r["set"]).iter().map(parse).collect();
@@ -397,7 +400,16 @@ fn every_event_is_read_as_ethers_wrote_it() {
         let log = Log { address: Address::ZERO, topics, data, block: 1, transaction: B256::ZERO, log_index: 0 };
         let torn = Log { data: [&log.data[..], &[0]].concat(), ..log.clone() };
         assert!(witness::confirmed(&torn).is_none() && witness::flagged(&torn).is_none(), "{}", e["name"]);
-        assert!(witness::refused(&torn).is_none() && witness::dissented(&torn).is_none(), "{}", e["name"]);
+        assert!(
+            witness::refused(&torn).is_none()
+                && witness::dissented(&torn).is_none()
+                && witness::opened(&torn).is_none(),
+            "{}",
+            e["name"]
+        );
+        let opened = witness::opened(&log).map(|(n, by, d)| vec![n.to_string(), format!("{by:#x}"), d.to_string()]);
+        let listed = ["Admitted", "Removed", "Cleared", "Flagged", "RulesSet"].contains(&text(&e["name"]));
+        assert_eq!(witness::changes_list(&log), listed, "{}", e["name"]);
         let dissented = witness::dissented(&log).map(|(batch, who)| vec![batch.to_string(), format!("{who:#x}")]);
         let spell = |c: Confirmed| {
             let mut out = vec![c.batch.to_string(), c.digest.to_string(), c.draw.to_string()];
@@ -408,11 +420,12 @@ fn every_event_is_read_as_ethers_wrote_it() {
         let (confirmed, refused) = (witness::confirmed(&log).map(spell), witness::refused(&log).map(spell));
         let flagged = witness::flagged(&log).map(|(m, w, n)| vec![format!("{m:#x}"), w.to_string(), n.to_string()]);
         let wanted = |name: &str| (text(&e["name"]) == name).then(|| flat(&e["args"]));
-        seen += [&confirmed, &refused, &flagged, &dissented].iter().filter(|read| read.is_some()).count();
+        seen += [&confirmed, &refused, &flagged, &dissented, &opened].iter().filter(|read| read.is_some()).count();
         assert_eq!((confirmed, flagged), (wanted("Confirmed"), wanted("Flagged")), "{}", e["name"]);
+        assert_eq!(opened, wanted("Opened"), "{}", e["name"]);
         // The digest that was stood behind is not read.
         let dissent = wanted("Dissented").map(|mut said| said.drain(..2).collect::<Vec<_>>());
         assert_eq!((refused, dissented), (wanted("Refused"), dissent), "{}", e["name"]);
     }
-    assert_eq!(seen, 5);
+    assert_eq!(seen, 6);
 }
