@@ -61,7 +61,7 @@ fn serve(mut stream: TcpStream, silent: &[u8], delay: Duration, manner: Manner, 
         let unit = request[6];
         if silent.contains(&unit) {
             if let Manner::Stuck(time) = manner {
-                std::thread::sleep(time);
+                wait_until(Instant::now() + time);
             }
             continue;
         }
