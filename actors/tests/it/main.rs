@@ -12,6 +12,7 @@ mod held;
 mod hook;
 mod keeper;
 mod leaving;
+mod places;
 mod prices;
 mod proxy;
 mod ranges;

@@ -26,6 +26,7 @@ mod kept;
 mod load;
 mod locate;
 mod operator;
+mod places;
 mod receipt;
 mod rules;
 mod scan;
