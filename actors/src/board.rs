@@ -1,6 +1,6 @@
 //! What is of the moment only: live values and health. Nothing here is a record; losing it loses nothing.
 
-use crate::{BalanceLive, PlanLive, PricesLive, SwitchState, WitnessLive};
+use crate::{BalanceLive, LocationLive, PlanLive, PricesLive, SwitchState, WitnessLive};
 use domain::{
     AccountId, Credit, Emergency, InverterId, MeterId, Permille, Position, Reading, Reason, Supply, Suspicion,
     SwitchId, Timestamp, Watts,
@@ -145,6 +145,8 @@ pub struct Live {
     pub witness: Option<WitnessLive>,
     /// The feeder against its homes; `None` before the first look, and without a feeder meter.
     pub balance: Option<BalanceLive>,
+    /// Where meters are; `None` without radios.
+    pub location: Option<LocationLive>,
     /// Prices and their ranges, today and tomorrow.
     pub prices: PricesLive,
     /// Whether the broker takes our messages; `None` without a broker.
@@ -184,6 +186,11 @@ impl Board {
         let result = change(&mut self.write());
         self.changed.send_modify(|n| *n = n.wrapping_add(1));
         result
+    }
+
+    /// A change that wakes nobody: whoever looks next sees it.
+    pub(crate) fn quietly(&self, change: impl FnOnce(&mut Live)) {
+        change(&mut self.write());
     }
 
     /// How a device keeps up. Too frequent to wake anybody: whoever looks next sees it.

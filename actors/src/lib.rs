@@ -5,6 +5,7 @@
 //!                         │   └──▶ Settler ─▶ Chain
 //!                         ├──────▶ Herald ─▶ broker
 //!                         ├──────▶ Auditor: the feeder against its homes
+//!               Radio ─▶ Locator: where meters are; it holds who is elsewhere
 //!                         ├──────▶ Ranger: which price range holds when; tomorrow's, by a forecast
 //!                         ├──────▶ Witness ◀─▶ broker: batches of the neighbourhood are checked before they count
 //!                         └──────▶ Planner ─▶ Enforcer ─▶ Inverter
@@ -21,6 +22,7 @@ mod board;
 mod enforcer;
 mod herald;
 mod keeper;
+mod locator;
 mod notifier;
 mod planner;
 mod poller;
@@ -40,6 +42,9 @@ pub use enforcer::{
 };
 pub use herald::{Herald, HeraldPlan};
 pub use keeper::{Keeper, KeeperPlan};
+pub use locator::{
+    AnchorLive, AnchorPlan, Beacon, LocationLive, Locator, LocatorPlan, MeterPlace, PlaceLive, SimulatedAir, Trick,
+};
 pub use notifier::{Notifier, NotifierPlan};
 pub use planner::{BusPicture, Home, LinePicture, Picture, PlanLive, Planner, PlannerPlan, Roof, Site};
 pub use poller::{MeterPlan, Poller, StopReading};

@@ -182,6 +182,20 @@ impl Biller {
         }
     }
 
+    /// Replays that a meter was held for a reason that is not in its readings.
+    pub fn hold(&mut self, meter: &MeterId, doubt: Doubt) {
+        if let Some(book) = self.meters.get_mut(meter).and_then(|m| m.book.as_mut()) {
+            book.held = Some(doubt);
+        }
+    }
+
+    /// Replays that a meter that was held for its place is there again.
+    pub fn found_again(&mut self, meter: &MeterId, newest: &Reading) {
+        if let Some(book) = self.meters.get_mut(meter).and_then(|m| m.book.as_mut()) {
+            book.found_again(newest);
+        }
+    }
+
     /// Another device in the place of a meter. The last registers of the old one are billed like a reading, even if the
     /// meter is held: a person read them. Those of the new one are the new start.
     ///

@@ -30,6 +30,22 @@ pub struct MeterBook {
     pub held: Option<Doubt>,
 }
 
+impl MeterBook {
+    /// A meter that was held for its place is there again. What it imported meanwhile is billed with its next reading, as
+    /// if it had not been read: it was drawn, wherever that was. What it exported is let go: nobody can say from where.
+    /// `newest` is its newest reading with an import register. The answer is what was let go.
+    pub fn found_again(&mut self, newest: &Reading) -> WattHours {
+        (self.held, self.doubted_since) = (None, None);
+        // A register that fell meanwhile is for the next reading to doubt.
+        let Some(export) = newest.export.filter(|to| self.export.is_none_or(|from| *to >= from)) else {
+            return WattHours::ZERO;
+        };
+        let gone = self.export.map_or(WattHours::ZERO, |from| export - from);
+        (self.export, self.export_at) = (Some(export), Some(newest.at));
+        gone
+    }
+}
+
 /// What one reading means for money.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Billed {
@@ -144,6 +160,8 @@ fn doubted(book: &MeterBook, at: Timestamp, doubt: Doubt) -> Billed {
         Doubt::Backward { .. } => false,
         // No network, no clock: that may last for days, and no meter is to blame.
         Doubt::Early { .. } => true,
+        // Held by who says it; no reading says it.
+        Doubt::Elsewhere { .. } => false,
         Doubt::Jump { .. } | Doubt::Long { .. } => at.since(since) < PATIENCE,
     };
     if patient {

@@ -2,6 +2,7 @@
 
 use crate::dispatch::{Cap, Plan, Release};
 use crate::feeder::{Cause, Irregularity};
+use crate::place::{Proof, RadioModel};
 use crate::{
     Access, AccountId, ClassId, Credit, DayRange, Emergency, InverterId, MeterId, Money, OnChain, Position, Reason,
     Registers, Replacement, Source, Suspicion, SwitchId, Timestamp, register::Doubt, token::Act,
@@ -299,12 +300,47 @@ pub enum Fact {
         /// The meter or switch.
         device: String,
     },
-    /// A meter's register moved as no honest meter's can: nothing more is billed until a person looked at it.
+    /// A meter's register moved as no honest meter's can: nothing more is billed until a person looked at it. Or its
+    /// proofs of location failed: until they hold again, or a person says so.
     MeterHeld {
         /// Which.
         meter: MeterId,
         /// Why.
         doubt: Doubt,
+        /// How far the Pricer had come, where no reading says that it is held; the ledger fills it in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upto: Option<Seq>,
+    },
+    /// A meter that was held for its place is there again. What it imported meanwhile is billed; what it exported is not
+    /// paid for.
+    MeterFound {
+        /// Which.
+        meter: MeterId,
+        /// How far the Pricer had come; the ledger fills it in.
+        upto: Seq,
+    },
+    /// What the beacons of an epoch have to bear a code of.
+    Challenged {
+        /// Whole epochs since 1970.
+        epoch: i64,
+        /// The challenge, as hex.
+        challenge: String,
+        /// The block whose hash it is made of; none if no chain was reached, and it is the gateway's own random number.
+        block: Option<u64>,
+    },
+    /// How a meter's beacon was calibrated: another model than before holds from here on.
+    BeaconCalibrated {
+        /// Which.
+        meter: MeterId,
+        /// The model.
+        model: RadioModel,
+    },
+    /// The beacons of an epoch were held against a meter's claim.
+    Located {
+        /// Which.
+        meter: MeterId,
+        /// What came of it.
+        proof: Proof,
     },
     /// A person looked at a held meter and took its present registers as the new start; nothing was billed for the gap.
     MeterReleased {

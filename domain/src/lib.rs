@@ -21,6 +21,7 @@ mod load;
 mod money;
 pub mod network;
 mod on_chain;
+pub mod place;
 mod pool;
 mod reading;
 pub mod register;

@@ -34,6 +34,13 @@ pub enum Doubt {
         /// This one.
         until: Timestamp,
     },
+    /// It was not found where it should be. No register is to blame; the gateway holds the meter by what its beacons say.
+    Elsewhere {
+        /// Proofs of its place that failed.
+        failed: u32,
+        /// Of so many of the last.
+        of: u32,
+    },
 }
 
 impl fmt::Display for Doubt {
@@ -43,6 +50,9 @@ impl fmt::Display for Doubt {
             Self::Jump { by, possible } => write!(f, "the register rose by {by} where at most {possible} could flow"),
             Self::Early { at } => write!(f, "the clock says {at}: it is not set yet"),
             Self::Long { since, until } => write!(f, "nothing was read from {since} to {until}"),
+            Self::Elsewhere { failed, of } => {
+                write!(f, "it was not found at its place in {failed} of the last {of} proofs")
+            }
         }
     }
 }

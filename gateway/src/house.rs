@@ -3,13 +3,13 @@
 use crate::access::Access;
 use crate::config::{ChainKind, Config, own_meter};
 use crate::failure::{Code, Failure};
-use crate::{broker, simulate, web};
+use crate::{broker, radios, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
     AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, Herald, HeraldPlan, InverterPlan,
-    Keeper, KeeperPlan, KnownInverter, MeterPlan, Notifier, NotifierPlan, Planner, PlannerPlan, Poller, Pricer,
-    PricerPlan, Ranger, RangerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan, Warden,
-    Witness, WitnessPlan,
+    Keeper, KeeperPlan, KnownInverter, Locator, MeterPlan, Notifier, NotifierPlan, Planner, PlannerPlan, Poller,
+    Pricer, PricerPlan, Ranger, RangerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan,
+    Warden, Witness, WitnessPlan,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
@@ -164,6 +164,10 @@ impl House {
         }
         if let Some(plan) = witness {
             Witness::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
+        }
+        if let Some(location) = &config.location {
+            let plan = radios::plan(location, &config, &clock, &board, Arc::clone(&chain))?;
+            Locator::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
         }
         Ranger::new(ranger_plan(&config), clock.clone(), scribe.clone(), board.clone()).start();
         if let Some(url) = &config.webhook {
@@ -532,6 +536,7 @@ fn herald_plan(config: &Config) -> Option<HeraldPlan> {
         discovery: config.discovery.clone(),
         meters: config.meters.iter().map(|m| (m.id.clone(), m.template.model.clone(), m.account.clone())).collect(),
         audited: audit_plan(config).map(|plan| [plan.feeders, plan.homes].concat()).unwrap_or_default(),
+        located: config.location.iter().flat_map(|l| l.places.iter().map(|p| p.id.clone())).collect(),
         switches: config.switches.iter().map(|s| (s.id.clone(), s.account.clone())).collect(),
         currency: config.currency.clone(),
         version: VERSION.into(),

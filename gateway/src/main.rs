@@ -1,6 +1,7 @@
 //! `microgrid-gateway`: see the README for what it does and where things live.
 
 mod access;
+mod beacon;
 mod bench;
 mod broker;
 mod cli;
@@ -13,6 +14,7 @@ mod house;
 mod narrate;
 mod network;
 mod operator;
+mod radios;
 mod receipt;
 mod scan;
 mod secrets;

@@ -3,8 +3,10 @@
 use crate::config::Config;
 use actors::Scribe;
 use domain::dispatch::{Basis, Plan, Release};
+use domain::place::{Place, Proof, Verdict};
+use domain::register::Doubt;
 use domain::token::Act;
-use domain::{Access, AccountId, Currency, Fact, Money, OnChain, Position, Seq, Source, Timestamp};
+use domain::{Access, AccountId, Currency, Fact, MeterId, Money, OnChain, Position, Seq, Source, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -31,6 +33,9 @@ pub async fn follow(scribe: Scribe, config: Arc<Config>, from: Seq, mut tell: im
             Ok(facts) => {
                 for (seq, at, fact) in facts {
                     cursor = seq;
+                    if is_routine(&fact) {
+                        continue;
+                    }
                     let (level, text) = sentence(&fact, &config.currency);
                     tell(at, level, &text);
                 }
@@ -40,6 +45,16 @@ pub async fn follow(scribe: Scribe, config: Arc<Config>, from: Seq, mut tell: im
         if recorded.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Whether it comes so often, and says so little, that it stands in the journal only: that all is as it should be.
+#[must_use]
+pub fn is_routine(fact: &Fact) -> bool {
+    match fact {
+        Fact::Located { proof, .. } => !proof.failed(),
+        Fact::Challenged { block, .. } => block.is_some(),
+        _ => false,
     }
 }
 
@@ -163,7 +178,28 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         }
         Fact::DeviceDegraded { device, problem } => (Level::Warn, format!("{device} has a problem: {problem}")),
         Fact::DeviceRecovered { device } => info(format!("{device} is well again")),
-        Fact::MeterHeld { meter, doubt } => {
+        Fact::MeterHeld { meter, doubt: doubt @ Doubt::Elsewhere { .. }, .. } => (
+            Level::Alarm,
+            format!(
+                "{meter} is held and not billed: {doubt}. Look where it is, and at the anchors; it is billed again when its \
+                 proofs hold, or released"
+            ),
+        ),
+        Fact::MeterFound { meter, .. } => info(format!(
+            "{meter} is at its place again: what it imported meanwhile is billed, what it exported is not paid for"
+        )),
+        Fact::Challenged { epoch, block: Some(block), .. } => {
+            info(format!("the beacons of epoch {epoch} bear codes that follow from block {block}"))
+        }
+        Fact::Challenged { epoch, block: None, .. } => (
+            Level::Warn,
+            format!(
+                "the beacons of epoch {epoch} bear codes that follow from our own random number: no chain was reached"
+            ),
+        ),
+        Fact::BeaconCalibrated { meter, model } => info(format!("the beacon of {meter} is calibrated: {model}")),
+        Fact::Located { meter, proof } => located(meter, proof),
+        Fact::MeterHeld { meter, doubt, .. } => {
             (Level::Alarm, format!("{meter} is held and not billed: {doubt}. Look at the meter, then release it"))
         }
         Fact::ImbalanceFound { found } => (Level::Alarm, format!("{found}. Now {}", found.cause.advice())),
@@ -236,6 +272,25 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
         Fact::SettlementRefused { batch, problem } => {
             (Level::Alarm, format!("the chain refused batch {batch}: {problem}"))
         }
+    }
+}
+
+/// What an epoch's beacons said of a meter.
+fn located(meter: &MeterId, proof: &Proof) -> (Level, String) {
+    let by = format!("by {} anchors", proof.anchors.len());
+    let off = |found: &Place| {
+        format!("{}.{} m from its place", found.apart(proof.claim) / 1000, found.apart(proof.claim) % 1000 / 100)
+    };
+    let aside = if proof.counts { "" } else { "; most meters failed at once, so it counts for nothing" };
+    match (proof.verdict, &proof.found) {
+        (Verdict::Here, found) => {
+            let off = found.as_ref().map_or_else(String::new, |f| format!(", {}", off(f)));
+            (Level::Info, format!("{meter} is where it should be, {by}{off}"))
+        }
+        (Verdict::Elsewhere, Some(found)) => {
+            (Level::Warn, format!("{meter} was found at {found}, {}, {by}{aside}", off(found)))
+        }
+        (verdict, _) => (Level::Warn, format!("{meter} was found {verdict}, {by}{aside}")),
     }
 }
 

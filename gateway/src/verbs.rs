@@ -102,7 +102,7 @@ pub fn run(file: &ConfigFile) -> Result<(), Failure> {
             tracing::info!(%at, "listening for {name}");
         }
         first_user(&house);
-        if house.config.is_simulated() {
+        if house.config.is_simulated() || house.config.has_simulated_radio() {
             tracing::warn!("this street is simulated in part or in whole");
         }
         // What happens, in the words of the page: the journal tells the street's story.

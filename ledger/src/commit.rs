@@ -5,7 +5,7 @@ use crate::meters::{filled_in, moved, replaceable};
 use crate::money::{book_fact, debt_part, refundable};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
-use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, dispatch, lines, on_chain, reorg};
+use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, dispatch, lines, on_chain, places, reorg};
 use domain::{AccountId, Fact, MeterBook, MeterId, Money, Reading, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -265,7 +265,7 @@ pub(crate) fn record_fact(db: &Connection, now: Timestamp, fact: &Fact) -> Resul
             replaceable(db, change)?;
             fact.clone()
         }
-        other => other.clone(),
+        other => places::filled_in(db, other)?,
     };
     let body = serde_json::to_string(fact).map_err(|e| LedgerError::unreadable("a fact", e))?;
     db.prepare_cached("INSERT INTO facts VALUES (?, ?, ?)")?.execute(params![seq, now.0, body])?;

@@ -15,7 +15,7 @@ const TRIES: u32 = 50;
 
 /// Refused while readings of the meter are recorded that the Pricer has not passed: they are the old device's, or the old
 /// customer's.
-fn nothing_waits(db: &Connection, meter: &MeterId) -> Result<(), LedgerError> {
+pub(crate) fn nothing_waits(db: &Connection, meter: &MeterId) -> Result<(), LedgerError> {
     let waiting = db
         .prepare_cached("SELECT 1 FROM readings WHERE seq > ? AND meter = (SELECT id FROM meters WHERE name = ?)")?
         .exists(params![cursor(db, PRICER)?, meter.as_str()])?;
@@ -191,7 +191,7 @@ impl Ledger {
     }
 
     /// Tries a write again for as long as readings come between, and answers the fact that was recorded.
-    fn between_readings(
+    pub(crate) fn between_readings(
         &self,
         now: Timestamp,
         guards: &BTreeMap<MeterId, Guard>,

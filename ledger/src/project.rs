@@ -4,9 +4,9 @@ use crate::LedgerError;
 use crate::codes::{took_code, took_token};
 use crate::commit::{POOL, set_cursor};
 use crate::meters::reassign;
-use crate::on_chain;
 use crate::outbox::load_batch;
 use crate::supply::{self, OverrideRow};
+use crate::{on_chain, places};
 use domain::token::Act;
 use domain::{Attempts, Fact, Position, Reason, Source, Timestamp};
 use rusqlite::{Connection, params};
@@ -63,7 +63,16 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
             });
             supply::override_switch(db, switch, row.as_ref())?;
         }
-        Fact::MeterReleased { meter, upto, .. } => release(db, meter.as_str(), upto.0)?,
+        Fact::MeterReleased { meter, upto, .. } => {
+            release(db, meter.as_str(), upto.0)?;
+            places::begin_again(db, meter)?;
+        }
+        Fact::MeterReplaced { change, .. } => places::begin_again(db, &change.meter)?,
+        Fact::MeterHeld { meter, doubt, upto: Some(_) } => places::hold(db, meter, *doubt)?,
+        Fact::MeterFound { meter, .. } => places::found(db, meter)?,
+        Fact::Located { meter, proof } => places::located(db, meter, proof)?,
+        Fact::BeaconCalibrated { meter, model } => places::calibrated(db, meter, model)?,
+        Fact::Challenged { .. } => places::challenged(db, fact)?,
         Fact::Settled { batch, .. } => {
             let settled = load_batch(db, *batch)?;
             for item in settled.iter().flat_map(|b| &b.items) {
@@ -101,7 +110,6 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::Lent { .. }
         | Fact::TariffChanged { .. }
         | Fact::ClassChanged { .. }
-        | Fact::MeterReplaced { .. }
         // Kept with the record, under its number.
         | Fact::InverterLimited { .. }
         | Fact::InverterReleased { .. } => {}
@@ -115,7 +123,7 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         | Fact::SwitchRouted { .. }
         | Fact::DeviceDegraded { .. }
         | Fact::DeviceRecovered { .. }
-        | Fact::MeterHeld { .. }
+        | Fact::MeterHeld { upto: None, .. }
         | Fact::Planned { .. }
         | Fact::PayWithheld { .. }
         | Fact::ImbalanceFound { .. }

@@ -172,6 +172,7 @@ fn prepare(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     db.execute_batch(crate::reorg::TABLES)?;
     db.execute_batch(crate::on_chain::TABLES)?;
     db.execute_batch(crate::dispatch::TABLES)?;
+    db.execute_batch(crate::places::TABLES)?;
     Ok(())
 }
 

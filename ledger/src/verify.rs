@@ -7,6 +7,7 @@ use crate::money::entry_of;
 use crate::read::{READINGS, accounts, meters, reading, totals};
 use crate::tariffs::{classes, schedule};
 use crate::{Ledger, LedgerError, dispatch};
+use domain::register::Doubt;
 use domain::{
     AccountId, Biller, Book, Books, Customer, Entry, Fact, Guard, Line, MeterId, Metered, Money, Reading, Replacement,
     Seq, Step, TariffRegisters, Timestamp, Usage, WattHours,
@@ -88,6 +89,8 @@ impl Due {
 /// What was done between readings.
 enum Act {
     Release(MeterId),
+    Hold(MeterId, Doubt),
+    Found(MeterId),
     Replace(Replacement),
     Move(MeterId, AccountId),
     Share(Timestamp),
@@ -98,6 +101,12 @@ fn replay(biller: &mut Biller, act: Act, newest: &BTreeMap<MeterId, Reading>, du
         Act::Release(meter) => {
             if let Some(reading) = newest.get(&meter) {
                 biller.release(&meter, reading);
+            }
+        }
+        Act::Hold(meter, doubt) => biller.hold(&meter, doubt),
+        Act::Found(meter) => {
+            if let Some(reading) = newest.get(&meter) {
+                biller.found_again(&meter, reading);
             }
         }
         Act::Replace(change) => {
@@ -192,6 +201,8 @@ fn again(
                 due.set_back = due.set_back.less(&event.set_back());
             }
             Fact::MeterReleased { meter, upto, .. } => acts.push((upto, Act::Release(meter))),
+            Fact::MeterHeld { meter, doubt, upto: Some(upto) } => acts.push((upto, Act::Hold(meter, doubt))),
+            Fact::MeterFound { meter, upto } => acts.push((upto, Act::Found(meter))),
             Fact::MeterReplaced { change, upto, .. } => acts.push((upto, Act::Replace(change))),
             Fact::MeterMoved { meter, from, to, upto, .. } => {
                 // Moves before the checkpoint are in it.

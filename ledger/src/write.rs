@@ -209,7 +209,7 @@ impl Priced {
                         lines.extend(billed.into_iter().map(|line| (account.clone(), line)));
                     }
                 }
-                Step::Held(doubt) => facts.push(Fact::MeterHeld { meter: reading.meter.clone(), doubt }),
+                Step::Held(doubt) => facts.push(Fact::MeterHeld { meter: reading.meter.clone(), doubt, upto: None }),
                 Step::Started => started.extend(biller.book_of(&reading.meter).cloned()),
                 Step::Nothing | Step::Doubted(..) => {}
             }

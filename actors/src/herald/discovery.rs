@@ -66,6 +66,10 @@ pub(super) fn announcements(plan: &HeraldPlan) -> Vec<(String, String)> {
             components
                 .insert("feeder_balance".into(), problem(&id, "feeder_balance", "Feeder balance", &topic, BALANCE));
         }
+        if plan.located.contains(meter) {
+            let topic = plan.topic("meter", meter.as_str(), "place");
+            components.insert("place".into(), problem(&id, "place", "Place", &topic, BALANCE));
+        }
         let message: Value = json!({
             "device": {
                 "identifiers": [id], "name": meter.to_string(), "model": model,
@@ -84,7 +88,7 @@ pub(super) fn announcements(plan: &HeraldPlan) -> Vec<(String, String)> {
     out
 }
 
-/// Where a balance says whether something is wrong.
+/// Where a balance, or a place, says whether something is wrong.
 const BALANCE: &str = "{{ value_json.problem }}";
 
 /// The gateway itself, which the meters are reached through: what keeps it from its work.
@@ -95,6 +99,10 @@ fn gateway(plan: &HeraldPlan) -> (String, String) {
     for (key, name) in [("ledger", "Ledger"), ("chain", "Chain"), ("ranges", "Price ranges")] {
         let template = format!("{{{{ 'ON' if value_json.{key} else 'OFF' }}}}");
         components.insert(key.into(), problem(&id, key, name, &plan.problems(), &template));
+    }
+    if !plan.located.is_empty() {
+        let template = "{{ 'ON' if value_json.location else 'OFF' }}";
+        components.insert("location".into(), problem(&id, "location", "Location", &plan.problems(), template));
     }
     if !plan.audited.is_empty() {
         let topic = plan.balance(None);

@@ -3,6 +3,7 @@
 mod alarms;
 mod commands;
 mod discovery;
+mod places;
 mod prices;
 
 use crate::{Board, Scribe};
@@ -28,6 +29,8 @@ pub struct HeraldPlan {
     pub meters: Vec<(MeterId, String, Option<AccountId>)>,
     /// Meters that are compared on the feeder; empty where nothing is compared.
     pub audited: Vec<MeterId>,
+    /// Meters whose place is looked at.
+    pub located: Vec<MeterId>,
     /// Switches, with whose they are.
     pub switches: Vec<(SwitchId, AccountId)>,
     /// The currency of balances.
@@ -157,9 +160,13 @@ async fn gather(plan: &HeraldPlan, clock: &Clock, scribe: &Scribe, board: &Board
         let problems = json!({
             "ledger": live.ledger_problem, "chain": live.chain.problem, "feeder": feeder, "ranges": live.prices.problem,
             "witness": live.witness.as_ref().and_then(|w| w.problem.clone()),
+            "location": live.location.as_ref().and_then(|l| l.problem.clone()),
         });
         news.push((plan.problems(), problems.to_string()));
         news.extend(prices::state(plan, &live.prices));
+        if let Some(location) = &live.location {
+            news.extend(places::state(plan, location));
+        }
         if let Some(balance) = &live.balance {
             news.extend(alarms::alarms(plan, balance));
         }

@@ -19,6 +19,14 @@ use domain::Dbm;
 const QUIETEST: f64 = -150.0;
 const LOUDEST: f64 = 20.0;
 
+/// What tells a sender apart, in one spelling: of an iBeacon its UUID, without hyphens; of others what they are called.
+#[must_use]
+pub fn code(sender: &str) -> String {
+    let Some(beacon) = sender.strip_prefix("iBeacon:") else { return sender.to_ascii_lowercase() };
+    // A UUID has four hyphens; what follows the fifth are its major and minor.
+    beacon.split('-').take(5).collect::<String>().to_ascii_lowercase()
+}
+
 fn loudness(dbm: f64) -> Option<Dbm> {
     Dbm::finite(dbm).filter(|_| (QUIETEST..=LOUDEST).contains(&dbm))
 }

@@ -73,8 +73,8 @@ async fn a_bridge_is_heard_however_its_bytes_are_cut_and_what_is_lost_is_counted
     assert!(next(&bridge).await.unwrap_err().is_transient(), "the port was closed");
 }
 
-#[test]
-fn a_port_that_is_not_there_says_which() {
-    let Err(error) = Bridge::open("/dev/no-such-port") else { panic!("it opened") };
+#[tokio::test]
+async fn a_port_that_is_not_there_says_which() {
+    let error = Bridge::at("/dev/no-such-port").heard().await.unwrap_err();
     assert!(error.is_transient() && error.to_string().contains("/dev/no-such-port"), "{error}");
 }

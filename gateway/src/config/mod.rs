@@ -7,9 +7,10 @@ mod problems;
 pub(crate) use parse::{LONGEST_NAME, own_meter, span};
 pub use problems::Problems;
 
-use actors::Rule;
+use actors::{MeterPlace, Rule, Trick};
 use contracts::Address;
 use domain::feeder::Counted;
+use domain::place::{HoldRule, Place};
 use domain::token::TokenPlan;
 use domain::{
     AccountId, BusId, ClassId, Currency, Guard, InverterId, MeterId, Money, Permille, SwitchId, Tariff, Terms,
@@ -66,6 +67,8 @@ pub struct Config {
     pub dispatch: Option<Dispatch>,
     /// What is compared with what, and how.
     pub feeder: Feeder,
+    /// Where meters are, if that is looked at.
+    pub location: Option<Location>,
     /// The embedded broker, if there is one.
     pub broker: Option<Broker>,
     /// Where the neighbourhood's witnesses speak, if they are asked.
@@ -293,6 +296,64 @@ pub struct Feeder {
     pub settings: Settings,
 }
 
+/// Where meters are.
+#[derive(Clone, Debug)]
+pub struct Location {
+    /// How long a challenge holds.
+    pub epoch: Duration,
+    /// How often an honest meter's proof may fail.
+    pub false_rejections: f64,
+    /// When a meter is held.
+    pub rule: HoldRule,
+    /// Whether it is.
+    pub hold: bool,
+    /// How far from its place a meter may be that is believed, in metres.
+    pub reach: f64,
+    /// How often an anchor must have heard a meter.
+    pub samples: usize,
+    /// What is listened with.
+    pub radios: Vec<Radio>,
+    /// Where.
+    pub anchors: Vec<Anchor>,
+    /// Meters that say where they are.
+    pub places: Vec<MeterPlace>,
+    /// What is made wrong about simulated beacons.
+    pub tricks: Vec<(MeterId, Trick)>,
+}
+
+/// A radio.
+#[derive(Clone, Debug)]
+pub struct Radio {
+    /// Name.
+    pub id: String,
+    /// What it is.
+    pub kind: RadioKind,
+}
+
+/// Kinds of radios.
+#[derive(Clone, Debug)]
+pub enum RadioKind {
+    /// Nodes that publish at a broker.
+    Espresense(drivers::MqttSpec),
+    /// A bridge on a serial port.
+    Bridge(PathBuf),
+    /// None: a simulated air.
+    Simulated,
+}
+
+/// Where a radio listens.
+#[derive(Clone, Debug)]
+pub struct Anchor {
+    /// Name.
+    pub id: String,
+    /// Its radio.
+    pub radio: String,
+    /// What the node is called there.
+    pub node: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
 /// The embedded broker.
 #[derive(Clone, Debug)]
 pub struct Broker {
@@ -452,10 +513,17 @@ impl Config {
         self
     }
 
-    /// Whether any part of it is simulated.
+    /// Whether any device on a bus is simulated.
     #[must_use]
     pub fn is_simulated(&self) -> bool {
         self.buses.iter().any(|b| b.simulate)
+    }
+
+    /// Whether a radio is.
+    #[must_use]
+    pub fn has_simulated_radio(&self) -> bool {
+        let mut radios = self.location.iter().flat_map(|l| &l.radios);
+        radios.any(|r| matches!(r.kind, RadioKind::Simulated))
     }
 }
 

@@ -9,6 +9,7 @@ mod fields;
 mod forecast;
 mod gpio;
 mod ledger;
+mod location;
 mod operators;
 mod tariff;
 mod telegram;
@@ -110,6 +111,7 @@ impl Reader<'_> {
         shared_units(root, &meters, &switches);
         gpio::shared_lines(root, &meters, &switches);
         let feeder = feeder::feeder(root, &meters);
+        let location = self.location(root, broker.as_ref(), place, &meters);
         let inverters = dispatch::inverters(root, &buses, &meters, &library);
         let dispatch = self.dispatch(root, &meters, &inverters, (tariff.as_ref(), &unit));
         if let (Some(lease), Some(stale_after)) = (lease, stale_after) {
@@ -162,6 +164,7 @@ impl Reader<'_> {
             inverters,
             dispatch,
             feeder: feeder?,
+            location,
             broker,
             witness,
             chain: chain_settings?,
@@ -307,28 +310,31 @@ impl Reader<'_> {
             }
             4 => self.telegram_bus(table),
             5 => self.gpio_bus(table, simulate, state),
-            _ => {
-                let text = table.required_text("broker")?;
-                let users = self.users(table);
-                let (address, credentials) = if text == "embedded" {
-                    let Some(broker) = broker else {
-                        // A section that is there and wrong has been complained about already.
-                        if !self.has_broker {
-                            table.problem("broker", "is \"embedded\", but there is no [broker] section");
-                        }
-                        return None;
-                    };
-                    (broker.listen.to_string(), broker.users.first().cloned())
-                } else {
-                    (text, users.first().cloned())
-                };
-                if !is_host_port(&address) {
-                    table.problem("broker", format!("is {address:?}, must be \"embedded\" or host:port"));
-                    return None;
-                }
-                Some((BusKind::Mqtt(MqttSpec { broker: address, client_id, credentials }), None))
-            }
+            _ => Some((BusKind::Mqtt(self.mqtt(table, client_id, broker)?), None)),
         }
+    }
+
+    /// A broker: ours, or somebody's.
+    fn mqtt(&self, table: &Table<'_, '_>, client_id: String, broker: Option<&Broker>) -> Option<MqttSpec> {
+        let text = table.required_text("broker")?;
+        let users = self.users(table);
+        let (address, credentials) = if text == "embedded" {
+            let Some(broker) = broker else {
+                // A section that is there and wrong has been complained about already.
+                if !self.has_broker {
+                    table.problem("broker", "is \"embedded\", but there is no [broker] section");
+                }
+                return None;
+            };
+            (broker.listen.to_string(), broker.users.first().cloned())
+        } else {
+            (text, users.first().cloned())
+        };
+        if !is_host_port(&address) {
+            table.problem("broker", format!("is {address:?}, must be \"embedded\" or host:port"));
+            return None;
+        }
+        Some(MqttSpec { broker: address, client_id, credentials })
     }
 
     fn chain(&self, table: &Table<'_, '_>, state: Option<&Path>, unit: &Currency) -> Option<Chain> {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 mod fuzz;
 mod gpio;
+mod location;
 mod supply;
 
 /// A street that uses every key there is.
@@ -96,6 +97,41 @@ password_file = "keys/mine.password"
 provider = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
 fund = ["0x70997970c51812dc3a010c7d01b50e0d17dc79c8"]
 
+[location]
+epoch = "30m"
+false_rejections = "2%"
+false_holds = "0.5%"
+window = 12
+reach = 25
+samples = 7
+hold = true
+
+[[radio]]
+id = "nodes"
+kind = "espresense"
+broker = "embedded"
+
+[[radio]]
+id = "loft"
+kind = "bridge"
+port = "/dev/ttyUSB9"
+
+[[anchor]]
+id = "gate"
+radio = "nodes"
+node = "Gate-Node"
+position = [0, 12.5]
+
+[[anchor]]
+id = "well"
+radio = "nodes"
+position = [-9.0, -6.25]
+
+[[anchor]]
+id = "loft"
+radio = "loft"
+position = [11.0, -4.0]
+
 [[bus]]
 id = "rtu0"
 kind = "modbus-rtu"
@@ -159,6 +195,8 @@ model = "eastron-sdm230"
 account = "hall"
 period = "15s"
 max_power = 9000
+position = [1.5, -2.0]
+beacon = { sender = "iBeacon:426C7565-4368-6172-6d42-6561636f6e73-1-2", at_one_metre = -59.5, exponent = 2.75, spread = 2.5 }
 
 [[meter]]
 id = "barn"
@@ -402,6 +440,35 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("confirmations = 3", "confirmations = 0", "chain.confirmations", "from 1 to 1000"),
     ("\"0x5fbdb2315678afecb367f032d93f642f64180aa3\"", "\"0x5fbd\"", "chain.provider", "0x5fbd"),
     ("\"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\"", "\"nobody\"", "chain.fund", "nobody"),
+    ("epoch = \"30m\"", "epoch = \"25h\"", "location.epoch", "from 1s to 86400s"),
+    ("false_rejections = \"2%\"", "false_rejections = \"30%\"", "location.false_rejections", "from 0.1% to 20%"),
+    ("false_holds = \"0.5%\"", "false_holds = \"0.5\"", "location.false_holds", "is no share"),
+    ("window = 12", "window = 2", "location.window", "too short"),
+    ("reach = 25", "reach = 1", "meter[1].position", "cannot be proved"),
+    ("samples = 7", "samples = 0", "location.samples", "from 1 to 200"),
+    ("hold = true", "hold = \"yes\"", "location.hold", "true or false"),
+    ("id = \"loft\"\nkind", "id = \"nodes\"\nkind", "radio[2].id", "another radio"),
+    ("kind = \"bridge\"", "kind = \"bridgd\"", "radio[2].kind", "did you mean \"bridge\"?"),
+    ("port = \"/dev/ttyUSB9\"\n", "", "radio[2].port", "is missing"),
+    ("id = \"well\"\nradio", "id = \"gate\"\nradio", "anchor[2].id", "another anchor"),
+    ("radio = \"loft\"", "radio = \"lofd\"", "anchor[3].radio", "did you mean \"loft\"?"),
+    ("\"Gate-Node\"", "\"gate/node\"", "anchor[1].node", "a level of a topic"),
+    ("\"Gate-Node\"", "\"well\"", "anchor[2].radio", "by anchor gate in the same way"),
+    ("radio = \"loft\"\n", "radio = \"loft\"\nnode = \"x\"\n", "anchor[3].node", "of the kind espresense"),
+    ("position = [11.0, -4.0]", "position = [11.0]", "anchor[3].position", "two numbers of metres"),
+    ("position = [11.0, -4.0]\n", "", "anchor[3].position", "is missing"),
+    ("position = [1.5, -2.0]", "position = [1.5, nan]", "meter[1].position", "two numbers of metres"),
+    ("position = [1.5, -2.0]", "position = [900, 0]", "meter[1].position", "cannot be proved: the 3 anchors"),
+    ("position = [1.5, -2.0]\n", "", "meter[1].position", "is missing: where should this beacon be?"),
+    ("exponent = 2.75", "exponent = 9", "meter[1].beacon.exponent", "from 1 to 8"),
+    ("at_one_metre = -59.5, ", "", "meter[1].beacon.at_one_metre", "is missing"),
+    ("spread = 2.5 }", "spread = 2.5, secret = \"x\" }", "meter[1].beacon.secret", "exclude each other"),
+    (
+        "spread = 2.5 }",
+        "spread = 2.5, simulated_replay = true }",
+        "meter[1].beacon.simulated_replay",
+        "simulated radios",
+    ),
     ("id = \"elsewhere\"", "id = \"lan\"", "bus[4].id", "another bus"),
     ("\"broker.lan:1883\"", "\"broker.lan\"", "bus[4].broker", "host:port"),
     ("\"broker.lan:1883\"", "\"broker.lan:0\"", "bus[4].broker", "host:port"),

@@ -73,6 +73,7 @@ pub fn config(options: &Demo, state: &Path, path: &Path, wallet: &LocalKey) -> R
             "\n[[meter]]\nid = \"feeder\"\nbus = \"substation\"\nunit = 1\nmodel = \"sim-feeder\"\nperiod = \"{period}ms\"\nmax_power = 1000000\n"
         ),
     );
+    add(&mut text, format_args!("{}", listeners(*homes, *speed)));
     for home in 1..=*homes {
         let id = format!("home-{home}");
         let on_bus = homes - ON_TCP - ON_MQTT;
@@ -92,8 +93,10 @@ pub fn config(options: &Demo, state: &Path, path: &Path, wallet: &LocalKey) -> R
         add(
             &mut text,
             format_args!(
-                "\n[[meter]]\nid = \"{id}\"\n{place}\nmodel = \"{model}\"\naccount = \"{id}\"\nperiod = \"{period}ms\"\nsimulated_scale = {scale}\nnode = \"pole-{}\"\n{roof}",
-                pole(home)
+                "\n[[meter]]\nid = \"{id}\"\n{place}\nmodel = \"{model}\"\naccount = \"{id}\"\nperiod = \"{period}ms\"\nsimulated_scale = {scale}\nnode = \"pole-{}\"\nposition = [{:?}, {:?}]\n{roof}",
+                pole(home),
+                stands(home).0,
+                stands(home).1
             ),
         );
         if has_roof {
@@ -118,6 +121,25 @@ pub fn config(options: &Demo, state: &Path, path: &Path, wallet: &LocalKey) -> R
 /// Two homes share a pole.
 fn pole(home: u8) -> u8 {
     home.div_ceil(2)
+}
+
+/// Where a home stands: two rows along the street, in metres.
+fn stands(home: u8) -> (f64, f64) {
+    (f64::from((home - 1) / 2) * 16.0, if home % 2 == 1 { 0.0 } else { 22.0 })
+}
+
+/// What hears where the meters are: a radio in every home, and one on a post at each corner of the street.
+fn listeners(homes: u8, speed: u32) -> String {
+    let length = stands(homes).0;
+    let corners = [(-14.0, -8.0), (-14.0, 30.0), (length + 14.0, -8.0), (length + 14.0, 30.0)];
+    let posts = corners.into_iter().zip(1..).map(|(at, post)| (format!("post-{post}"), at));
+    let in_homes = (1..=homes).map(|home| (format!("home-{home}"), (stands(home).0 + 3.0, stands(home).1 - 2.0)));
+    // Half a minute of real time, and a day at most.
+    let epoch = (speed * 30).min(86_400);
+    let begin = format!("\n[location]\nepoch = \"{epoch}s\"\n\n[[radio]]\nid = \"air\"\nkind = \"simulated\"\n");
+    posts.chain(in_homes).fold(begin, |text, (id, (east, north))| {
+        text + &format!("\n[[anchor]]\nid = \"{id}\"\nradio = \"air\"\nposition = [{east:?}, {north:?}]\n")
+    })
 }
 
 /// The line that the homes hang on: 40 m of cable from pole to pole.

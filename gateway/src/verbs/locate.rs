@@ -86,7 +86,7 @@ impl Ear {
         self.lines += 1;
         match read(line) {
             Ok((node, heard)) => {
-                self.heard.entry((node, places::code(&heard.sender))).or_default().push(heard.rssi.get());
+                self.heard.entry((node, radio::code(&heard.sender))).or_default().push(heard.rssi.get());
             }
             Err(what) => {
                 self.unread += 1;

@@ -109,6 +109,27 @@ fn devices(figures: &mut Figures, shared: &Shared) {
     }
     let ailing = live.switches.values().filter(|s| s.problem.is_some() || s.suspicion.is_some()).count();
     figures.gauge("switches_ailing", "Switches that do not follow or are not to be trusted.").is(ailing);
+    if let Some(location) = &live.location {
+        let mut family = figures.gauge("anchor_beacons", "Beacons of meters that each anchor heard in this epoch.");
+        for anchor in &location.anchors {
+            family.of(&[("anchor", &anchor.id)], anchor.heard);
+        }
+        let mut states =
+            BTreeMap::from([("proved", 0_u32), ("failed", 0), ("held", 0), ("unproved", 0), ("waiting", 0)]);
+        location.meters.values().for_each(|m| *states.entry(m.state()).or_default() += 1);
+        let mut family = figures.gauge("places", "Meters by what their newest proof of location says.");
+        for (state, n) in states {
+            family.of(&[("state", state)], n);
+        }
+        let stale = location.meters.values().map(|m| m.stale).sum::<u64>();
+        figures.gauge("location_stale_beacons", "Beacons of this epoch whose code is over.").is(stale);
+        figures
+            .gauge("location_strange_beacons", "Beacons of this epoch that are nobody's here.")
+            .is(location.strangers);
+        figures
+            .counter("location_beacons_passed_over_total", "Beacons that were too many to look at.")
+            .is(location.passed_over);
+    }
     let mut family = figures.gauge("agent_pulse_age_seconds", "How long ago each agent's loop last came round.");
     for (agent, age) in shared.board().pulses() {
         family.of(&[("agent", &agent)], seconds(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));

@@ -10,6 +10,7 @@ mod feeder;
 mod gate;
 mod metrics;
 mod office;
+mod places;
 mod prices;
 mod routes;
 mod session;
@@ -41,6 +42,8 @@ const CUSTOMER_SCRIPT: &str = include_str!("assets/customer.js");
 const OPENAPI: &str = include_str!("assets/openapi.json");
 const WORDS: &str = include_str!("assets/words.js");
 const FEEDER: &str = include_str!("assets/feeder.js");
+const PLACES: &str = include_str!("assets/places.js");
+const PLACES_STYLE: &str = include_str!("assets/places.css");
 const STYLE: &str = include_str!("assets/style.css");
 const ICON: &str = include_str!("assets/favicon.svg");
 

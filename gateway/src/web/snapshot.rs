@@ -5,6 +5,7 @@ use crate::house::VERSION;
 use crate::narrate;
 use crate::web::balance::balance;
 use crate::web::feeder::{Moment, feeder};
+use crate::web::places::places;
 use crate::web::prices::prices;
 use actors::{Board, RecordFailed, Scribe};
 use domain::{AccountId, Clock, Fact, Money, Range, Schedule, Seq, Stamp, SwitchId, Timestamp};
@@ -130,6 +131,9 @@ impl Shared {
         found.extend(inverters.map(|(id, problem)| format!("inverter {id}: {problem}")));
         let unplanned = live.plan.as_ref().and_then(|plan| plan.problem.as_ref());
         found.extend(unplanned.map(|problem| format!("dispatch: {problem}")));
+        let located = live.location.iter().flat_map(|l| &l.meters);
+        found.extend(located.filter_map(|(id, place)| Some(format!("place of {id}: {}", place.problem()?))));
+        found.extend(live.location.iter().filter_map(|l| Some(format!("location: {}", l.problem.as_ref()?))));
         found.extend(live.webhook_problem.clone().map(|p| format!("web hook: {p}")));
         found.extend(live.ledger_problem.clone().map(|p| format!("ledger: {p}")));
         found.extend(live.prices.problem.clone().map(|p| format!("price ranges: {p}")));
@@ -151,7 +155,7 @@ impl Shared {
                     let more = ledger.facts_after(from, 1_000)?;
                     let Some((last, _, _)) = more.last() else { break };
                     from = *last;
-                    facts.extend(more);
+                    facts.extend(more.into_iter().filter(|(_, _, fact)| !narrate::is_routine(fact)));
                     let extra = facts.len().saturating_sub(EVENTS);
                     facts.drain(..extra);
                 }
@@ -216,7 +220,7 @@ impl Shared {
             "now": now.to_string(),
             "local": config.tariff.zone.hh_mm(now),
             "speed": self.clock.speed(),
-            "simulated": config.is_simulated(),
+            "simulated": config.is_simulated() || config.has_simulated_radio(),
             "tariff": {
                 "range": match range { Range::OffPeak => "off-peak", Range::Peak => "peak" },
                 "version": tariff.version,
@@ -240,6 +244,7 @@ impl Shared {
             "witness": live.witness,
             "broker": { "connected": live.broker },
             "balance": live.balance.as_ref().map(balance),
+            "places": live.location.as_ref().map(|l| places(l, &config.tariff.zone)),
             "prices": prices(&live.prices, config),
             "feeder": feeder(config, &Moment {
                 plan: live.plan.as_ref(), inverters: &live.inverters, meters: &live.meters,

@@ -69,6 +69,8 @@ fn the_page_is_whole(at: SocketAddr) {
         ("/access.js", "text/javascript", "export"),
         ("/words.js", "text/javascript", "export"),
         ("/feeder.js", "text/javascript", "one-line"),
+        ("/places.js", "text/javascript", "to scale"),
+        ("/places.css", "text/css", "#p-places"),
         ("/style.css", "text/css", "{"),
         ("/favicon.svg", "image/svg+xml", "<svg"),
     ] {

@@ -29,6 +29,7 @@ mod kept;
 mod load;
 mod locate;
 mod operator;
+mod places;
 mod receipt;
 mod rules;
 mod scan;

@@ -19,6 +19,7 @@ mod load;
 mod meters;
 mod money;
 mod on_chain;
+mod places;
 mod power;
 mod promises;
 mod ranges;

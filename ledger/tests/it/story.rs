@@ -1,6 +1,7 @@
 //! A street's life at random, written into a ledger: everything that a gateway ever writes, in any order.
 
 use super::*;
+use domain::register::Doubt;
 use domain::{AccountId, Credit, Money, Source, Timestamp};
 use ledger::{Attempt, Deposit, Keep, Purpose, SettledBatch};
 use rusqlite::{Connection, OpenFlags};
@@ -92,7 +93,8 @@ impl Story {
                 other.pool_share = Permille::new(self.dice.u16(..1001)).unwrap();
                 self.ledger().adopt_tariff(Timestamp(self.now), &other, None, "somebody").unwrap();
             }
-            90..92 => {
+            90 => self.look_where_they_are(),
+            91 => {
                 let held = |m: ledger::MeterRow| m.book.is_some_and(|b| b.held.is_some()).then_some(m.name);
                 if let Some(meter) = self.ledger().meters().unwrap().into_iter().find_map(held) {
                     self.write(Write::Fact(Fact::MeterReleased { meter, upto: Seq(0), by: "somebody".into() }));
@@ -130,6 +132,24 @@ impl Story {
             readings.push(exporting(home, self.now, *import, *export));
         }
         self.write(Write::Readings(readings));
+    }
+
+    /// A meter is held for its place, or is there again. Either needs what was recorded before to be billed.
+    fn look_where_they_are(&mut self) {
+        let home = self.dice.usize(..HOMES);
+        let ledger = self.ledger();
+        if !ledger.readings_after(ledger.priced_seq().unwrap(), 1).unwrap().is_empty() {
+            self.write(price(ledger));
+            return;
+        }
+        let meters = ledger.meters().unwrap().into_iter().filter_map(|m| Some((m.name, m.book?.held)));
+        let Some((meter, held)) = meters.collect::<Vec<_>>().get(home).cloned() else { return };
+        let doubt = Doubt::Elsewhere { failed: 5, of: 8 };
+        match held {
+            None => drop(self.write(Write::Fact(Fact::MeterHeld { meter, doubt, upto: Some(Seq(0)) }))),
+            Some(Doubt::Elsewhere { .. }) => drop(self.write(Write::Fact(Fact::MeterFound { meter, upto: Seq(0) }))),
+            Some(_) => {}
+        }
     }
 
     fn settle(&mut self) {

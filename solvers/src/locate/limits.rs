@@ -2,6 +2,7 @@
 
 use super::chi;
 use super::judge::{MOST, Sighting, judge};
+use crate::witness::binomial;
 use fastrand::Rng;
 
 /// What [`judge`](super::judge()) holds a claim against. Squares of logarithms, times 2^20.
@@ -76,4 +77,37 @@ fn exceeded_by(mut values: Vec<u64>, share: f64) -> u32 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place")]
     let place = (values.len() as f64 * share) as usize;
     values.get(place).map_or(u32::MAX, |v| u32::try_from(*v).unwrap_or(u32::MAX))
+}
+
+/// From how many failures among the last `window` proofs on a device is held, so that an honest one is held in at most
+/// `held` of its years: each proof fails with `rejected` by chance, and after each of `proofs` a year the last ones are
+/// counted. None if even a window full of failures is that likely.
+///
+/// Proofs count as independent. What does not change, such as a wall that calibration did not see, fails them all alike.
+#[must_use]
+pub fn failures(window: u32, rejected: f64, proofs: f64, held: f64) -> Option<u32> {
+    (1..=window).find(|least| proofs * binomial(window, rejected, *least) <= held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_honest_device_is_held_as_rarely_as_was_asked_for() {
+        let hourly = 24.0 * 365.25;
+        assert_eq!(failures(8, 0.01, hourly, 0.01), Some(4));
+        assert_eq!(failures(1, 0.01, hourly, 0.01), None);
+        let mut rng = Rng::with_seed(3);
+        // A rate that can be watched: of a thousand years of a hundred proofs each, one in ten may see a hold.
+        let least = failures(6, 0.05, 100.0, 0.1).unwrap();
+        let mut held = 0;
+        for _ in 0..1000 {
+            let proofs: Vec<bool> = (0..100).map(|_| rng.f64() < 0.05).collect();
+            let condemned = |last: &[bool]| last.iter().filter(|failed| **failed).count() >= least as usize;
+            held += u32::from(proofs.windows(6).any(condemned));
+        }
+        println!("{least} of 6: {held} of 1000 years");
+        assert!((1..=100).contains(&held), "{held}");
+    }
 }

@@ -19,5 +19,5 @@ pub mod payoff;
 
 pub use fix::{Fix, NoFix, Sight, trilaterate};
 pub use judge::{Judged, LARGEST, MOST, Sighting, Unfit, Verdict, judge, sharp, spare};
-pub use limits::Limits;
+pub use limits::{Limits, failures};
 pub use path_loss::{Heard, NoModel, PathLoss, Range, calibrate, filter};

@@ -14,7 +14,9 @@ use crate::abi::{Reader, Writer, function, init_code, signed, to};
 use crate::key::{KeyError, Signer};
 use crate::tx::Call;
 use crate::{Address, B256, U256, keccak256};
-use std::sync::LazyLock;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use zeroize::Zeroizing;
 
 /// The committed artefact: ABI, bytecode, compiler and settings, as `contracts/build.mjs` wrote it.
 pub const ARTIFACT: &str = include_str!("../../../artifacts/LocationVerifier.json");
@@ -229,6 +231,46 @@ pub fn collect(verifier: Address) -> Call {
 pub fn beacon(secret: &[u8; 32], seed: B256) -> [u8; 16] {
     let hash = keccak256([&secret[..], &seed[..]].concat());
     std::array::from_fn(|i| hash[i])
+}
+
+/// What a device's beacons share with those who listen. Never shown.
+#[derive(Clone)]
+pub struct Secret(Arc<Zeroizing<[u8; 32]>>);
+
+impl Secret {
+    /// From 32 bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Arc::new(Zeroizing::new(bytes)))
+    }
+
+    /// As [`beacon`].
+    #[must_use]
+    pub fn beacon(&self, seed: B256) -> [u8; 16] {
+        beacon(&self.0, seed)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// The challenge of an epoch of a gateway's own: Keccak-256 of a block's hash and the number of the epoch as 8 bytes.
+#[must_use]
+pub fn challenge(block: B256, epoch: i64) -> B256 {
+    keccak256([&block[..], &epoch.to_be_bytes()].concat())
+}
+
+/// A challenge that follows from nothing, for where no chain is reached.
+///
+/// # Errors
+/// [`KeyError::NoRandomness`].
+pub fn own_challenge() -> Result<B256, KeyError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|e| KeyError::NoRandomness(e.to_string()))?;
+    Ok(B256::from(bytes))
 }
 
 /// Asks what the contract would say of distances: places relative to the claim, and the distance, in millimetres.

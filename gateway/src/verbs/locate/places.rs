@@ -1,15 +1,15 @@
 //! Who listens where, and who claims what: a file of people.
 
+use crate::beacon::{model, secret};
 use crate::config::Problems;
 use crate::failure::{Code, Failure};
-use crate::secrets;
-use contracts::{B256, location};
+use contracts::B256;
 use drivers::document::{Notes, Section};
-use solvers::locate::{Heard, PathLoss, calibrate};
+use drivers::radio::code;
+use solvers::locate::PathLoss;
 use std::collections::BTreeSet;
 use std::path::Path;
 use toml::de::DeTable;
-use zeroize::Zeroizing;
 
 /// Who listens.
 pub struct Anchor {
@@ -36,13 +36,6 @@ pub struct Places {
     pub samples: usize,
     pub anchors: Vec<Anchor>,
     pub devices: Vec<Device>,
-}
-
-/// What tells a sender apart, in one spelling: of an iBeacon its UUID, without hyphens; of others what they are called.
-pub fn code(sender: &str) -> String {
-    let Some(beacon) = sender.strip_prefix("iBeacon:") else { return sender.to_ascii_lowercase() };
-    // A UUID has four hyphens; what follows the fifth are its major and minor.
-    beacon.split('-').take(5).collect::<String>().to_ascii_lowercase()
 }
 
 /// Reads it. With a seed, devices that share a secret with us are known by the code that follows from both.
@@ -143,7 +136,7 @@ fn known_by(table: &Table<'_, '_>, base: &Path, seed: Option<B256>) -> Option<St
                 return None;
             };
             let secret = secret(&base.join(file)).map_err(|what| table.problem("secret", what)).ok()?;
-            Some(location::beacon(&secret, seed).iter().map(|byte| format!("{byte:02x}")).collect())
+            Some(secret.beacon(seed).iter().map(|byte| format!("{byte:02x}")).collect())
         }
         (Some(_), Some(_)) => {
             table.problem("secret", "and `sender` exclude each other");
@@ -156,53 +149,4 @@ fn known_by(table: &Table<'_, '_>, base: &Path, seed: Option<B256>) -> Option<St
             None
         }
     }
-}
-
-/// What is in the file is never repeated.
-fn secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, String> {
-    secrets::private(path)?;
-    let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    let text = text.map_err(|e| format!("names {}, which cannot be read: {e}", path.display()))?;
-    let key = text.trim().parse::<B256>();
-    let key = key.map_err(|_| format!("names {}, which holds no secret: 64 hex digits", path.display()))?;
-    Ok(Zeroizing::new(key.0))
-}
-
-fn model(table: &Table<'_, '_>, base: &Path) -> Option<PathLoss> {
-    const NUMBERS: [&str; 3] = ["at_one_metre", "exponent", "spread"];
-    if let Some(file) = table.text("itinerary") {
-        if let Some(key) = NUMBERS.into_iter().find(|key| table.get(key).is_some()) {
-            table.problem(key, "and `itinerary` exclude each other");
-        }
-        return itinerary(&base.join(file)).map_err(|what| table.problem("itinerary", what)).ok();
-    }
-    let (one, exponent, spread) = (needed(table, NUMBERS[0]), needed(table, NUMBERS[1]), needed(table, NUMBERS[2]));
-    let (one, exponent, spread) = (one?, exponent?, spread?);
-    let bounds = |key, value: f64, least: f64, most: f64| {
-        if !(least..=most).contains(&value) {
-            table.problem(key, format!("is {value}, must be from {least} to {most}"));
-        }
-    };
-    bounds(NUMBERS[0], one, -150.0, 50.0);
-    bounds(NUMBERS[1], exponent, 1.0, 8.0);
-    bounds(NUMBERS[2], spread, 0.1, 20.0);
-    // Only the difference of what is sent and what the first metre takes is known, and needed.
-    Some(PathLoss { sent: 0.0, first_metre: -one, exponent, spread })
-}
-
-/// Lines of metres and dBm.
-fn itinerary(path: &Path) -> Result<PathLoss, String> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| format!("names {name}, which cannot be read: {e}"))?;
-    let mut heard = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let pair = line.split_once(',').and_then(|(m, d)| Some((m.trim().parse().ok()?, d.trim().parse().ok()?)));
-        let (metres, dbm) = pair.ok_or_else(|| format!("names {name}, whose line {number} is not metres,dBm"))?;
-        heard.push(Heard { metres, dbm });
-    }
-    calibrate(&heard, 0.0).map_err(|why| format!("names {name}, which gives no model: {why}"))
 }

@@ -1,0 +1,93 @@
+'use strict';
+// Where meters are: a plan of anchors, claims and what was found, to scale, and a table that says the same in words.
+(() => {
+	const SVG = 'http://www.w3.org/2000/svg';
+	const make = (name, attrs, text) => {
+		const node = document.createElementNS(SVG, name);
+		for (const [key, value] of Object.entries(attrs)) node.setAttribute(key, value);
+		if (text != null) node.textContent = text;
+		return node;
+	};
+	const put = (id, value) => {
+		const node = document.getElementById(id);
+		if (node && node.textContent !== value) node.textContent = value;
+	};
+	const WORDS = { proved: 'at its place', failed: 'not at its place', held: 'held', unproved: 'not proved', waiting: 'no proof yet' };
+	const metres = (m) => (m == null ? '–' : `${m.toFixed(1)}\u00a0m`);
+
+	// North is up; a frame of a tenth around everything.
+	function drawing(p) {
+		const all = [...p.anchors.map((a) => a.at), ...p.meters.map((m) => m.claim), ...p.meters.filter((m) => m.found).map((m) => m.found)];
+		const xs = all.map((q) => q.x), ys = all.map((q) => q.y);
+		const low = { x: Math.min(...xs), y: Math.min(...ys) };
+		const wide = Math.max(Math.max(...xs) - low.x, 1), high = Math.max(Math.max(...ys) - low.y, 1);
+		const scale = Math.min(1000 / wide, 420 / high), pad = 60;
+		const at = (q) => ({ x: pad + (q.x - low.x) * scale, y: pad + (high - (q.y - low.y)) * scale });
+		const parts = [];
+		for (const a of p.anchors) {
+			const q = at(a.at);
+			parts.push(make('path', { class: `anchor ${a.problem ? 'bad' : ''}`, d: `M${q.x} ${q.y - 8}l7 12h-14z` }));
+			parts.at(-1).append(make('title', {}, a.problem ? `${a.id}: ${a.problem}` : `${a.id}: ${a.heard} beacons`));
+		}
+		for (const m of p.meters) {
+			const claim = at(m.claim);
+			if (m.found) {
+				const found = at(m.found), far = (m.deviation ?? 0) * scale;
+				if (far > 0) parts.push(make('circle', { class: 'cloud', cx: found.x, cy: found.y, r: Math.min(far, 200) }));
+				parts.push(make('line', { class: `pull ${m.state}`, x1: claim.x, y1: claim.y, x2: found.x, y2: found.y }));
+				parts.push(make('circle', { class: `found ${m.state}`, cx: found.x, cy: found.y, r: 3 }));
+			}
+			parts.push(make('rect', { class: `claim ${m.state}`, x: claim.x - 6, y: claim.y - 6, width: 12, height: 12 }));
+			parts.push(make('text', { x: claim.x, y: claim.y - 12 }, m.meter));
+		}
+		const right = pad + wide * scale, bottom = pad + high * scale;
+		const ten = wide > 400 ? 100 : 10;
+		parts.push(make('path', { class: 'scale', d: `M${right - ten * scale} ${bottom + 40}h${ten * scale}` }));
+		parts.push(make('text', { x: right - (ten * scale) / 2, y: bottom + 34 }, `${ten}\u00a0m`));
+		const svg = document.getElementById('w-plan');
+		svg.setAttribute('viewBox', `0 0 ${right + pad} ${bottom + pad}`);
+		svg.replaceChildren(...parts);
+	}
+
+	function row(m) {
+		const tr = document.createElement('tr');
+		const of = m.of ? `${m.failed} of ${m.of}` : '–';
+		const heard = m.anchors ? `${m.anchors.length}${m.dropped?.length ? `, without ${m.dropped.join(', ')}` : ''}` : '–';
+		const cells = [m.meter, heard, metres(m.metres_off), m.deviation == null ? '–' : `±\u00a0${metres(m.deviation)}`, of];
+		cells.forEach((text, at) => {
+			const cell = document.createElement(at ? 'td' : 'th');
+			if (!at) cell.scope = 'row';
+			if (at > 1) cell.className = 'n';
+			cell.textContent = text;
+			tr.append(cell);
+		});
+		const state = document.createElement('td');
+		const more = m.problem ?? m.unproved;
+		state.textContent = WORDS[m.state] + (more ? `: ${more}` : '') + (m.stale ? `; ${m.stale} beacons with a code that is over` : '');
+		state.className = m.state === 'held' || m.state === 'failed' ? 'bad' : '';
+		if (m.state === 'proved') state.dataset.level = 'good';
+		tr.append(state);
+		return tr;
+	}
+
+	document.addEventListener('street', ({ detail }) => {
+		const p = detail.places, panel = document.getElementById('p-places');
+		if (!panel) return;
+		panel.hidden = !p;
+		if (!p) return;
+		const count = (state) => p.meters.filter((m) => m.state === state).length;
+		put('w-proved', `${count('proved')} of ${p.meters.length}`);
+		put('w-held', p.hold ? String(count('held')) : 'nobody: hold is off');
+		put('w-rule', `${p.rule.failures} failed of ${p.rule.window}`);
+		put('w-epoch', `until ${p.until}, ${p.block == null ? 'by our own random number' : `by block ${p.block}`}`);
+		const notes = [];
+		if (p.problem) notes.push(`${p.problem[0].toUpperCase()}${p.problem.slice(1)}.`);
+		const deaf = p.anchors.filter((a) => a.problem).map((a) => a.id);
+		if (deaf.length && deaf.length < p.anchors.length) notes.push(`Silent anchors: ${deaf.join(', ')}.`);
+		if (p.passed_over) notes.push(`${p.passed_over} beacons were too many to look at.`);
+		put('w-note', notes.join(' '));
+		document.getElementById('w-note').hidden = !notes.length;
+		drawing(p);
+		document.getElementById('w-meters').replaceChildren(...p.meters.map(row));
+	});
+})();
