@@ -11,6 +11,7 @@ mod alarms;
 mod bad_files;
 mod bad_input;
 mod balance;
+mod broker;
 mod consensus;
 mod crash;
 mod demo;
