@@ -1,55 +1,50 @@
-//! The embedded MQTT broker.
-//!
-//! `rumqttd` 0.20 keeps everything in memory and cannot be stopped once started, so it lives on a thread of its own
-//! until the process ends; what it forgets at a restart, the Herald publishes again.
+//! The embedded MQTT broker, as the configuration wants it.
 
-use crate::config::Broker;
+use crate::config::{Bridge, Broker, Config};
 use crate::failure::{Code, Failure};
-use rumqttd::{Config, ConnectionSettings, RouterConfig, ServerSettings};
-use std::collections::HashMap;
-use std::net::TcpListener;
+use crate::web::tls::{Own, authorities, identity};
+use ::broker::{Settings, Users};
+use std::sync::Arc;
 
-/// Small segments: with the defaults a burst of 100,000 messages leaves 60 to 240 MiB in use.
-const SEGMENT_BYTES: usize = 256 << 10;
-const SEGMENTS: usize = 8;
+/// The client id of the Herald, which tells everything again at every start.
+#[must_use]
+pub fn herald(site: &str) -> String {
+    format!("microgrid-gateway-{site}-herald")
+}
 
-/// Starts the broker, after making sure that its port is free: once started it could not say so.
-pub fn start(broker: &Broker) -> Result<(), Failure> {
-    let listen = broker.listen;
-    drop(TcpListener::bind(listen).map_err(|e| {
-        Failure::new(
-            Code::Unavailable,
-            format!("the MQTT broker cannot listen on {listen}: {e}; is another one running?"),
-        )
-    })?);
-    let auth = (!broker.users.is_empty())
-        .then(|| broker.users.iter().map(|c| (c.user.clone(), c.password.clone())).collect::<HashMap<_, _>>());
-    let connections = ConnectionSettings {
-        connection_timeout_ms: 10_000,
-        max_payload_size: 256 << 10,
-        max_inflight_count: 100,
-        auth,
-        external_auth: None,
-        dynamic_filters: true,
-    };
-    let server = ServerSettings { name: "gateway".into(), listen, tls: None, next_connection_delay_ms: 1, connections };
-    let router = RouterConfig {
-        max_connections: 1_000,
-        max_outgoing_packet_count: 200,
-        max_segment_size: SEGMENT_BYTES,
-        max_segment_count: SEGMENTS,
-        ..RouterConfig::default()
-    };
-    let config =
-        Config { id: 0, router, v4: Some(HashMap::from([("gateway".to_owned(), server)])), ..Config::default() };
-    let mut broker = rumqttd::Broker::new(config);
-    std::thread::Builder::new()
-        .name("mqtt-broker".into())
-        .spawn(move || {
-            if let Err(error) = broker.start() {
-                tracing::error!(%error, "the MQTT broker stopped");
-            }
-        })
-        .map_err(|e| Failure::new(Code::Internal, format!("no thread for the MQTT broker: {e}")))?;
-    Ok(())
+/// Starts the broker of a gateway. It keeps its sessions and retained messages beside the ledger.
+pub fn start(config: &Config, broker: &Broker) -> Result<::broker::Broker, Failure> {
+    let mut settings = settings(broker);
+    settings.folder = Some(config.state.join("broker"));
+    settings.herald = Some(herald(&config.site));
+    if let Some(tls) = &broker.tls {
+        let certificate = config.state.join("keys/mqtt.crt");
+        let own = Own { names: &tls.names, listen: tls.listen.ip(), certificate };
+        let (certified, fingerprint) = identity(&tls.certificate, &own, "[broker]")?;
+        tracing::info!("the broker's certificate has the SHA-256 fingerprint {fingerprint}");
+        settings.tls = Some((tls.listen, Arc::new(certified)));
+    }
+    settings.bridge = broker.bridge.as_ref().map(bridge).transpose()?;
+    run(settings)
+}
+
+fn bridge(bridge: &Bridge) -> Result<::broker::Bridge, Failure> {
+    let trusted = bridge.ca_file.as_deref().map(authorities).transpose();
+    let tls = trusted.map_err(|what| Failure::new(Code::Config, format!("[bridge] ca_file {what}")))?.map(Arc::new);
+    let Bridge { host, port, user, client_id, prefix, publish, subscribe, .. } = bridge.clone();
+    let credentials = user.map(|user| (user.user, user.password));
+    Ok(::broker::Bridge { host, port, tls, credentials, client_id, prefix, publish, subscribe })
+}
+
+/// Starts a broker for simulated devices only: it forgets everything when it ends.
+pub fn for_devices(broker: &Broker) -> Result<::broker::Broker, Failure> {
+    run(settings(broker))
+}
+
+fn settings(broker: &Broker) -> Settings {
+    Settings { users: Users::new(broker.users.clone()), ..Settings::new(broker.listen) }
+}
+
+fn run(settings: Settings) -> Result<::broker::Broker, Failure> {
+    ::broker::start(settings).map_err(|error| Failure::new(Code::Unavailable, error))
 }

@@ -52,6 +52,7 @@ pub struct House {
     settler: Addr<Settler>,
     servers: Vec<actix_web::dev::ServerHandle>,
     _simulated: Vec<drivers::simulator::Running>,
+    _broker: Option<::broker::Broker>,
     /// Held for as long as the gateway runs.
     _lock: std::fs::File,
 }
@@ -121,10 +122,14 @@ impl House {
         let board = Board::default();
         scribe.fact(Fact::Started { version: VERSION.into() }).await?;
 
-        if let Some(b) = &config.broker {
-            broker::start(b)?;
-            listening.insert("mqtt".into(), b.listen.to_string());
-        }
+        let broker = if let Some(b) = &config.broker {
+            let running = broker::start(&config, b)?;
+            listening.insert("mqtt".into(), running.address.to_string());
+            listening.extend(running.tls_address.map(|at| ("mqtts".to_owned(), at.to_string())));
+            Some(running)
+        } else {
+            None
+        };
         let (plan, rpc) = settler_plan(&config, &clock)?;
         if let Some((at, server)) = rpc {
             listening.insert("json_rpc".into(), at);
@@ -203,6 +208,7 @@ impl House {
             settler,
             servers,
             _simulated: simulated,
+            _broker: broker,
             _lock: lock,
         })
     }
@@ -525,12 +531,12 @@ fn witness_plan(config: &Config, plan: &SettlerPlan, clock: &Clock) -> Option<Wi
 }
 
 fn herald_plan(config: &Config) -> Option<HeraldPlan> {
-    let broker = config.broker.as_ref()?;
+    let embedded = config.broker.as_ref()?;
     Some(HeraldPlan {
         broker: drivers::MqttSpec {
-            broker: broker.listen.to_string(),
-            client_id: format!("microgrid-gateway-{}-herald", config.site),
-            credentials: broker.users.first().cloned(),
+            broker: embedded.listen.to_string(),
+            client_id: broker::herald(&config.site),
+            credentials: embedded.own(),
         },
         site: config.site.clone(),
         discovery: config.discovery.clone(),
@@ -540,7 +546,7 @@ fn herald_plan(config: &Config) -> Option<HeraldPlan> {
         switches: config.switches.iter().map(|s| (s.id.clone(), s.account.clone())).collect(),
         currency: config.currency.clone(),
         version: VERSION.into(),
-        customer_commands: broker.customer_commands,
+        customer_commands: embedded.customer_commands,
         pause: Duration::from_secs(1),
     })
 }

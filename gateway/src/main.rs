@@ -27,7 +27,7 @@ use clap::Parser;
 use cli::{Chain, Cli, Journal, Verb};
 use failure::{Code, Failure};
 use std::process::ExitCode;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -101,11 +101,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
 fn log_to_stderr(level: tracing::Level) {
     use std::io::IsTerminal;
     let terminal = std::io::stderr().is_terminal();
-    // Our own words; of the libraries only what is wrong, and nothing of the broker, which calls it an error when a
-    // client leaves.
-    let ours = ["microgrid_gateway", "actors", "drivers", "contracts", "ledger"].map(|name| (name, level));
+    // Our own words; of the libraries only what is wrong.
+    let ours = ["microgrid_gateway", "actors", "broker", "drivers", "contracts", "ledger"].map(|name| (name, level));
     let only = Targets::new().with_default(tracing::Level::WARN).with_targets(ours);
-    let only = only.with_target("rumqttd", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(terminal);
     let log = tracing_subscriber::registry().with(only);
     // Fails only if a log is set already, which nobody does before this.

@@ -340,11 +340,8 @@ pub fn simulate(file: &ConfigFile) -> Result<(), Failure> {
     block_on(async move {
         let asked = asked_to_stop()?;
         // MQTT devices need somebody to talk to.
-        if let Some(broker) = &config.broker
-            && config.buses.iter().any(|b| b.simulate && b.uses(broker))
-        {
-            crate::broker::start(broker)?;
-        }
+        let wanted = config.broker.as_ref().filter(|broker| config.buses.iter().any(|b| b.simulate && b.uses(broker)));
+        let _broker = wanted.map(crate::broker::for_devices).transpose()?;
         let _simulated = sim::serve(&config, &clock).await?;
         for line in sim::describe(&config) {
             print(&format!("{line}\n"))?;

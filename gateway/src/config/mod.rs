@@ -357,12 +357,56 @@ pub struct Anchor {
 /// The embedded broker.
 #[derive(Clone, Debug)]
 pub struct Broker {
-    /// Where it listens.
+    /// Where it listens in the clear: on loopback.
     pub listen: SocketAddr,
-    /// Who may connect; everybody on loopback if empty.
-    pub users: Vec<Credentials>,
+    /// Where and how it listens for others.
+    pub tls: Option<BrokerTls>,
+    /// Who may connect, and what each may do; the first is the gateway's own. Everybody if empty.
+    pub users: Vec<::broker::User>,
     /// Whether customers' acts are taken from it: emergency credit, and reconnection.
     pub customer_commands: bool,
+    /// Another broker that messages are exchanged with.
+    pub bridge: Option<Bridge>,
+}
+
+impl Broker {
+    /// By what the gateway itself connects.
+    #[must_use]
+    pub fn own(&self) -> Option<Credentials> {
+        self.users.first().map(|user| Credentials { user: user.name.clone(), password: user.password.clone() })
+    }
+}
+
+/// Where the broker listens by TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerTls {
+    /// Where.
+    pub listen: SocketAddr,
+    /// By which certificate.
+    pub certificate: WebTls,
+    /// Names in a certificate of our own, besides localhost and the machine's.
+    pub names: Vec<String>,
+}
+
+/// Another broker, and what goes over to it and back.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Who vouches for it, PEM; in the clear if `None`.
+    pub ca_file: Option<PathBuf>,
+    /// By whom we sign in.
+    pub user: Option<Credentials>,
+    /// Our client id there.
+    pub client_id: String,
+    /// What stands before all topics there.
+    pub prefix: String,
+    /// Filters of what goes out.
+    pub publish: Vec<String>,
+    /// Filters of what comes in, without the prefix.
+    pub subscribe: Vec<String>,
 }
 
 /// Where the gateways of a neighbourhood speak to each other.

@@ -1,6 +1,8 @@
 //! From TOML text to a [`Config`], or to every problem at once.
 
 mod agreed;
+mod bridge;
+mod broker;
 mod devices;
 mod dispatch;
 mod enforce;
@@ -28,7 +30,7 @@ use devices::{accounts, meters, rare_meters, shared_units, switches};
 pub use dispatch::own_meter;
 use domain::{BusId, Currency, TimeZone, Timestamp};
 use drivers::document::{Notes, Section};
-use drivers::{BusKind, BusSpec, Credentials, Library, MqttSpec, Parity};
+use drivers::{BusKind, BusSpec, Library, MqttSpec, Parity};
 use fields::{DAY, address, close, default, duration, is_host_port, loopback_only, need, parsed};
 use operators::operators;
 use std::collections::BTreeMap;
@@ -96,7 +98,7 @@ impl Reader<'_> {
         close(ledger);
 
         let simulator = simulator(root);
-        let broker = root.section("broker").and_then(|b| {
+        let mut broker = root.section("broker").and_then(|b| {
             let broker = self.broker(&b);
             b.close();
             broker
@@ -129,6 +131,21 @@ impl Reader<'_> {
         let home_assistant = root.section("home_assistant");
         let discovery = home_assistant.as_ref().and_then(|h| h.text("discovery_prefix"));
         close(home_assistant);
+        let discovery = discovery.unwrap_or_else(|| "homeassistant".into());
+        if let (Some(table), Some(broker)) = (root.section("broker"), &mut broker) {
+            broker::rights(&table, broker, (place.site, &discovery), (&meters, &switches));
+        }
+        let bridge = root.section("bridge").and_then(|b| {
+            if !self.has_broker {
+                b.problem("url", "is for the embedded broker, but there is no [broker] section");
+            }
+            let bridge = self.bridge(&b, place.site);
+            b.close();
+            bridge
+        });
+        if let Some(broker) = &mut broker {
+            broker.bridge = bridge;
+        }
         let web = root.section("web");
         let page = web::web(web.as_ref(), self.base);
         close(web);
@@ -169,7 +186,7 @@ impl Reader<'_> {
             witness,
             chain: chain_settings?,
             web: page,
-            discovery: discovery.unwrap_or_else(|| "homeassistant".into()),
+            discovery,
             simulator: simulator?,
         })
     }
@@ -185,31 +202,6 @@ impl Reader<'_> {
                 Library::builtin()
             }
         }
-    }
-
-    fn users(&self, table: &Table<'_, '_>) -> Vec<Credentials> {
-        let Some(file) = table.text("users_file") else { return Vec::new() };
-        match crate::secrets::read_users(&self.base.join(file)) {
-            Ok(users) => users,
-            Err(problem) => {
-                table.problem("users_file", problem);
-                Vec::new()
-            }
-        }
-    }
-
-    fn broker(&self, table: &Table<'_, '_>) -> Option<Broker> {
-        let (listen, users) = (address(table, "listen", true), self.users(table));
-        let customer_commands = table.flag("customer_commands").unwrap_or(false);
-        let listen = listen?;
-        if listen.port() == 0 {
-            table.problem("listen", "must name a port: clients have to know it");
-            return None;
-        }
-        if !listen.ip().is_loopback() && users.is_empty() {
-            table.problem("listen", "is not on loopback, so users_file must say who may connect");
-        }
-        Some(Broker { listen, users, customer_commands })
     }
 
     fn buses(&self, root: &Table<'_, '_>, broker: Option<&Broker>, place: Place<'_>) -> Vec<Bus> {
@@ -326,7 +318,7 @@ impl Reader<'_> {
                 }
                 return None;
             };
-            (broker.listen.to_string(), broker.users.first().cloned())
+            (broker.listen.to_string(), broker.own())
         } else {
             (text, users.first().cloned())
         };

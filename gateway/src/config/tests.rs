@@ -3,6 +3,7 @@ use domain::{Block, Money, OnSilence, Period, Price, Rates, WattHours};
 use drivers::{BusKind, Parity, TelegramPlace};
 use proptest::prelude::*;
 
+mod broker;
 mod fuzz;
 mod gpio;
 mod location;

@@ -14,6 +14,7 @@ mod anvil;
 mod bad_files;
 mod bad_input;
 mod balance;
+mod broker;
 mod consensus;
 mod crash;
 mod demo;

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// The storeys, from the ground up.
-const STOREYS: &[&[&str]] = &[&["domain"], &["ledger", "drivers", "contracts", "solvers"], &["actors"], &["gateway"]];
+const STOREYS: &[&[&str]] =
+    &[&["domain"], &["ledger", "drivers", "broker", "contracts", "solvers"], &["actors"], &["gateway"]];
 
 /// Third-party crates and the crates of ours that may use them.
 const HOMES: &[(&str, &[&str])] = &[
@@ -18,15 +19,17 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ctr", &["contracts"]),
     ("gpiocdev", &["drivers"]),
     ("gpiocdev-uapi", &["drivers"]),
+    ("crc32fast", &["broker"]),
     ("k256", &["contracts"]),
     ("libm", &["solvers"]),
     ("nalgebra", &["solvers"]),
     ("osqp", &["solvers"]),
+    ("postcard", &["broker"]),
     ("rcgen", &["gateway"]),
     ("revm", &["contracts"]),
     ("rlp", &["contracts"]),
+    ("rmqtt-codec", &["broker"]),
     ("rumqttc", &["drivers"]),
-    ("rumqttd", &["gateway"]),
     ("rusqlite", &["ledger"]),
     ("rustls", &["gateway"]),
     ("scrypt", &["contracts"]),
@@ -34,9 +37,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sha2", &["gateway"]),
     ("siphasher", &["domain"]),
     ("tokio-modbus", &["drivers"]),
-    ("tokio-rustls", &["drivers"]),
+    ("tokio-rustls", &["broker", "drivers"]),
     ("tokio-serial", &["drivers"]),
     ("tungstenite", &["contracts"]),
+    ("tokio-util", &["broker"]),
     ("ureq", &["contracts", "drivers"]),
 ];
 

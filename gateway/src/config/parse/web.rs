@@ -11,14 +11,9 @@ use std::path::Path;
 pub(super) fn web(table: Option<&Table<'_, '_>>, base: &Path) -> Option<Web> {
     let table = table?;
     let listen = address(table, "listen", true);
-    let names = names(table);
+    let names = host_names(table, "names");
     let behind_proxy = table.flag("behind_proxy").unwrap_or(false);
-    let own = table.choice("tls", &[("self-signed", true)]).is_some();
-    let files = files(table, base);
-    if own && files != Some(None) {
-        table.problem("tls", "is \"self-signed\", so tls_certificate and tls_key do not belong here");
-    }
-    let tls = if own { Some(WebTls::Own) } else { files? };
+    let tls = certificate(table, base)?;
     let listen = listen?;
     if !listen.ip().is_loopback() && tls.is_none() && !behind_proxy {
         table.problem(
@@ -30,9 +25,19 @@ pub(super) fn web(table: Option<&Table<'_, '_>>, base: &Path) -> Option<Web> {
     Some(Web { listen, names: names?, tls, behind_proxy })
 }
 
-/// Names by which browsers call it, besides addresses and localhost.
-fn names(table: &Table<'_, '_>) -> Option<Vec<String>> {
-    let names: Vec<String> = table.texts("names").unwrap_or_default();
+/// What is shown to whoever connects, if anything; `None` for a mistake.
+pub(super) fn certificate(table: &Table<'_, '_>, base: &Path) -> Option<Option<WebTls>> {
+    let own = table.choice("tls", &[("self-signed", true)]).is_some();
+    let files = files(table, base);
+    if own && files != Some(None) {
+        table.problem("tls", "is \"self-signed\", so tls_certificate and tls_key do not belong here");
+    }
+    if own { Some(Some(WebTls::Own)) } else { files }
+}
+
+/// Names by which it is called, besides addresses and localhost.
+pub(super) fn host_names(table: &Table<'_, '_>, key: &'static str) -> Option<Vec<String>> {
+    let names: Vec<String> = table.texts(key).unwrap_or_default();
     let label = |l: &str| {
         !l.is_empty()
             && l.len() <= 63
@@ -45,7 +50,7 @@ fn names(table: &Table<'_, '_>) -> Option<Vec<String>> {
         if name.len() > 253 || !name.split('.').all(label) {
             let what =
                 format!("holds {name:?}, which is no host name in small letters such as \"gateway.example.org\"");
-            table.problem("names", what);
+            table.problem(key, what);
             sound = false;
         }
     }

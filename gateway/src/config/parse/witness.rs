@@ -18,7 +18,7 @@ pub(super) fn witness(
     let ours = |own: &Broker| MqttSpec {
         broker: own.listen.to_string(),
         client_id: client_id.clone(),
-        credentials: own.users.first().cloned(),
+        credentials: own.own(),
     };
     let every = Duration::from_secs(1)..=Duration::from_secs(600);
     let Some(table) = root.section("witness") else {

@@ -21,6 +21,7 @@ pub fn listeners(config: &Config, runs: bool) -> Vec<Finding> {
     let all = [
         ("page", config.web.as_ref().map(|w| w.listen)),
         ("broker", config.broker.as_ref().map(|b| b.listen)),
+        ("broker by TLS", config.broker.as_ref().and_then(|b| b.tls.as_ref()).map(|tls| tls.listen)),
         ("json-rpc", rpc),
     ];
     let wanted = all.into_iter().filter_map(|(name, at)| Some((name, at?)));

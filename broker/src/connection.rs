@@ -1,0 +1,339 @@
+//! One connection: packets in, packets out, and how long it may be silent.
+
+use crate::hub::{Hub, Leave, Place};
+use crate::journal::Synced;
+use crate::limits::Limits;
+use crate::outbox::{Next, Outbox};
+use crate::server::now;
+use crate::wire::{self, Malformed, Wire};
+use bytes::BytesMut;
+use rmqtt_codec::v5::{Connect, ConnectAck, DisconnectReasonCode, Packet};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long somebody may take to say who it is, and to take what it is told last.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long who said a wrong password waits for the answer.
+const DOUBT: Duration = Duration::from_secs(1);
+/// The most bytes of a first packet: nothing is known yet of who sends it.
+const FIRST: u32 = 64 << 10;
+/// Bytes that are written at once.
+const BURST: usize = 64 << 10;
+/// The least room that is made for what a client sends.
+const LEAST_READ: usize = 2048;
+/// Connections from one other machine.
+const PER_ADDRESS: usize = 100;
+
+/// What all connections share.
+pub(crate) struct Shared {
+    hub: RefCell<Hub>,
+    pub limits: Limits,
+    seats: RefCell<BTreeMap<IpAddr, usize>>,
+    taken: Cell<usize>,
+}
+
+impl Shared {
+    pub fn new(hub: Hub, limits: Limits) -> Self {
+        Self { hub: RefCell::new(hub), limits, seats: RefCell::default(), taken: Cell::new(0) }
+    }
+
+    /// Does something with the hub, and hands what it noted to the disk.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Hub, u64) -> R) -> R {
+        let mut hub = self.hub.borrow_mut();
+        let result = work(&mut hub, now());
+        hub.journal.flush();
+        result
+    }
+
+    /// Room for one more connection, if there is some.
+    pub fn seat(shared: &Rc<Self>, address: IpAddr) -> Option<Seat> {
+        let mut seats = shared.seats.borrow_mut();
+        let from = seats.entry(address).or_insert(0);
+        if shared.taken.get() >= shared.limits.connections || (*from >= PER_ADDRESS && !address.is_loopback()) {
+            return None;
+        }
+        *from += 1;
+        shared.taken.set(shared.taken.get() + 1);
+        Some(Seat { shared: Rc::clone(shared), address })
+    }
+}
+
+/// A connection's room; free again when it is dropped.
+pub(crate) struct Seat {
+    shared: Rc<Shared>,
+    address: IpAddr,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared.taken.set(self.shared.taken.get().saturating_sub(1));
+        let mut seats = self.shared.seats.borrow_mut();
+        if let Some(from) = seats.get_mut(&self.address) {
+            *from -= 1;
+            if *from == 0 {
+                seats.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Why a connection ends.
+pub(crate) enum End {
+    /// The client took leave.
+    Said(Leave),
+    /// It broke a rule, and is told which.
+    Broke(DisconnectReasonCode),
+    /// It is gone, silent, or was thrown out.
+    Gone,
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<Malformed> for End {
+    fn from(malformed: Malformed) -> Self {
+        Self::Broke(match malformed {
+            Malformed::TooLarge(_) => DisconnectReasonCode::PacketTooLarge,
+            Malformed::Broken(_) | Malformed::Version => DisconnectReasonCode::MalformedPacket,
+        })
+    }
+}
+
+/// Serves a client until it is gone.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, shared: &Rc<Shared>) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (mut wire, mut bytes) = (Wire::new(FIRST), BytesMut::new());
+    let Ok(Ok(connect)) = timeout(PATIENCE, first(&mut reader, &mut wire, &mut bytes)).await else {
+        if matches!(wire, Wire::Unknown(_)) && bytes.first() == Some(&0x10) {
+            // A version that nobody has heard of is told so in the words of 3.1.1, as 5 wants it (section 3.1.2.2).
+            let _ = timeout(PATIENCE, writer.write_all(&[0x20, 2, 0, 1])).await;
+        }
+        return;
+    };
+    let silence = Duration::from_millis(u64::from(connect.keep_alive) * 1500);
+    let outbox = Rc::new(Outbox::default());
+    let admitted = shared.with(|hub, _| hub.admit(&connect));
+    if admitted.is_err() {
+        sleep(DOUBT).await;
+    }
+    let placed =
+        admitted.and_then(|somebody| shared.with(|hub, now| hub.connect(now, somebody, connect, Rc::clone(&outbox))));
+    let mut sender = wire.sender();
+    let place = match placed {
+        Ok(place) => place,
+        Err(reason) => {
+            tracing::warn!(?reason, "a client of the broker was refused");
+            let mut last = BytesMut::new();
+            let refusal = ConnectAck { reason_code: reason, ..ConnectAck::default() };
+            sender.encode(Packet::ConnectAck(Box::new(refusal)), &mut last);
+            let _ = timeout(PATIENCE, writer.write_all(&last)).await;
+            let _ = timeout(PATIENCE, writer.shutdown()).await;
+            return;
+        }
+    };
+    wire.set_largest(shared.limits.packet);
+    let client = Client { shared, place, silence };
+    let synced = shared.with(|hub, _| hub.journal.synced());
+    let sending = send(&mut writer, &mut sender, &outbox, synced, shared, place);
+    tokio::pin!(sending);
+    let end = tokio::select! {
+        end = client.listen(&mut reader, &mut wire, &mut bytes) => end,
+        _ = &mut sending => End::Gone,
+    };
+    let how = match end {
+        End::Said(how) => how,
+        End::Gone => Leave::Lost,
+        End::Broke(reason) => {
+            tracing::warn!(?reason, "a client of the broker is disconnected");
+            outbox.put(0, Packet::Disconnect(wire::disconnect(reason)));
+            Leave::Lost
+        }
+    };
+    shared.with(|hub, now| hub.leave(now, place, how));
+    outbox.close();
+    let _ = timeout(PATIENCE, sending).await;
+}
+
+/// The first packet, which says who it is.
+async fn first<R: AsyncRead + Unpin>(reader: &mut R, wire: &mut Wire, bytes: &mut BytesMut) -> Result<Connect, End> {
+    loop {
+        match wire.decode(bytes)? {
+            Some(Packet::Connect(connect)) => return Ok(*connect),
+            Some(_) => return Err(End::Gone),
+            None => {}
+        }
+        if reader.read_buf(bytes).await? == 0 {
+            return Err(End::Gone);
+        }
+    }
+}
+
+/// Sends what is in an outbox as soon as it may, until it is closed and empty or the client is gone.
+pub(crate) async fn send<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    wire: &mut Wire,
+    outbox: &Outbox,
+    mut synced: Synced,
+    shared: &Shared,
+    place: Place,
+) -> io::Result<()> {
+    let mut bytes = BytesMut::new();
+    loop {
+        let held = loop {
+            if bytes.len() >= BURST {
+                break false;
+            }
+            match outbox.take(|position| synced.reached(position)) {
+                Next::Packet(packet) => wire.encode(packet, &mut bytes),
+                Next::Held => break true,
+                Next::Empty => break false,
+            }
+        };
+        if !bytes.is_empty() {
+            writer.write_all_buf(&mut bytes).await?;
+            writer.flush().await?;
+            continue;
+        }
+        if bytes.capacity() > BURST {
+            bytes = BytesMut::new();
+        }
+        if held {
+            tokio::select! {
+                () = synced.more() => {}
+                () = outbox.news() => {}
+            }
+        } else if outbox.is_closed() {
+            return writer.shutdown().await;
+        } else {
+            shared.with(|hub, now| hub.drained(now, place));
+            outbox.news().await;
+        }
+    }
+}
+
+/// A client that has its place.
+struct Client<'a> {
+    shared: &'a Shared,
+    place: Place,
+    /// How long it may be silent; for ever if zero.
+    silence: Duration,
+}
+
+impl Client<'_> {
+    /// Follows what it says until it is gone or must go.
+    async fn listen<R: AsyncRead + Unpin>(&self, reader: &mut R, wire: &mut Wire, bytes: &mut BytesMut) -> End {
+        let mut allowance = Allowance::new(self.shared.limits.rate);
+        let mut room = LEAST_READ;
+        loop {
+            let said = self.shared.with(|hub, now| -> Result<u32, End> {
+                let mut published = 0;
+                while let Some(packet) = wire.decode(bytes)? {
+                    published += u32::from(matches!(packet, Packet::Publish(_)));
+                    follow(hub, now, self.place, packet)?;
+                }
+                Ok(published)
+            });
+            match said {
+                Ok(published) => allowance.spend(published).await,
+                Err(end) => return end,
+            }
+            while self.shared.with(|hub, _| hub.journal.is_behind()) {
+                sleep(Duration::from_millis(20)).await;
+            }
+            if bytes.is_empty() && bytes.capacity() > 2 * room {
+                *bytes = BytesMut::new();
+            }
+            bytes.reserve(room);
+            let space = bytes.capacity() - bytes.len();
+            let read = reader.read_buf(bytes);
+            let read = if self.silence.is_zero() {
+                read.await
+            } else {
+                match timeout(self.silence, read).await {
+                    Ok(read) => read,
+                    Err(_) => return End::Broke(DisconnectReasonCode::KeepAliveTimeout),
+                }
+            };
+            match read {
+                Ok(0) | Err(_) => return End::Gone,
+                // Whoever sends much is read in large pieces, whoever is quiet holds little memory.
+                Ok(read) => room = if read == space { (room * 2).min(BURST) } else { (room / 2).max(LEAST_READ) },
+            }
+        }
+    }
+}
+
+/// Follows one packet of a client.
+pub(crate) fn follow(hub: &mut Hub, now: u64, place: Place, packet: Packet) -> Result<(), End> {
+    match packet {
+        Packet::Publish(publish) => hub.publish(now, place, *publish).map_err(End::Broke),
+        Packet::PublishAck(ack) => {
+            hub.acknowledged(now, place, ack.packet_id);
+            Ok(())
+        }
+        Packet::PublishReceived(ack) => {
+            hub.arrived(now, place, &ack);
+            Ok(())
+        }
+        Packet::PublishComplete(ack) => {
+            hub.acknowledged(now, place, ack.packet_id);
+            Ok(())
+        }
+        Packet::PublishRelease(ack) => {
+            hub.completed(place, ack.packet_id);
+            Ok(())
+        }
+        Packet::Subscribe(asked) => hub.subscribe(now, place, asked).map_err(End::Broke),
+        Packet::Unsubscribe(asked) => hub.unsubscribe(place, &asked).map_err(End::Broke),
+        Packet::PingRequest => {
+            hub.pong(place);
+            Ok(())
+        }
+        Packet::Disconnect(leave) => Err(End::Said(match leave.reason_code {
+            DisconnectReasonCode::NormalDisconnection => Leave::Said { expiry: leave.session_expiry_interval_secs },
+            _ => Leave::Lost,
+        })),
+        // A second CONNECT, and what only brokers say.
+        Packet::Connect(_)
+        | Packet::ConnectAck(_)
+        | Packet::SubscribeAck(_)
+        | Packet::UnsubscribeAck(_)
+        | Packet::PingResponse
+        | Packet::Auth(_) => Err(End::Broke(DisconnectReasonCode::ProtocolError)),
+    }
+}
+
+/// How fast a client may publish: ten seconds' worth at once, then by the second.
+struct Allowance {
+    rate: f64,
+    left: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn new(rate: u32) -> Self {
+        let rate = f64::from(rate);
+        Self { rate, left: rate * 10.0, at: Instant::now() }
+    }
+
+    async fn spend(&mut self, messages: u32) {
+        if messages == 0 || self.rate == 0.0 {
+            return;
+        }
+        let now = Instant::now();
+        self.left = (self.left + (now - self.at).as_secs_f64() * self.rate).min(self.rate * 10.0) - f64::from(messages);
+        self.at = now;
+        if self.left < 0.0 {
+            sleep(Duration::from_secs_f64(-self.left / self.rate)).await;
+        }
+    }
+}

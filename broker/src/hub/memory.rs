@@ -1,0 +1,159 @@
+//! The hub from its records, and its records from the hub.
+
+use super::route::as_retained;
+use super::{Entry, Flight, Hub, Message, Retained};
+use crate::record::{Record, Target};
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::rc::Rc;
+
+impl Hub {
+    /// Takes a record into account, when the broker starts. What belongs to nobody is passed over: a session may have
+    /// ended after a record was written that comes later in the file.
+    pub fn replay(&mut self, record: Record) {
+        match record {
+            Record::Opened { session, user, client, expiry } => {
+                self.next_session = self.next_session.max(session.saturating_add(1));
+                if let Some(known) = self.sessions.get_mut(&session) {
+                    (known.expiry, known.ends) = (expiry, None);
+                } else {
+                    let next = std::mem::replace(&mut self.next_session, session);
+                    self.open(user, client, expiry);
+                    self.next_session = next;
+                }
+            }
+            Record::Ended { session } => self.end(0, session),
+            Record::Left { session, at } => {
+                if let Some(known) = self.sessions.get_mut(&session) {
+                    known.ends = Some(at.saturating_add(u64::from(known.expiry) * 1000));
+                }
+            }
+            Record::Subscribed { session, filter, how } => {
+                if let Some(known) = self.sessions.get_mut(&session) {
+                    self.tree.insert(&filter, session, how);
+                    known.subscriptions.insert(filter, how);
+                }
+            }
+            Record::Unsubscribed { session, filter } => self.forget(session, &filter),
+            Record::Accepted { id, message, expires, retained, to, received } => {
+                self.next_message = self.next_message.max(id.saturating_add(1));
+                let message = Rc::new(Message { publish: message, expires });
+                if retained {
+                    self.recall(&message);
+                }
+                for Target { session, qos, retain, ids } in to {
+                    self.enqueue(session, Entry { id, message: Rc::clone(&message), qos, retain, ids });
+                }
+                if let Some((session, pid)) = received {
+                    self.replay(Record::Received { session, pid });
+                }
+            }
+            Record::Sent { session, message, pid } => {
+                let Some(known) = self.sessions.get_mut(&session) else { return };
+                let index = known.waiting.iter().position(|entry| entry.id == message);
+                let entry = index.and_then(|index| known.waiting.remove(index));
+                if let (Some(entry), Some(pid)) = (entry, NonZeroU16::new(pid)) {
+                    known.last_pid = pid.get();
+                    known.flying.push_back(Flight { pid, entry, released: false });
+                }
+            }
+            Record::Released { session, pid } => {
+                let flying = self.sessions.get_mut(&session).map(|s| &mut s.flying);
+                if let Some(flight) = flying.and_then(|f| f.iter_mut().find(|flight| flight.pid.get() == pid)) {
+                    flight.released = true;
+                }
+            }
+            Record::Settled { session, pid } => {
+                if let Some(known) = self.sessions.get_mut(&session) {
+                    let size = known.strike(pid);
+                    known.bytes = known.bytes.saturating_sub(size);
+                    self.queued_bytes = self.queued_bytes.saturating_sub(size);
+                }
+            }
+            Record::Dropped { session, message } => {
+                if let Some(known) = self.sessions.get_mut(&session)
+                    && let Some(index) = known.waiting.iter().position(|entry| entry.id == message)
+                    && let Some(entry) = known.waiting.remove(index)
+                {
+                    known.bytes = known.bytes.saturating_sub(entry.message.size());
+                    self.queued_bytes = self.queued_bytes.saturating_sub(entry.message.size());
+                }
+            }
+            Record::Received { session, pid } => {
+                if let Some(known) = self.sessions.get_mut(&session) {
+                    known.received.insert(pid);
+                }
+            }
+            Record::Completed { session, pid } => {
+                if let Some(known) = self.sessions.get_mut(&session) {
+                    known.received.remove(&pid);
+                }
+            }
+        }
+    }
+
+    fn recall(&mut self, message: &Rc<Message>) {
+        let topic = message.publish.topic.clone();
+        if let Some(gone) = self.retained.remove(&topic) {
+            self.retained_bytes -= gone.message.size();
+        }
+        if !message.publish.payload.is_empty() {
+            self.retained_bytes += message.size();
+            let kept = Retained { message: Rc::clone(message), noted: Some(0), topic_noted: 0 };
+            self.retained.insert(topic, kept);
+        }
+    }
+
+    /// All records are read: sessions wait for their clients from now on, unless they waited before; those of users who
+    /// are gone end.
+    pub fn wake(&mut self, now: u64) {
+        for session in self.sessions.values_mut() {
+            session.ends = session.ends.or(Some(now.saturating_add(u64::from(session.expiry) * 1000)));
+        }
+        for number in self.numbers(|s| self.users.rights(&s.user).is_none()) {
+            self.end(now, number);
+        }
+        self.sweep(now);
+    }
+
+    /// Writes the journal anew, with what is worth knowing.
+    pub(super) fn rewrite(&mut self) {
+        let records = self.records();
+        self.journal.rewrite(&mut records.into_iter());
+    }
+
+    /// The fewest records that make this hub.
+    pub fn records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        let mut messages: BTreeMap<u64, (Rc<Message>, Vec<Target>)> = BTreeMap::new();
+        let mut flights = Vec::new();
+        for (&session, known) in self.sessions.iter().filter(|(_, s)| s.outlives()) {
+            let (user, client, expiry) = (known.user.clone(), known.client.clone(), known.expiry);
+            records.push(Record::Opened { session, user, client, expiry });
+            if let Some(ends) = known.ends {
+                records.push(Record::Left { session, at: ends.saturating_sub(u64::from(expiry) * 1000) });
+            }
+            for (filter, how) in &known.subscriptions {
+                records.push(Record::Subscribed { session, filter: filter.clone(), how: *how });
+            }
+            records.extend(known.received.iter().map(|pid| Record::Received { session, pid: *pid }));
+            for entry in known.flying.iter().map(|f| &f.entry).chain(&known.waiting).filter(|e| e.id > 0) {
+                let Entry { id, message, qos, retain, ids } = entry;
+                let target = Target { session, qos: *qos, retain: *retain, ids: ids.clone() };
+                messages.entry(*id).or_insert_with(|| (Rc::clone(message), Vec::new())).1.push(target);
+            }
+            for flight in known.flying.iter().filter(|f| f.entry.id > 0) {
+                let pid = flight.pid.get();
+                flights.push(Record::Sent { session, message: flight.entry.id, pid });
+                flights.extend(flight.released.then_some(Record::Released { session, pid }));
+            }
+        }
+        records.extend(self.retained.values().map(|kept| as_retained(&kept.message)));
+        records.extend(messages.into_iter().map(|(id, (message, to))| {
+            let (message, expires) = (message.publish.clone(), message.expires);
+            Record::Accepted { id, message, expires, retained: false, to, received: None }
+        }));
+        records.extend(flights);
+        records
+    }
+}
