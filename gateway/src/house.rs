@@ -6,13 +6,15 @@ use crate::failure::{Code, Failure};
 use crate::{broker, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, Herald, HeraldPlan, InverterPlan,
-    Keeper, KeeperPlan, KnownInverter, MeterPlan, Notifier, NotifierPlan, Planner, PlannerPlan, Poller, Pricer,
-    PricerPlan, Ranger, RangerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan, Warden,
+    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, HeadCame, Herald, HeraldPlan,
+    InverterPlan, Keeper, KeeperPlan, KnownInverter, MeterPlan, Notifier, NotifierPlan, Planner, PlannerPlan, Poller,
+    Pricer, PricerPlan, Ranger, RangerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan,
+    Warden,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
 use contracts::endpoints::Endpoints;
+use contracts::heads::Heads;
 use contracts::key::{LocalKey, Signer};
 use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
@@ -51,6 +53,7 @@ pub struct House {
     settler: Addr<Settler>,
     servers: Vec<actix_web::dev::ServerHandle>,
     _simulated: Vec<drivers::simulator::Running>,
+    _heads: Vec<Heads>,
     /// Held for as long as the gateway runs.
     _lock: std::fs::File,
 }
@@ -145,6 +148,7 @@ impl House {
         let pricer = pricer_plan(&config, &clock);
         Pricer::new(pricer, clock.clone(), scribe.clone(), board.clone(), enforcer).start();
         let settler = Settler::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
+        let heads = follow_heads(&config, &settler)?;
         let pollers = meters
             .iter_mut()
             .map(|(bus, plans)| {
@@ -194,6 +198,7 @@ impl House {
             settler,
             servers,
             _simulated: simulated,
+            _heads: heads,
             _lock: lock,
         })
     }
@@ -357,6 +362,18 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
         fees: FeePolicy { ceiling: config.chain.max_fee_gwei * 1_000_000_000, patience: config.chain.patience },
     };
     Ok((plan, server))
+}
+
+/// Nodes behind WebSockets tell of their blocks; the others are asked now and then, as those are too.
+fn follow_heads(config: &Config, settler: &Addr<Settler>) -> Result<Vec<Heads>, Failure> {
+    let ChainKind::Rpc { urls } = &config.chain.kind else { return Ok(Vec::new()) };
+    let follow = |url: &String| {
+        let settler = settler.clone();
+        // A settler that is busy looks anyway.
+        Heads::follow(url, move || _ = settler.try_send(HeadCame)).transpose()
+    };
+    let heads = urls.iter().filter_map(follow).collect::<Result<_, _>>();
+    heads.map_err(|e| Failure::new(Code::Config, e))
 }
 
 type Buses = BTreeMap<BusId, Bus>;

@@ -85,6 +85,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Chain(Chain::DeployRanges { config, notice, gateways }) => {
             verbs::chain_deploy_ranges(&config, notice, &gateways)
         }
+        Verb::Chain(Chain::DeployRegister { config, signer }) => verbs::register::deploy(&config, &signer),
+        Verb::Chain(Chain::Register { config, signer, dry_run, json }) => {
+            verbs::register::register(&config, &signer, dry_run, json)
+        }
         Verb::Doctor(options) => verbs::doctor(&options),
         Verb::Silence(options) => verbs::silence(&options),
         Verb::Papers(options) => verbs::papers(&options),

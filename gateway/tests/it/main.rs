@@ -27,6 +27,7 @@ mod load;
 mod locate;
 mod operator;
 mod receipt;
+mod register;
 mod rules;
 mod scan;
 mod simulated;
