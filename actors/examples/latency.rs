@@ -1,11 +1,13 @@
 //! How long it takes from a movement of an account to its being settled, by send rate, customers and chain:
-//! `cargo run -p actors --example latency`. Takes some minutes; anvil comes from npm (`npm ci` in contracts/).
+//! `cargo run -p actors --example latency`. Takes some minutes; anvil comes from npm (`npm ci` in contracts/). Words after
+//! `--` pick rows: `-- "anvil, 5 s" "| 100 |"` those that have all of them.
 
 use actix::Actor;
-use actors::{Board, FeePolicy, Recorder, Settler, SettlerPlan};
+use actors::{Board, FeePolicy, HeadCame, Recorder, Settler, SettlerPlan};
 use contracts::U256;
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
+use contracts::heads::Heads;
 use contracts::key::{LocalKey, Signer};
 use contracts::rpc::JsonRpc;
 use domain::{AccountId, Clock, Fact, Money, Permille, Price, Rates, Seq, Source, Tariff, TimeZone, Timestamp};
@@ -36,7 +38,16 @@ impl Drop for Anvil {
     }
 }
 
-fn anvil(block_time: &str) -> Result<(Anvil, Arc<dyn Chain>), Failed> {
+/// The last two as a gateway talks to a node that is not its own.
+const KINDS: [&str; 5] = [
+    "embedded",
+    "anvil, 1 s blocks",
+    "anvil, 5 s blocks",
+    "anvil, 1 s blocks, asked every 3 s",
+    "anvil, 1 s blocks, told over a WebSocket",
+];
+
+fn anvil(block_time: &str, scheme: &str) -> Result<(Anvil, String, Arc<dyn Chain>), Failed> {
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/node_modules/@foundry-rs");
     let binary = modules.join("anvil-linux-amd64/bin/anvil");
     let mut child = Command::new(binary)
@@ -48,9 +59,10 @@ fn anvil(block_time: &str) -> Result<(Anvil, Arc<dyn Chain>), Failed> {
     let anvil = Anvil(child);
     let mut lines = BufReader::new(out).lines().map_while(Result::ok);
     let at = lines.find_map(|l| l.strip_prefix("Listening on ").map(|at| at.trim().to_owned()));
-    let url = format!("http://{}", at.ok_or("anvil does not say where it listens")?);
+    let url = format!("{scheme}://{}", at.ok_or("anvil does not say where it listens")?);
     std::thread::spawn(move || lines.for_each(drop));
-    Ok((anvil, Arc::new(JsonRpc::new(&url, Duration::from_secs(10))?)))
+    let chain = Arc::new(JsonRpc::new(&url, Duration::from_secs(10))?);
+    Ok((anvil, url, chain))
 }
 
 fn embedded(dir: &Path, key: &LocalKey, clock: &Clock) -> Result<Arc<dyn Chain>, Failed> {
@@ -62,15 +74,20 @@ fn embedded(dir: &Path, key: &LocalKey, clock: &Clock) -> Result<Arc<dyn Chain>,
 fn main() -> Result<(), Failed> {
     println!("| chain | customers | movements/s | batches | median s | 95 % s |");
     println!("| --- | --- | --- | --- | --- | --- |");
-    for kind in ["embedded", "anvil, 1 s blocks", "anvil, 5 s blocks"] {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    for kind in KINDS {
         for customers in CUSTOMERS {
             for rate in RATES {
+                let row = format!("| {kind} | {customers} | {rate} |");
+                if !wanted.iter().all(|word| row.contains(word)) {
+                    continue;
+                }
                 let (batches, mut latencies) = actix::System::new().block_on(trial(kind, customers, rate))?;
                 latencies.sort_unstable();
                 let at =
                     |permille: usize| latencies.get(latencies.len() * permille / 1000).copied().unwrap_or_default();
                 let (median, most) = (at(500).as_secs_f64(), at(950).as_secs_f64());
-                println!("| {kind} | {customers} | {rate} | {batches} | {median:.2} | {most:.2} |");
+                println!("{row} {batches} | {median:.2} | {most:.2} |");
             }
         }
     }
@@ -85,12 +102,14 @@ async fn trial(kind: &str, customers: usize, rate: u32) -> Result<(u64, Vec<Dura
         Timestamp(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
     });
     let key = LocalKey::from_hex(RICH)?;
-    let (_anvil, chain) = match kind.split_once(", ") {
+    let (told, remote) = (kind.contains("told"), kind.contains("told") || kind.contains("asked"));
+    let (_anvil, url, chain) = match kind.split_once(", ") {
         Some((_, blocks)) => {
-            let (anvil, chain) = anvil(blocks.split(' ').next().unwrap_or("1"))?;
-            (Some(anvil), chain)
+            let scheme = if told { "ws" } else { "http" };
+            let (anvil, url, chain) = anvil(blocks.split(' ').next().unwrap_or("1"), scheme)?;
+            (Some(anvil), url, chain)
         }
-        None => (None, embedded(dir.path(), &key, &clock)?),
+        None => (None, String::new(), embedded(dir.path(), &key, &clock)?),
     };
     let names = (0..customers).map(|n| format!("home-{n}").parse()).collect::<Result<Vec<AccountId>, _>>()?;
     let ledger = Arc::new(Ledger::open(&dir.path().join("ledger.db"))?);
@@ -125,11 +144,12 @@ async fn trial(kind: &str, customers: usize, rate: u32) -> Result<(u64, Vec<Dura
         confirmations: 1,
         // As often as it can: what is left is the way to the chain.
         every: Duration::from_millis(200),
-        poll: Duration::from_millis(100),
+        poll: Duration::from_millis(if remote { 3_000 } else { 100 }),
         most: 250,
         fees: FeePolicy { ceiling: 500_000_000_000, patience: Duration::from_secs(60) },
     };
-    Settler::new(plan, clock, scribe.clone(), Board::default()).start();
+    let settler = Settler::new(plan, clock, scribe.clone(), Board::default()).start();
+    let _heads = if told { Heads::follow(&url, move || _ = settler.try_send(HeadCame))? } else { None };
     // The contract and the accounts first.
     while !ledger.accounts()?.iter().all(|a| a.opened) {
         tokio::time::sleep(Duration::from_millis(100)).await;

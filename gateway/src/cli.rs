@@ -485,6 +485,17 @@ pub struct KeyFile {
     pub password_file: Option<PathBuf>,
 }
 
+/// Whose key signs, if not the settler's.
+#[derive(Clone, Debug, Args)]
+pub struct SignerFile {
+    /// Key file or keystore of who signs; the settler's key if left out
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// File with the keystore's password, mode 0600
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub password_file: Option<PathBuf>,
+}
+
 /// The chain.
 #[derive(Debug, Subcommand)]
 pub enum Chain {
@@ -499,6 +510,39 @@ pub enum Chain {
     },
     /// Deploy the Provider contract on the configured chain and print its address
     Deploy(ConfigFile),
+    /// Deploy the Operator contract, the grid operator's register, and print its address for [chain] operator
+    DeployRegister {
+        /// Its configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Who signs: the grid operator
+        #[command(flatten)]
+        signer: SignerFile,
+    },
+    /// Register the gateway and the connection points of its switches with the grid operator's register, as far as they are
+    /// not; says what it sent and what that cost
+    #[command(
+        after_help = "The register of [chain] operator takes this from its owner alone, the grid operator: --key names \
+        their key; without it the settler's signs. It is told that this settler is a gateway, and for every [[switch]] with a \
+        point that our contract feeds it, under which account number, and that this gateway switches it. What is there already \
+        is not said again, so it can be called at any time. Contract and account numbers are there once a gateway has \
+        settled. Meters are the grid operator's own to put in (putMeter): their signing keys are not in the configuration. \
+        Exits with 1 if something was, or with --dry-run would be, refused."
+    )]
+    Register {
+        /// Its configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Who signs: the grid operator
+        #[command(flatten)]
+        signer: SignerFile,
+        /// Only say what is missing
+        #[arg(long)]
+        dry_run: bool,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Deploy the TimeOfUse contract, which forecasts are posted to, and print its address for [chain] time_of_use
     DeployRanges {
         /// Its configuration

@@ -6,14 +6,15 @@ use crate::failure::{Code, Failure};
 use crate::{broker, radios, simulate, web};
 use actix::{Actor, Addr};
 use actors::{
-    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, Herald, HeraldPlan, InverterPlan,
-    Keeper, KeeperPlan, KnownInverter, Locator, MeterPlan, Notifier, NotifierPlan, Planner, PlannerPlan, Poller,
-    Pricer, PricerPlan, Ranger, RangerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger, SwitchPlan,
-    Warden, Witness, WitnessPlan,
+    AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, HeadCame, Herald, HeraldPlan,
+    InverterPlan, Keeper, KeeperPlan, KnownInverter, Locator, MeterPlan, Notifier, NotifierPlan, Planner, PlannerPlan,
+    Poller, Pricer, PricerPlan, Ranger, RangerPlan, Recorder, Scribe, SettleNow, Settler, SettlerPlan, Stagger,
+    SwitchPlan, Warden, Witness, WitnessPlan,
 };
 use contracts::chain::Chain;
 use contracts::embedded::{EmbeddedChain, Genesis};
 use contracts::endpoints::Endpoints;
+use contracts::heads::Heads;
 use contracts::key::{LocalKey, Signer};
 use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
@@ -53,6 +54,7 @@ pub struct House {
     servers: Vec<actix_web::dev::ServerHandle>,
     _simulated: Vec<drivers::simulator::Running>,
     _broker: Option<::broker::Broker>,
+    _heads: Vec<Heads>,
     /// Held for as long as the gateway runs.
     _lock: std::fs::File,
 }
@@ -152,6 +154,7 @@ impl House {
         let pricer = pricer_plan(&config, &clock);
         Pricer::new(pricer, clock.clone(), scribe.clone(), board.clone(), enforcer).start();
         let settler = Settler::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
+        let heads = follow_heads(&config, &settler)?;
         let pollers = meters
             .iter_mut()
             .map(|(bus, plans)| {
@@ -209,6 +212,7 @@ impl House {
             servers,
             _simulated: simulated,
             _broker: broker,
+            _heads: heads,
             _lock: lock,
         })
     }
@@ -373,6 +377,18 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
         fees: FeePolicy { ceiling: config.chain.max_fee_gwei * 1_000_000_000, patience: config.chain.patience },
     };
     Ok((plan, server))
+}
+
+/// Nodes behind WebSockets tell of their blocks; the others are asked now and then, as those are too.
+fn follow_heads(config: &Config, settler: &Addr<Settler>) -> Result<Vec<Heads>, Failure> {
+    let ChainKind::Rpc { urls } = &config.chain.kind else { return Ok(Vec::new()) };
+    let follow = |url: &String| {
+        let settler = settler.clone();
+        // A settler that is busy looks anyway.
+        Heads::follow(url, move || _ = settler.try_send(HeadCame)).transpose()
+    };
+    let heads = urls.iter().filter_map(follow).collect::<Result<_, _>>();
+    heads.map_err(|e| Failure::new(Code::Config, e))
 }
 
 type Buses = BTreeMap<BusId, Bus>;

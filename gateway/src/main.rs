@@ -90,6 +90,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         }
         Verb::Setup(options) => setup::run(&options),
         Verb::Commission(options) => verbs::commission(&options),
+        Verb::Chain(Chain::DeployRegister { config, signer }) => verbs::register::deploy(&config, &signer),
+        Verb::Chain(Chain::Register { config, signer, dry_run, json }) => {
+            verbs::register::register(&config, &signer, dry_run, json)
+        }
         Verb::Doctor(options) => verbs::doctor(&options),
         Verb::Silence(options) => verbs::silence(&options),
         Verb::Papers(options) => verbs::papers(&options),

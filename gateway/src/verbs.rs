@@ -18,6 +18,7 @@ mod office;
 mod opf;
 mod papers;
 mod receipt;
+pub mod register;
 mod silence;
 mod switch;
 mod tariff;

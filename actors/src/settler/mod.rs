@@ -66,7 +66,17 @@ pub struct Settler {
     scribe: Scribe,
     board: Board,
     flush: Arc<tokio::sync::Notify>,
+    heads: Arc<tokio::sync::Notify>,
 }
+
+/// Says that the chain may have a new block, so that it is looked at without waiting for the next poll. Nothing depends
+/// on its being said.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct HeadCame;
+
+/// Blocks that come together are looked at together: so long, in real time.
+const TOGETHER: Duration = Duration::from_millis(50);
 
 /// Asks for a batch of whatever has moved, without waiting for its time.
 #[derive(Clone, Copy, Debug, Message)]
@@ -77,7 +87,7 @@ impl Settler {
     /// A settler.
     #[must_use]
     pub fn new(plan: SettlerPlan, clock: Clock, scribe: Scribe, board: Board) -> Self {
-        Self { plan: Arc::new(plan), clock, scribe, board, flush: Arc::default() }
+        Self { plan: Arc::new(plan), clock, scribe, board, flush: Arc::default(), heads: Arc::default() }
     }
 }
 
@@ -90,7 +100,8 @@ impl Actor for Settler {
             live.chain.kind.clone_from(&plan.kind);
             live.chain.settler = plan.signer.address().to_string();
         });
-        let work = work(plan, self.clock.clone(), self.scribe.clone(), self.board.clone(), Arc::clone(&self.flush));
+        let woken = (Arc::clone(&self.flush), Arc::clone(&self.heads));
+        let work = work(plan, self.clock.clone(), self.scribe.clone(), self.board.clone(), woken);
         ctx.spawn(work.into_actor(self));
     }
 }
@@ -102,7 +113,20 @@ impl Handler<SettleNow> for Settler {
     }
 }
 
-async fn work(plan: Arc<SettlerPlan>, clock: Clock, scribe: Scribe, board: Board, flush: Arc<tokio::sync::Notify>) {
+impl Handler<HeadCame> for Settler {
+    type Result = ();
+    fn handle(&mut self, HeadCame: HeadCame, _: &mut Context<Self>) {
+        self.heads.notify_one();
+    }
+}
+
+async fn work(
+    plan: Arc<SettlerPlan>,
+    clock: Clock,
+    scribe: Scribe,
+    board: Board,
+    (flush, heads): (Arc<tokio::sync::Notify>, Arc<tokio::sync::Notify>),
+) {
     // From the last batch, not from the start: a gateway that restarts often settles all the same.
     let last = scribe.read(|ledger| ledger.last_batch_at()).await.unwrap_or_default();
     let mut due = last.unwrap_or_else(|| clock.now()) + plan.every;
@@ -123,6 +147,7 @@ async fn work(plan: Arc<SettlerPlan>, clock: Clock, scribe: Scribe, board: Board
         tokio::select! {
             () = tokio::time::sleep(plan.poll) => {}
             () = flush.notified() => asked = true,
+            () = async { heads.notified().await; tokio::time::sleep(TOGETHER).await } => {}
         }
     }
 }

@@ -73,3 +73,24 @@ fn a_contract_that_does_not_know_us_is_asked_again_now_and_then_and_not_in_a_loo
         assert!((1..=7).contains(&refused), "{refused} tries in five hours");
     });
 }
+
+#[test]
+fn a_block_that_a_node_tells_of_is_looked_at_before_the_next_poll() {
+    let dir = tempfile::tempdir().unwrap();
+    in_virtual_time(async {
+        let (clock, (owner, customer)) = (paused_clock(), keys());
+        let house = House::build(dir.path(), clock.clone(), embedded(dir.path(), &clock), owner);
+        // Between two polls.
+        tokio::time::sleep(Duration::from_secs(1_000)).await;
+        house.pay(&customer, 1, Money(5_000_000_000)).await;
+        let topped_up = async || {
+            let rows = house.scribe.read(Ledger::accounts).await.unwrap();
+            rows.into_iter().find(|row| row.name == account(1)).unwrap().topped_up
+        };
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(topped_up().await, Money::ZERO, "it was polled");
+        house.settler.send(actors::HeadCame).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(topped_up().await, Money(5_000_000_000));
+    });
+}

@@ -371,7 +371,10 @@ impl Reader<'_> {
                 for (at, url) in urls.iter().flatten().enumerate() {
                     if JsonRpc::new(url, Duration::from_secs(1)).is_err() {
                         // Not the URL itself, which may hold a provider's secret.
-                        table.problem("url", format!("number {} is not http://host:port or https://host", at + 1));
+                        table.problem(
+                            "url",
+                            format!("number {} is not http(s)://host:port or ws(s)://host:port", at + 1),
+                        );
                     }
                 }
                 for key in ["rpc_listen", "fund"] {

@@ -32,6 +32,7 @@ mod locate;
 mod operator;
 mod places;
 mod receipt;
+mod register;
 mod rules;
 mod scan;
 mod setup;
