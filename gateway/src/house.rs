@@ -560,11 +560,20 @@ fn herald_plan(config: &Config) -> Option<HeraldPlan> {
         audited: audit_plan(config).map(|plan| [plan.feeders, plan.homes].concat()).unwrap_or_default(),
         located: config.location.iter().flat_map(|l| l.places.iter().map(|p| p.id.clone())).collect(),
         switches: config.switches.iter().map(|s| (s.id.clone(), s.account.clone())).collect(),
+        inverters: limited(config),
         currency: config.currency.clone(),
         version: VERSION.into(),
         customer_commands: embedded.customer_commands,
         pause: Duration::from_secs(1),
     })
+}
+
+/// The inverters that the Planner limits, with their models.
+fn limited(config: &Config) -> Vec<(actors::Roof, String)> {
+    let roofs = config.dispatch.iter().flat_map(|dispatch| &dispatch.site.roofs);
+    let model =
+        |roof: &actors::Roof| config.inverters.iter().find(|i| i.id == roof.id).map(|i| i.template.model.clone());
+    roofs.map(|roof| (roof.clone(), model(roof).unwrap_or_default())).collect()
 }
 
 /// Feeds systemd's watchdog, if there is one.

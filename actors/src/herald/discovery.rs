@@ -121,7 +121,7 @@ fn gateway(plan: &HeraldPlan) -> (String, String) {
 }
 
 /// A problem that is there or not, with all that is said of it.
-fn problem(id: &str, key: &str, name: &str, topic: &str, template: &str) -> Value {
+pub(super) fn problem(id: &str, key: &str, name: &str, topic: &str, template: &str) -> Value {
     json!({
         "platform": "binary_sensor", "unique_id": format!("{id}_{key}_problem"), "name": name,
         "device_class": "problem", "state_topic": topic, "value_template": template,

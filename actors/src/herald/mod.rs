@@ -3,10 +3,11 @@
 mod alarms;
 mod commands;
 mod discovery;
+mod inverters;
 mod places;
 mod prices;
 
-use crate::{Board, Scribe};
+use crate::{Board, Roof, Scribe};
 use actix::prelude::*;
 use domain::{AccountId, Clock, Currency, MeterId, SwitchId};
 use drivers::MqttSpec;
@@ -33,6 +34,8 @@ pub struct HeraldPlan {
     pub located: Vec<MeterId>,
     /// Switches, with whose they are.
     pub switches: Vec<(SwitchId, AccountId)>,
+    /// Inverters that are limited, with the model's name.
+    pub inverters: Vec<(Roof, String)>,
     /// The currency of balances.
     pub currency: Currency,
     /// Program version, told to Home Assistant.
@@ -153,6 +156,7 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
 /// Everything worth knowing now, by topic. All of it is retained: who subscribes later knows as much.
 async fn gather(plan: &HeraldPlan, clock: &Clock, scribe: &Scribe, board: &Board) -> Vec<(String, String)> {
     let mut news = discovery::announcements(plan);
+    news.extend(inverters::announcements(plan));
     news.push((plan.status(), "online".into()));
     {
         let live = board.look();
@@ -170,10 +174,16 @@ async fn gather(plan: &HeraldPlan, clock: &Clock, scribe: &Scribe, board: &Board
         if let Some(balance) = &live.balance {
             news.extend(alarms::alarms(plan, balance));
         }
+        let available = |device: &MeterId| {
+            let healthy = live.devices.get(device.as_str()).is_some_and(|d| d.ok);
+            if healthy { "online" } else { "offline" }.to_owned()
+        };
+        for (roof, _) in &plan.inverters {
+            news.push((plan.topic("inverter", roof.id.as_str(), "availability"), available(&roof.own)));
+        }
+        news.extend(inverters::states(plan, &live.inverters, &live.meters));
         for (id, _, _) in &plan.meters {
-            let healthy = live.devices.get(id.as_str()).is_some_and(|d| d.ok);
-            let state = if healthy { "online" } else { "offline" };
-            news.push((plan.topic("meter", id.as_str(), "availability"), state.into()));
+            news.push((plan.topic("meter", id.as_str(), "availability"), available(id)));
             if let Some(meter) = live.meters.get(id) {
                 let r = &meter.reading;
                 let mut body = serde_json::Map::new();

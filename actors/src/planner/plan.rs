@@ -3,7 +3,8 @@
 //!
 //! First a power flow asks whether anything would be overloaded if every roof made what it is rated for; if not, nobody
 //! is held back. Otherwise the optimal power flow shares out what the network carries. What is held back costs a little,
-//! and more the larger the part of a roof that it is, so that like roofs are treated alike.
+//! and more the larger the part of a roof that it is, so that like roofs are treated alike. A roof that ignores its limit
+//! makes what it makes: the others give way, and it keeps the limit that it is not paid beyond.
 
 use domain::dispatch::{Basis, Bound, BusPrice, Plan, Setpoint};
 use domain::network::{Cost, Generator, Network};
@@ -21,6 +22,9 @@ const AT_THE_LIMIT: i64 = 950;
 /// What a roof that nothing holds back may make more until the next plan: a quarter of what it makes, and a twentieth of
 /// what it is rated for.
 const GROWS: (i64, i64) = (4, 20);
+/// More than its limit by this part of what it is rated for, an inverter ignores it: clouds and a meter's class are no
+/// mutiny. So much more is also reckoned with until the next plan.
+const IGNORES: i64 = 20;
 /// The cost of holding all of a roof back, of the source's price.
 const HELD_BACK: f64 = 0.01;
 /// This near (p.u.) to a limit is at it.
@@ -48,6 +52,14 @@ pub struct Roof {
     pub own: MeterId,
     /// What it can make.
     pub rated: Watts,
+}
+
+impl Roof {
+    /// Whether it makes plainly more than it may.
+    #[must_use]
+    pub fn ignores(&self, made: Watts, most: Watts) -> bool {
+        made.0 > most.0.saturating_add(self.rated.0 / IGNORES)
+    }
 }
 
 /// A street, as the planner knows it.
@@ -145,8 +157,9 @@ impl Reckoner {
         if let Some(picture) = self.carries(site, &rated) {
             return Ok((plan(Basis::Free, site.roofs.iter().map(|r| setpoint(r, r.rated)).collect()), picture));
         }
+        let held: Vec<Option<Setpoint>> = site.roofs.iter().map(|roof| ignored(roof, look)).collect();
         let most: Vec<Watts> = site.roofs.iter().map(|roof| could_make(roof, look)).collect();
-        let network = self.network(site, &most);
+        let network = fixed(self.network(site, &most), &held);
         let mut answer = ac::solve(&network, left);
         if answer.status == Status::Optimal {
             let given = |answer: &Answer, most: &[Watts]| -> Vec<Watts> {
@@ -159,7 +172,10 @@ impl Reckoner {
                 shares.clone_from(&most);
                 // Nothing has to be held back now. What the network carries whatever the sun does is a better limit than
                 // what the roofs are expected to make.
-                let wide = ac::solve(&self.network(site, &rated), left);
+                let rated =
+                    rated.iter().zip(&most).zip(&held).map(|((r, m), held)| if held.is_some() { *m } else { *r });
+                let rated: Vec<Watts> = rated.collect();
+                let wide = ac::solve(&fixed(self.network(site, &rated), &held), left);
                 let wide = given(&wide, &rated);
                 if wide.len() == most.len() && wide.iter().zip(&most).all(|(wide, most)| wide >= most) {
                     shares = wide;
@@ -169,12 +185,14 @@ impl Reckoner {
             let picture = picture(&network, &answer, site.scale);
             let prices = picture.buses.iter();
             let prices = prices.filter_map(|b| Some(BusPrice { bus: b.name.clone(), price: b.price? })).collect();
-            let setpoints = site.roofs.iter().zip(shares).map(|(roof, share)| setpoint(roof, share)).collect();
+            let setpoints = site.roofs.iter().zip(shares).zip(held);
+            let setpoints =
+                setpoints.map(|((roof, share), held)| held.unwrap_or_else(|| setpoint(roof, share))).collect();
             let plan = Plan { prices, binding, ..plan(basis(&answer, site.scale), setpoints) };
             return Ok((plan, picture));
         }
         let why = refusal(&network, &answer);
-        Ok((plan(Basis::Safe { why }, safe(site)), Picture::default()))
+        Ok((plan(Basis::Safe { why }, safe(site, &most, held)), Picture::default()))
     }
 
     /// Load without what the roof behind the same meter makes.
@@ -264,6 +282,24 @@ impl Reckoner {
     }
 }
 
+/// The limit that an inverter ignores; none of one that follows.
+fn ignored(roof: &Roof, look: &Look) -> Option<Setpoint> {
+    let limit = *look.limits.get(&roof.id)?;
+    let most = Watts(roof.rated.0 * i64::from(limit.get()) / 1000);
+    let ignores = look.made.get(&roof.id).is_some_and(|made| roof.ignores(*made, most));
+    ignores.then(|| Setpoint { inverter: roof.id.clone(), limit: Some(limit), most })
+}
+
+/// What ignores its limit is not asked.
+fn fixed(mut network: Network, held: &[Option<Setpoint>]) -> Network {
+    for (unit, held) in network.generators.iter_mut().skip(1).zip(held) {
+        if held.is_some() {
+            unit.p_min_mw = unit.p_max_mw;
+        }
+    }
+    network
+}
+
 /// What the source charges for a MW in an hour.
 fn slope(cost: &Cost) -> Option<f64> {
     let slope = match cost {
@@ -280,6 +316,9 @@ fn slope(cost: &Cost) -> Option<f64> {
 /// would give.
 fn could_make(roof: &Roof, look: &Look) -> Watts {
     let made = look.made.get(&roof.id).map_or(0, |made| made.0.max(0));
+    if ignored(roof, look).is_some() {
+        return Watts(made.saturating_add(roof.rated.0 / IGNORES)).min(roof.rated);
+    }
     let held = look.limits.get(&roof.id).is_some_and(|limit| {
         made.saturating_mul(1_000_000) >= roof.rated.0.saturating_mul(i64::from(limit.get()) * AT_THE_LIMIT)
     });
@@ -303,19 +342,21 @@ fn setpoint(roof: &Roof, most: Watts) -> Setpoint {
 }
 
 /// The same share of every roof, so that even with nobody at home all together are within what the source takes and within
-/// the smallest line.
-fn safe(site: &Site) -> Vec<Setpoint> {
+/// the smallest line. What those make that ignore their limits is taken off first.
+fn safe(site: &Site, most: &[Watts], held: Vec<Option<Setpoint>>) -> Vec<Setpoint> {
     let clear = i64::from(1000 - site.headroom.get());
     let watts = |mva: f64| whole((mva * 1e6).floor());
     let source = site.export_limit.map(|limit| limit.0);
     let source = source.or(site.network.generators.first().map(|g| watts(-g.p_min_mw)));
     let closed = site.network.branches.iter().enumerate().filter(|(k, _)| site.network.carries(*k));
     let ratings = closed.filter_map(|(_, b)| b.rate_mva).map(watts);
-    let least = ratings.chain(source).min().unwrap_or(0).max(0) / 1000 * clear;
-    let all: i64 = site.roofs.iter().map(|roof| roof.rated.0).sum();
+    let gone: i64 = most.iter().zip(&held).filter(|(_, held)| held.is_some()).map(|(most, _)| most.0).sum();
+    let least = (ratings.chain(source).min().unwrap_or(0).max(0) / 1000 * clear - gone).max(0);
+    let follow = site.roofs.iter().zip(&held).filter(|(_, held)| held.is_none());
+    let all: i64 = follow.map(|(roof, _)| roof.rated.0).sum();
     let share = |roof: &Roof| i128::from(roof.rated.0) * i128::from(least) / i128::from(all.max(1));
     let give = |roof: &Roof| Watts(i64::try_from(share(roof)).unwrap_or(0).min(roof.rated.0));
-    site.roofs.iter().map(|roof| setpoint(roof, give(roof))).collect()
+    site.roofs.iter().zip(held).map(|(roof, held)| held.unwrap_or_else(|| setpoint(roof, give(roof)))).collect()
 }
 
 fn basis(answer: &Answer, scale: i64) -> Basis {

@@ -65,6 +65,9 @@ pub fn opf(options: &Opf) -> Result<(), Failure> {
         // not part of `solve_ms`.
         answer.lower_bound = socp::bound(&network, &|| options.deadline.saturating_sub(begun.elapsed()));
     }
+    if method == Method::Ac && answer.status == Status::Infeasible {
+        answer.proved = socp::violation(&network, &|| options.deadline.saturating_sub(begun.elapsed())).is_some();
+    }
     if options.json {
         let value = object(&network, &notes, method, &answer, solve_ms);
         let json = serde_json::to_string(&value).map_err(|e| Failure::new(Code::Internal, e))?;
@@ -130,6 +133,7 @@ fn object(network: &Network, notes: &[String], method: Method, answer: &Answer, 
         "method": method.name(),
         "status": answer.status,
         "reason": answer.reason,
+        "proved": (answer.status == Status::Infeasible).then_some(answer.proved),
         "objective": answer.objective,
         "lower_bound": answer.lower_bound,
         "gap": answer.gap(),
@@ -167,7 +171,8 @@ fn sentence(network: &Network, violation: &Violation) -> String {
 fn told(network: &Network, method: Method, answer: &Answer, solve_ms: f64) -> String {
     let status = match answer.status {
         Status::Optimal => "optimal",
-        Status::Infeasible => "infeasible: no dispatch keeps all limits",
+        Status::Infeasible if answer.proved => "infeasible: no dispatch keeps all limits, as checked multipliers prove",
+        Status::Infeasible => "infeasible: no dispatch nearby keeps all limits; that is no proof",
         Status::OutOfTime => "out of time",
         Status::Inaccurate => "inaccurate: no answer passed the check",
         Status::Refused => "refused",

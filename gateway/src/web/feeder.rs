@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::narrate;
 use actors::{InverterLive, MeterLive, PlanLive};
 use domain::dispatch::Basis;
-use domain::{InverterId, MeterId, Watts};
+use domain::{InverterId, MeterId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub fn feeder(config: &Config, moment: &Moment<'_>) -> Option<Value> {
             "limit": said.and_then(|s| s.limit).map(|limit| limit.to_string()), "most_w": most,
             "until": said.and_then(|s| s.until).map(|until| config.tariff.zone.hh_mm(until)),
             "problem": said.and_then(|s| s.problem.clone()),
-            "ignores": made.zip(most).is_some_and(|(made, most)| ignores(made, most, roof.rated)),
+            "ignores": made.zip(most).is_some_and(|(made, most)| roof.ignores(made, most)),
         })
     });
     let (basis, why, cost, gap) = match plan.map(|plan| &plan.basis) {
@@ -68,20 +68,4 @@ pub fn feeder(config: &Config, moment: &Moment<'_>) -> Option<Value> {
         "homes": homes.collect::<Vec<_>>(),
         "inverters": inverters.collect::<Vec<_>>(),
     }))
-}
-
-/// Plainly more than its limit: clouds and a meter's class are no mutiny.
-fn ignores(made: Watts, most: Watts, rated: Watts) -> bool {
-    made.0 > most.0 + rated.0 / 20
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cloud_that_passes_is_no_mutiny() {
-        assert!(!ignores(Watts(2290), Watts(2000), Watts(6000)));
-        assert!(ignores(Watts(2400), Watts(2000), Watts(6000)));
-    }
 }

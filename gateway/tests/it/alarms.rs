@@ -10,7 +10,7 @@ use ledger::{Ledger, Write};
 use serde_json::Value;
 
 /// Who subscribes now, as a stranger to all that was said before.
-fn heard(broker: &str, topic: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub fn heard(broker: &str, topic: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         let client_id = format!("watcher-{}", fastrand::u64(..));
         let link = Link::connect(MqttSpec { broker: broker.into(), client_id, credentials: None }, None);

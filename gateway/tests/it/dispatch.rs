@@ -1,6 +1,7 @@
 //! A street whose feeder takes back next to nothing: inverters on a real bus are limited, one of them does not care, and
 //! bill and receipt say what that cost.
 
+use crate::alarms::heard;
 use crate::house::{self, Room, Running};
 use serde_json::Value;
 
@@ -79,7 +80,9 @@ fn written(room: &Room, homes: &str) -> std::path::PathBuf {
 #[test]
 fn inverters_on_a_bus_are_limited_and_the_one_that_ignores_it_is_not_paid() {
     let room = Room::new();
-    let file = written(&room, &format!("{}{}", home(1, false), home(2, true)));
+    let broker = format!("127.0.0.1:{}", house::free_port());
+    let homes = format!("{}{}\n[broker]\nlisten = \"{broker}\"\n", home(1, false), home(2, true));
+    let file = written(&room, &homes);
     house::verb(&["check"], &file).well();
     let gateway = Running::gateway(&file);
     let at = gateway.listening("http");
@@ -96,6 +99,17 @@ fn inverters_on_a_bus_are_limited_and_the_one_that_ignores_it_is_not_paid() {
         let within = tame["made_w"].as_i64()? <= tame["most_w"].as_i64()? + 10;
         (within && tame["ignores"] == false && deaf["ignores"] == true).then_some(())
     });
+    // Home Assistant learns of both, and who follows.
+    let device = heard(&broker, "homeassistant/device/microgrid_lane_inverter_roof-2/config", |_| true);
+    let limit = &device["components"]["limit_percent"];
+    let topic = "microgrid/lane/inverter/roof-2/state";
+    assert_eq!((&limit["state_topic"], &limit["unit_of_measurement"]), (&topic.into(), &"%".into()), "{device}");
+    let said = heard(&broker, topic, |p| p["ignores"] == true);
+    assert!(
+        said["limit_percent"].as_f64().unwrap() < 100.0 && said["made_w"].as_i64() > said["most_w"].as_i64(),
+        "{said}"
+    );
+    heard(&broker, "microgrid/lane/inverter/roof-1/state", |p| p["ignores"] == false && p["made_w"].is_number());
     let bill = |n: u8| house::get(at, &format!("/api/v1/accounts/home-{n}/intervals")).json();
     let held = |n: u8| bill(n).as_array().unwrap().iter().filter(|l| l["kind"] == "withheld").count();
     house::eventually("pay is withheld", || (held(2) > 0).then_some(()));

@@ -49,6 +49,8 @@ pub struct Answer {
     pub branches: Vec<BranchAnswer>,
     /// What cannot be kept, the worst first.
     pub violations: Vec<Violation>,
+    /// Whether multipliers that were checked apart from the solver prove that no dispatch keeps all limits.
+    pub proved: bool,
 }
 
 /// A bus.
@@ -141,6 +143,7 @@ impl Answer {
             generators: Vec::new(),
             branches: Vec::new(),
             violations: Vec::new(),
+            proved: false,
         }
     }
 

@@ -34,6 +34,28 @@ pub fn bound(network: &Network, left: &dyn Fn() -> Duration) -> Option<f64> {
     solve(network, left).answer.lower_bound
 }
 
+/// What balances are missed by at least, in per unit and all together, whatever is done: above 0 where the certificate
+/// finds that the multipliers of the relaxation prove that no dispatch keeps all limits.
+///
+/// Every bus may take or leave power at a price of one for one per unit, and nothing else costs anything; a lower bound on
+/// that cost is what is wanted, and any multipliers give one.
+pub fn violation(network: &Network, left: &dyn Fn() -> Duration) -> Option<f64> {
+    let (mut relaxed, _) = super::ac::elastic::relaxed(network);
+    // The certificate wants every limit finite. Nothing is proved less by a limit on what may be taken or left.
+    let most: f64 = network.buses.iter().map(|bus| bus.demand_mw.abs().max(bus.demand_mvar.abs())).sum();
+    let most = most + network.base_mva;
+    for unit in relaxed.generators.iter_mut().skip(network.generators.len()) {
+        for limit in [&mut unit.p_min_mw, &mut unit.p_max_mw, &mut unit.q_min_mvar, &mut unit.q_max_mvar] {
+            *limit = limit.clamp(-most, most);
+        }
+    }
+    let bound = solve(&relaxed, left).answer.lower_bound?;
+    (bound > PROOF).then_some(bound)
+}
+
+/// Less than this violation, in per unit, is not called one.
+const PROOF: f64 = 1e-6;
+
 /// Rows of `A x + s = b` for one cone after the other.
 #[derive(Default)]
 struct Rows {

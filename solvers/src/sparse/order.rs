@@ -24,19 +24,14 @@ impl Pattern {
     /// `edges` are pairs of different nodes below `nodes`, each pair at most once. The nodes in `last` are eliminated
     /// after all others: those whose own block may be singular.
     pub fn new(nodes: usize, edges: &[(usize, usize)], last: &[usize]) -> Self {
-        let (order, columns) = minimum_degree(nodes, edges, last);
+        let Elimination { order, begins, cliques } = minimum_degree(nodes, edges, last);
         let mut position = vec![0; nodes];
         for (step, &node) in order.iter().enumerate() {
             position[node] = step;
         }
-        let mut begins = Vec::with_capacity(nodes + 1);
-        let mut rows = Vec::new();
-        begins.push(0);
-        for column in columns {
-            let from = rows.len();
-            rows.extend(column.iter().map(|&node| position[node]));
-            rows[from..].sort_unstable();
-            begins.push(rows.len());
+        let mut rows: Vec<usize> = cliques.iter().map(|&node| position[node]).collect();
+        for column in begins.windows(2) {
+            rows[column[0]..column[1]].sort_unstable();
         }
         let (targets, slots) = (Vec::new(), Vec::new());
         let mut pattern = Self { order, position, begins, rows, targets, slots };
@@ -67,18 +62,80 @@ impl Pattern {
     }
 }
 
+/// What was eliminated: the nodes in order, and the nodes below the diagonal of each column, one column after the other.
+struct Elimination {
+    order: Vec<usize>,
+    begins: Vec<usize>,
+    cliques: Vec<usize>,
+}
+
+/// What a node touches, in as much room as it had neighbours: those it still has from the front, elements from the back.
+struct Touching {
+    begins: Vec<usize>,
+    cells: Vec<usize>,
+    near: Vec<usize>,
+    elements: Vec<usize>,
+}
+
+impl Touching {
+    fn new(nodes: usize, edges: &[(usize, usize)]) -> Self {
+        let mut begins = vec![0; nodes + 1];
+        edges.iter().flat_map(|&(i, j)| [i, j]).for_each(|node| begins[node + 1] += 1);
+        (0..nodes).for_each(|node| begins[node + 1] += begins[node]);
+        let mut touching =
+            Self { begins, cells: vec![0; 2 * edges.len()], near: vec![0; nodes], elements: vec![0; nodes] };
+        for &(i, j) in edges {
+            for (node, other) in [(i, j), (j, i)] {
+                let at = touching.begins[node] + touching.near[node];
+                touching.cells[at] = other;
+                touching.near[node] += 1;
+            }
+        }
+        touching
+    }
+
+    fn near(&self, node: usize) -> &[usize] {
+        &self.cells[self.begins[node]..][..self.near[node]]
+    }
+
+    fn elements(&self, node: usize) -> &[usize] {
+        let end = self.begins[node + 1];
+        &self.cells[end - self.elements[node]..end]
+    }
+
+    /// Lets go of neighbours and elements, and takes another element for them.
+    fn replace(&mut self, node: usize, leaves: impl Fn(usize) -> bool, absorbed: &[bool], element: usize) {
+        let (from, end) = (self.begins[node], self.begins[node + 1]);
+        let mut kept = from;
+        for at in from..from + self.near[node] {
+            let other = self.cells[at];
+            if !leaves(other) {
+                self.cells[kept] = other;
+                kept += 1;
+            }
+        }
+        self.near[node] = kept - from;
+        let mut kept = end;
+        for at in (end - self.elements[node]..end).rev() {
+            let other = self.cells[at];
+            if !absorbed[other] {
+                kept -= 1;
+                self.cells[kept] = other;
+            }
+        }
+        // The one eliminated was a neighbour, or in an element that is absorbed: there is room.
+        kept -= 1;
+        self.cells[kept] = element;
+        self.elements[node] = end - kept;
+    }
+}
+
 /// Minimum degree on the quotient graph (George and Liu 1989): an eliminated node becomes an element that stands for
 /// the clique of its neighbours, and the elements that it meets are absorbed. Degrees are exact and ties go to the
-/// lower node. Returns the order and, by step, the nodes below the diagonal of that column.
-fn minimum_degree(nodes: usize, edges: &[(usize, usize)], last: &[usize]) -> (Vec<usize>, Vec<Vec<usize>>) {
-    let mut near: Vec<Vec<usize>> = vec![Vec::new(); nodes];
-    for &(i, j) in edges {
-        near[i].push(j);
-        near[j].push(i);
-    }
-    let mut degree: Vec<usize> = near.iter().map(Vec::len).collect();
-    let mut elements: Vec<Vec<usize>> = vec![Vec::new(); nodes];
-    let mut members: Vec<Vec<usize>> = vec![Vec::new(); nodes];
+/// lower node. Elements are named by the step that made them.
+fn minimum_degree(nodes: usize, edges: &[(usize, usize)], last: &[usize]) -> Elimination {
+    let mut touching = Touching::new(nodes, edges);
+    let mut degree = touching.near.clone();
     let mut gone = vec![false; nodes];
     let mut absorbed = vec![false; nodes];
     let mut seen = vec![0_usize; nodes];
@@ -86,41 +143,45 @@ fn minimum_degree(nodes: usize, edges: &[(usize, usize)], last: &[usize]) -> (Ve
     let mut wait = vec![0; nodes];
     last.iter().for_each(|&node| wait[node] = nodes);
     let mut queue: BinaryHeap<_> = (0..nodes).map(|node| Reverse((degree[node] + wait[node], node))).collect();
-    let (mut order, mut columns) = (Vec::with_capacity(nodes), Vec::with_capacity(nodes));
+    let (mut order, mut begins) = (Vec::with_capacity(nodes), Vec::with_capacity(nodes + 1));
+    let mut cliques: Vec<usize> = Vec::with_capacity(2 * edges.len());
+    begins.push(0);
     while let Some(Reverse((known, pivot))) = queue.pop() {
         if gone[pivot] || known != degree[pivot] + wait[pivot] {
             continue;
         }
+        let (step, from) = (order.len(), cliques.len());
         gone[pivot] = true;
         round += 1;
         seen[pivot] = round;
-        let mut clique = Vec::new();
-        let mut take = |node: usize| {
+        for &node in touching.near(pivot) {
             if !gone[node] && seen[node] != round {
                 seen[node] = round;
-                clique.push(node);
+                cliques.push(node);
             }
-        };
-        near[pivot].iter().for_each(|&node| take(node));
-        for &element in &elements[pivot] {
-            members[element].iter().for_each(|&node| take(node));
+        }
+        for &element in touching.elements(pivot) {
+            for at in begins[element]..begins[element + 1] {
+                let node = cliques[at];
+                if !gone[node] && seen[node] != round {
+                    seen[node] = round;
+                    cliques.push(node);
+                }
+            }
             absorbed[element] = true;
-            members[element].clear();
         }
-        let inside = round;
-        for &node in &clique {
-            near[node].retain(|&other| seen[other] != inside);
-            elements[node].retain(|&element| !absorbed[element]);
-            elements[node].push(pivot);
+        order.push(pivot);
+        begins.push(cliques.len());
+        for &node in &cliques[from..] {
+            touching.replace(node, |other| seen[other] == round, &absorbed, step);
         }
-        members[pivot].clone_from(&clique);
-        for &node in &clique {
+        for &node in &cliques[from..] {
             round += 1;
             seen[node] = round;
-            let mut count = near[node].len();
-            near[node].iter().for_each(|&other| seen[other] = round);
-            for &element in &elements[node] {
-                for &other in &members[element] {
+            let mut count = touching.near[node];
+            touching.near(node).iter().for_each(|&other| seen[other] = round);
+            for &element in touching.elements(node) {
+                for &other in &cliques[begins[element]..begins[element + 1]] {
                     if !gone[other] && seen[other] != round {
                         seen[other] = round;
                         count += 1;
@@ -130,8 +191,6 @@ fn minimum_degree(nodes: usize, edges: &[(usize, usize)], last: &[usize]) -> (Ve
             degree[node] = count;
             queue.push(Reverse((count + wait[node], node)));
         }
-        order.push(pivot);
-        columns.push(clique);
     }
-    (order, columns)
+    Elimination { order, begins, cliques }
 }

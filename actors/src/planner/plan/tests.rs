@@ -156,6 +156,38 @@ fn without_an_answer_the_limits_are_safe_whatever_happens_and_say_why() {
     assert!(why.starts_with("no dispatch keeps all limits: "), "{why}");
 }
 
+/// One stands under a limit of 38 %, which is 2280 W.
+fn held(made: [i64; 2]) -> Look {
+    let limits = [("roof-1".parse().unwrap(), Permille::new(380).unwrap())].into();
+    Look { limits, ..look([300, 300], made) }
+}
+
+#[test]
+fn the_others_give_way_to_an_inverter_that_ignores_its_limit_and_it_keeps_that() {
+    let plan = plan(&site(Some(4000)), &held([3000, 1500]));
+    assert_eq!(plan.binding, [Bound::Source]);
+    let shares = most(&plan);
+    // 4600 W and what the line loses, without 3000 W and a twentieth of 6000 W.
+    assert_eq!(shares[0], 2280, "{plan:?}");
+    assert!((1250..1350).contains(&shares[1]), "{shares:?}");
+}
+
+#[test]
+fn nobody_else_may_make_anything_beside_one_who_makes_all_that_the_feeder_takes() {
+    let plan = plan(&site(Some(4000)), &held([5500, 1500]));
+    assert!(matches!(plan.basis, Basis::Safe { .. }), "{plan:?}");
+    assert_eq!(most(&plan), [2280, 0]);
+}
+
+#[test]
+fn who_follows_again_has_its_share_again() {
+    let shares = most(&plan(&site(Some(4000)), &held([2280, 2290])));
+    assert!((shares[0] - shares[1]).abs() < 100, "{shares:?}");
+    // A cloud that passes is no mutiny.
+    let shares = most(&plan(&site(Some(4000)), &held([2580, 2290])));
+    assert!((shares[0] - shares[1]).abs() < 100, "{shares:?}");
+}
+
 #[test]
 fn what_is_not_known_is_named_and_nothing_is_planned() {
     let mut blind = look([300, 300], [5000, 5000]);

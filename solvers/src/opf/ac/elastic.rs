@@ -31,14 +31,15 @@ const CLEAR: f64 = 1e3;
 /// Of a single limit, in per unit.
 const WORTH_NAMING: f64 = 1e-6;
 
-pub(super) fn least_violation(network: &Network, stop: &dyn Fn() -> bool) -> Least {
+/// The network in which every bus may take or leave power at a price of one for one per unit, and nothing else costs
+/// anything; and the buses that take part.
+pub(in crate::opf) fn relaxed(network: &Network) -> (Network, Vec<usize>) {
     let mut relaxed = network.clone();
     let base = network.base_mva;
     for generator in &mut relaxed.generators {
         generator.cost = Cost::Polynomial(Vec::new());
         generator.reactive_cost = None;
     }
-    let own = relaxed.generators.len();
     let islands = network.islands();
     let alive: Vec<usize> = (0..network.buses.len()).filter(|bus| islands.of[*bus] != domain::network::DARK).collect();
     for &bus in &alive {
@@ -60,6 +61,12 @@ pub(super) fn least_violation(network: &Network, stop: &dyn Fn() -> bool) -> Lea
             });
         }
     }
+    (relaxed, alive)
+}
+
+pub(super) fn least_violation(network: &Network, stop: &dyn Fn() -> bool) -> Least {
+    let (relaxed, alive) = relaxed(network);
+    let (own, base) = (network.generators.len(), network.base_mva);
     let Some(model) = Model::new(&relaxed) else { return Least::Stuck };
     let (mut system, mut values) = (System::new(&model), Values::new(&model));
     for manner in [MANNERS[1], MANNERS[0], MANNERS[3]] {

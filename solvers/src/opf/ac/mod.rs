@@ -7,7 +7,7 @@
 //! limits. The problem is not convex: "optimal" is a local optimum until a bound says more, "infeasible" is a least
 //! violation nearby.
 
-mod elastic;
+pub(super) mod elastic;
 mod evaluate;
 mod fast;
 mod model;

@@ -3,7 +3,7 @@
 
 use super::program::{Program, susceptance};
 use super::{Point, TOLERANCE};
-use crate::grid::Grid;
+use crate::grid::{Grid, Unit};
 use domain::network::{Cost, Network};
 
 /// What a solver's stationarity error at an angle is charged with: no dispatch has angles beyond it, in radians.
@@ -49,38 +49,65 @@ pub fn check(network: &Network, grid: &Grid, program: &Program, point: &Point) -
         cost += curve.at(power * grid.base);
         bound += cheapest(curve, grid.base, price[unit.bus], (unit.p.0.max(-everything), unit.p.1.min(everything)));
     }
-    let mut pull = vec![0.0; grid.buses.len()];
-    for (k, line) in grid.lines.iter().enumerate() {
+    for line in &grid.lines {
         let b = susceptance(line);
         let angle = point.x[line.from] - point.x[line.to];
         let flow = b * (angle - line.shift);
         excess[line.from] -= flow;
         excess[line.to] += flow;
         violation = violation.max(flow.abs() - line.rate).max(angle - line.angles.1).max(line.angles.0 - angle);
+    }
+    bound += worth_of_limits(grid, program, point, &price);
+    for k in 0..grid.buses.len() {
+        violation = violation.max(excess[k].abs());
+        worth += (excess[k] * price[k]).abs();
+    }
+    let steepest = price.iter().fold(0.0_f64, |most, p| most.max(p.abs()));
+    Found { cost, bound, violation, worth, steepest }
+}
+
+/// What demand, lines and angles are worth at the prices and multipliers of a point, where angles are chosen to be worth the
+/// least: the part of the bound that does not depend on costs.
+fn worth_of_limits(grid: &Grid, program: &Program, point: &Point, price: &[f64]) -> f64 {
+    let mut worth = 0.0;
+    let mut pull = vec![0.0; grid.buses.len()];
+    for (k, line) in grid.lines.iter().enumerate() {
+        let b = susceptance(line);
         let (rating, turned) = program.line_prices(point, k);
         let on_flow = price[line.from] - price[line.to] + rating;
         let on_angle = b * on_flow + turned;
         pull[line.from] += on_angle;
         pull[line.to] -= on_angle;
-        bound -= b * line.shift * on_flow;
+        worth -= b * line.shift * on_flow;
         // A multiplier on the side that has no limit would make the bound meaningless; the solver has none there.
-        bound -= if rating == 0.0 { 0.0 } else { rating.abs() * line.rate };
-        bound -= if turned > 0.0 { turned * line.angles.1 } else { 0.0 };
-        bound -= if turned < 0.0 { turned * line.angles.0 } else { 0.0 };
+        worth -= if rating == 0.0 { 0.0 } else { rating.abs() * line.rate };
+        worth -= if turned > 0.0 { turned * line.angles.1 } else { 0.0 };
+        worth -= if turned < 0.0 { turned * line.angles.0 } else { 0.0 };
     }
-    for (k, bus) in grid.buses.iter().enumerate() {
-        bound += price[k] * (bus.load.re + bus.shunt.re);
-        violation = violation.max(excess[k].abs());
-        worth += (excess[k] * price[k]).abs();
+    for (bus, price) in grid.buses.iter().zip(price) {
+        worth += price * (bus.load.re + bus.shunt.re);
     }
     // The angle of a reference is given; all others are free, where nothing may pull at them.
     for (bus, _) in &grid.references {
-        bound += pull[*bus] * grid.buses[*bus].start.1;
+        worth += pull[*bus] * grid.buses[*bus].start.1;
         pull[*bus] = 0.0;
     }
-    bound -= pull.iter().map(|p| p.abs()).sum::<f64>() * WIDEST;
-    let steepest = price.iter().fold(0.0_f64, |most, p| most.max(p.abs()));
-    Found { cost, bound, violation, worth, steepest }
+    worth - pull.iter().map(|p| p.abs()).sum::<f64>() * WIDEST
+}
+
+/// Whether the multipliers of a point prove that nothing keeps all limits (Farkas 1902): at these prices demand is worth more
+/// than all that generators could be paid and lines could carry.
+pub fn proves_infeasible(grid: &Grid, program: &Program, point: &Point) -> bool {
+    let price: Vec<f64> = (0..grid.buses.len()).map(|k| program.price(point, k)).collect();
+    let earned = |unit: &Unit| {
+        let price = price[unit.bus];
+        // A limit that is none is reached only at a price.
+        let at = |power: f64| if price == 0.0 { 0.0 } else { price * power };
+        at(unit.p.0).max(at(unit.p.1))
+    };
+    let earned: f64 = grid.units.iter().map(earned).sum();
+    let demand: f64 = grid.buses.iter().zip(&price).map(|(bus, price)| (price * bus.load.re).abs()).sum();
+    worth_of_limits(grid, program, point, &price) - earned > TOLERANCE * (demand + earned.abs())
 }
 
 /// More than any generator without a limit can be asked for.

@@ -25,12 +25,14 @@ const TIGHT: f64 = 1e-9;
 const MOST_ITERATIONS: u32 = 60;
 /// Of the way to the next limit; near the end more, or the last digits take three steps instead of one.
 const SHARE: f64 = 0.995;
+/// What is left of the way at least.
+const CLEAR: f64 = 1e-6;
 /// Complementarity relative to cost; errors of balances in per unit, of what a feed earns in units of the steepest slope, and
 /// of all that pulls at angles relative to cost.
 const GAP: f64 = 1e-8;
 const PRIMAL: f64 = 1e-9;
 const DUAL: f64 = 1e-9;
-const PULL: f64 = 1e-10;
+const PULL: f64 = 2e-9;
 /// Products of rooms and multipliers to begin with.
 const START: f64 = 1.0;
 /// Steps this short lead nowhere.
@@ -278,7 +280,7 @@ impl Interior {
                 kept.wanted[1] += centre + along * high;
             }
             self.direct();
-            let (primal, dual) = self.lengths(1.0 - (1.0 - SHARE).min(errors.gap / worth));
+            let (primal, dual) = self.lengths(1.0 - (errors.gap / worth).clamp(CLEAR, 1.0 - SHARE));
             self.advance(primal, dual);
             stalled = if primal.min(dual) < SHORT { stalled + 1 } else { 0 };
             if stalled > 2 {

@@ -161,7 +161,9 @@ impl<'a> Solver<'a> {
                 Ended::Solved(point) => {
                     let violations = elastic.violations(&self.grid, &point);
                     let status = if violations.is_empty() { Status::Inaccurate } else { Status::Infeasible };
-                    return Answer { violations, iterations: point.iterations, ..Answer::empty(status) };
+                    let proved =
+                        status == Status::Infeasible && check::proves_infeasible(&self.grid, &elastic.program, &point);
+                    return Answer { violations, proved, iterations: point.iterations, ..Answer::empty(status) };
                 }
                 Ended::OutOfTime => return Answer::empty(Status::OutOfTime),
                 Ended::Infeasible | Ended::Stuck(_) => {}
