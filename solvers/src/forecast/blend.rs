@@ -16,7 +16,7 @@ const BEST: usize = 3;
 
 /// The blend at an origin. Its members are the naive models and, where there is a model, the unit as it is, the unit
 /// corrected by what it missed lately at each time of day, and corrected by what it missed over all; else the usual day.
-/// Weights are the third power of one over the mean absolute error of the last days.
+/// Weights are the eighth power of one over the mean absolute error of the last days: what is a third worse counts a tenth.
 pub(super) fn blend(series: &Series, days: &[Day], said: &Said, usual: &[f64], origin: usize) -> Vec<f64> {
     // What every member says now, and what it said on each of the last days.
     let newest = days.len().saturating_sub(DAYS);
@@ -46,7 +46,8 @@ pub(super) fn blend(series: &Series, days: &[Day], said: &Said, usual: &[f64], o
         .map(|(_, e)| {
             // Without error on all these days, a member is believed alone.
             let worse = if *e <= least { 1.0 } else { least / e };
-            worse * worse * worse
+            let fourth = worse * worse * worse * worse;
+            fourth * fourth
         })
         .collect();
     let all: f64 = weights.iter().sum();

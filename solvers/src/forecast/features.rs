@@ -149,13 +149,6 @@ impl<'a> View<'a> {
     pub fn known(&self, slot: usize) -> f64 {
         self.past(slot, 0)
     }
-
-    /// The normalised values of a slot on the day and on the week before it that are known at the origin.
-    pub fn lags(&self, slot: usize) -> (f64, f64) {
-        let ahead = slot.saturating_sub(self.origin);
-        let (_, day, week) = self.target(if slot < self.origin { 0 } else { ahead });
-        (self.past(slot, day), self.past(slot, week))
-    }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "minutes of a year")]

@@ -235,9 +235,14 @@ pub struct Training {
     pub batch: usize,
     /// Adam's rate; it falls by a straight line to a tenth at the last epoch.
     pub rate: f64,
+    /// The share of itself that every weight loses in a step, in units of the rate (Loshchilov and Hutter, 2019).
+    pub decay: f64,
     /// Passes without a better validation after which training ends.
     pub patience: usize,
 }
+
+/// Parts of what the units say that are tried.
+const PARTS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 
 /// One pass over all sequences in a random order.
 fn pass(unit: &mut Gru, adam: &mut Adam, sequences: &[Sequence], how: &Training, epoch: usize, rng: &mut Rng) {
@@ -253,15 +258,18 @@ fn pass(unit: &mut Gru, adam: &mut Adam, sequences: &[Sequence], how: &Training,
         let each = 1.0 / super::series::count_f64(batch.len());
         gradient.iter_mut().for_each(|g| *g *= each);
         adam.step(&mut unit.weights, &gradient, slower);
+        let lost = how.rate * slower * how.decay;
+        unit.weights.iter_mut().for_each(|w| *w -= lost * *w);
     }
 }
 
-fn absolute(unit: &Gru, sequences: &[Sequence]) -> f64 {
+/// What the mean of some units, in so many parts of it, is away from what was to come out; on the average.
+fn absolute(said: &[Vec<f64>], sequences: &[Sequence], part: f64) -> f64 {
     let (mut sum, mut count) = (0.0, 0);
-    for s in sequences {
-        for (y, t) in unit.run(&s.inputs).iter().zip(&s.targets) {
+    for (said, s) in said.iter().zip(sequences) {
+        for (y, t) in said.iter().zip(&s.targets) {
             if let Some(t) = t {
-                sum += (y - t).abs();
+                sum += (part * y - t).abs();
                 count += 1;
             }
         }
@@ -269,36 +277,71 @@ fn absolute(unit: &Gru, sequences: &[Sequence]) -> f64 {
     if count == 0 { 0.0 } else { sum / super::series::count_f64(count) }
 }
 
-/// Finds on `learn` how many passes meet `check` best, and then learns from `all` as often. `None` if nothing beats
-/// saying zero.
+/// What the mean of some units says of every sequence.
+fn mean(units: &[Gru], sequences: &[Sequence]) -> Vec<Vec<f64>> {
+    let each = 1.0 / super::series::count_f64(units.len().max(1));
+    let of = |s: &Sequence| {
+        let mut sums = vec![0.0; s.targets.len()];
+        units.iter().for_each(|unit| add(&mut sums, each, &unit.run(&s.inputs)));
+        sums
+    };
+    sequences.iter().map(of).collect()
+}
+
+/// A unit on its way.
+struct Learner {
+    unit: Gru,
+    adam: Adam,
+    rng: Rng,
+}
+
+impl Learner {
+    fn new(shape: Shape, how: &Training, seed: u64) -> Self {
+        Self { unit: Gru::new(shape, &mut Rng(seed)), adam: Adam::new(shape.weights(), how.rate), rng: Rng(!seed) }
+    }
+
+    fn pass(&mut self, sequences: &[Sequence], how: &Training, epoch: usize) {
+        pass(&mut self.unit, &mut self.adam, sequences, how, epoch, &mut self.rng);
+    }
+}
+
+/// Finds on `learn` after how many passes, and in which part, the mean of the units meets `check` best, and then learns
+/// from `all` as often. No unit if nothing beats saying zero.
 pub(super) fn train(
     shape: Shape,
     learn: &[Sequence],
     check: &[Sequence],
     all: &[Sequence],
     how: &Training,
-    seed: u64,
-) -> Option<Gru> {
-    let start = Gru::new(shape, &mut Rng(seed));
-    let (mut best, mut passes) = (absolute(&start, check), 0);
-    let (mut unit, mut adam, mut rng) = (start.clone(), Adam::new(shape.weights(), how.rate), Rng(!seed));
+    seeds: &[u64],
+) -> Vec<Gru> {
+    let nothing: Vec<Vec<f64>> = check.iter().map(|s| vec![0.0; s.targets.len()]).collect();
+    let (mut best, mut passes, mut part) = (absolute(&nothing, check, 0.0), 0, 0.0);
+    let mut learners: Vec<Learner> = seeds.iter().map(|s| Learner::new(shape, how, *s)).collect();
     for epoch in 0..how.epochs {
-        pass(&mut unit, &mut adam, learn, how, epoch, &mut rng);
-        let now = absolute(&unit, check);
-        if now < best {
-            (best, passes) = (now, epoch + 1);
-        } else if epoch + 1 - passes >= how.patience {
+        learners.iter_mut().for_each(|l| l.pass(learn, how, epoch));
+        let units: Vec<Gru> = learners.iter().map(|l| l.unit.clone()).collect();
+        let said = mean(&units, check);
+        for p in PARTS {
+            let now = absolute(&said, check, p);
+            if now < best {
+                (best, passes, part) = (now, epoch + 1, p);
+            }
+        }
+        if epoch + 1 - passes >= how.patience {
             break;
         }
     }
     if passes == 0 {
-        return None;
+        return Vec::new();
     }
-    let (mut unit, mut adam, mut rng) = (start, Adam::new(shape.weights(), how.rate), Rng(!seed));
+    let mut learners: Vec<Learner> = seeds.iter().map(|s| Learner::new(shape, how, *s)).collect();
     for epoch in 0..passes {
-        pass(&mut unit, &mut adam, all, how, epoch, &mut rng);
+        learners.iter_mut().for_each(|l| l.pass(all, how, epoch));
     }
-    Some(unit)
+    let [.., v, _] = shape.parts();
+    learners.iter_mut().for_each(|l| l.unit.weights[v..].iter_mut().for_each(|w| *w *= part));
+    learners.into_iter().map(|l| l.unit).collect()
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ const RELEARN_DAYS: usize = 60;
 /// The place of the blend among [`MODELS`].
 const BLEND: usize = 4;
 /// By so much the blend may be worse than the best on validation, and is chosen all the same.
-const CLEARLY: f64 = 1.05;
+const CLEARLY: f64 = 1.02;
 /// The most days that are kept of a series: two years to learn from, and lags.
 const MOST_DAYS: usize = 800;
 
@@ -61,8 +61,8 @@ impl Settings {
     /// The usual settings for so many slots ahead.
     #[must_use]
     pub fn new(horizon: usize, seed: u64) -> Self {
-        let training = Training { hidden: 16, epochs: 16, batch: 8, rate: 0.004, patience: 4 };
-        Self { horizon, train_until: None, seed, members: 2, training }
+        let training = Training { hidden: 16, epochs: 24, batch: 8, rate: 0.01, decay: 0.1, patience: 5 };
+        Self { horizon, train_until: None, seed, members: 3, training }
     }
 }
 
@@ -104,7 +104,7 @@ pub struct Scores {
 pub struct Outcome {
     /// Of every model that could be fitted.
     pub scores: Vec<Scores>,
-    /// The one with the least error on validation; the blend, unless another is better by a twentieth.
+    /// The one with the least error on validation; the blend, unless another is better by a fiftieth.
     pub chosen: &'static str,
     /// The slots after training ended, by the chosen model.
     pub ahead: Vec<Ahead>,

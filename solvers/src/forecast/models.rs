@@ -2,7 +2,8 @@
 //!
 //! The regression is fitted over all slots of a day together, and again for each slot, pulled toward the first. The unit
 //! ([`super::gru`]) runs over the last day, where it sees how the regression missed, and on over the slots to come, where
-//! it says how the regression will miss: what it adds is learned, and nothing if nothing can be learned.
+//! it says how the regression will miss: what it adds is learned, and nothing if nothing can be learned. It learns from days
+//! that a regression on other days foretold: what one misses on days that it has seen is another thing.
 
 use super::features::{Scale, View, WIDTH};
 use super::gru::{Gru, Sequence, Shape, Training, train};
@@ -10,7 +11,9 @@ use super::linear::{Rows, fit, product};
 use super::series::{Series, count_f64};
 
 /// Inputs of the unit.
-const INPUTS: usize = 14;
+const INPUTS: usize = 29;
+/// Blocks of days, each of which is foretold by a regression on the others.
+const FOLDS: usize = 4;
 /// Days before a series can teach: lags of a week and of the day before it.
 const WARM: usize = 8;
 /// The most days that the regression learns from, and the unit: bounded time and memory however long a series is.
@@ -85,46 +88,42 @@ impl Model {
         let check = (usable.len() / 5).clamp(3, 60);
         let (learn, later) = usable.split_at(usable.len() - check);
         let earlier: Vec<usize> = origins.iter().copied().filter(|o| *o < later[0]).collect();
-        let slots = regression(series, self.scale, &earlier, later[0], ahead);
-        let mut blind = Self { scale: self.scale, day: self.day, slots, spread: 1.0, units: Vec::new() };
-        blind.spread = blind.usual_miss(series, learn, later[0]);
-        self.spread = self.usual_miss(series, &usable, until);
-        let (tried, checked) =
-            (blind.sequences(series, learn, later[0], ahead), blind.sequences(series, later, until, ahead));
-        let all = self.sequences(series, &usable, until, ahead);
+        let blind = self.without_units(regression(series, self.scale, &earlier, later[0], ahead));
+        let tried = self.folds(series, &earlier, learn, later[0], ahead);
+        let spread = usual_miss(&tried, series, later[0]);
+        let tried = sequences(&tried, series, later[0], ahead, spread);
+        let checked = sequences(&[(blind, later.to_vec())], series, until, ahead, spread);
+        let all = self.folds(series, origins, &usable, until, ahead);
+        self.spread = usual_miss(&all, series, until);
+        let all = sequences(&all, series, until, ahead, self.spread);
         let shape = Shape { inputs: INPUTS, hidden: how.hidden };
-        let seeds = (0..members as u64).map(|m| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(m));
-        self.units = seeds.filter_map(|s| train(shape, &tried, &checked, &all, how, s)).collect();
+        let seeds: Vec<u64> =
+            (0..members as u64).map(|m| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(m)).collect();
+        self.units = train(shape, &tried, &checked, &all, how, &seeds);
     }
 
-    /// How much the regression misses by on the day ahead, on the average; normalised.
-    fn usual_miss(&self, series: &Series, origins: &[usize], until: usize) -> f64 {
-        let (mut sum, mut n) = (0.0, 0);
-        for origin in origins {
-            for (i, y) in self.regress(&View::new(series, self.scale, *origin), self.day).iter().enumerate() {
-                let slot = origin + i;
-                if slot < until && series.real[slot] {
-                    sum += ((series.values[slot] - self.scale.mean) / self.scale.spread - y).abs();
-                    n += 1;
-                }
-            }
-        }
-        (sum / count_f64(n.max(1))).max(1e-9)
+    fn without_units(&self, slots: Vec<Vec<f64>>) -> Self {
+        Self { scale: self.scale, day: self.day, slots, spread: 1.0, units: Vec::new() }
     }
 
-    /// What the unit is to learn: from every origin, by how much the regression misses the slots ahead.
-    fn sequences(&self, series: &Series, origins: &[usize], until: usize, ahead: usize) -> Vec<Sequence> {
-        let of = |origin: &usize| {
-            let (inputs, base) = self.sequence(series, *origin, ahead);
-            let mut targets = vec![None; self.day];
-            targets.extend(base.iter().enumerate().map(|(i, y)| {
-                let slot = origin + i;
-                let known = slot < until && series.real[slot];
-                known.then(|| ((series.values[slot] - self.scale.mean) / self.scale.spread - y) / self.spread)
-            }));
-            Sequence { inputs, targets }
-        };
-        origins.iter().map(of).collect()
+    /// The origins in blocks of days in a row, each with a regression on all days but those of the block: what a
+    /// regression misses on days that it learned from is less than what it will miss, and not of the same kind.
+    fn folds(
+        &self,
+        series: &Series,
+        origins: &[usize],
+        of: &[usize],
+        until: usize,
+        ahead: usize,
+    ) -> Vec<(Self, Vec<usize>)> {
+        of.chunks(of.len().div_ceil(FOLDS).max(1))
+            .map(|block| {
+                let (first, last) = (block[0], block[block.len() - 1]);
+                let others: Vec<usize> = origins.iter().copied().filter(|o| *o < first || *o > last).collect();
+                let slots = regression(series, self.scale, &others, until, ahead);
+                (self.without_units(slots), block.to_vec())
+            })
+            .collect()
     }
 
     /// What the regression says, normalised.
@@ -133,29 +132,31 @@ impl Model {
     }
 
     /// The inputs of the unit for a forecast at a slot, and what the regression says of it.
-    fn sequence(&self, series: &Series, origin: usize, ahead: usize) -> (Vec<f64>, Vec<f64>) {
+    fn sequence(&self, series: &Series, origin: usize, ahead: usize, spread: f64) -> (Vec<f64>, Vec<f64>) {
         let view = View::new(series, self.scale, origin);
         let base = self.regress(&view, ahead);
         let before = View::new(series, self.scale, origin.saturating_sub(self.day));
         let said = self.regress(&before, self.day);
         let mut inputs = Vec::with_capacity((self.day + ahead) * INPUTS);
+        let mut step = |view: &View<'_>, i: usize, misses: [f64; 3], y: f64| {
+            let row = view.row(i);
+            inputs.extend_from_slice(&misses);
+            inputs.push(y);
+            // What the load was at that time of other days, against what the regression makes of it; how it ran lately.
+            inputs.extend(row[1..9].iter().map(|was| was - y));
+            inputs.extend_from_slice(&row[9..18]);
+            inputs.extend_from_slice(&view.calendar(view.origin + i));
+        };
+        let misses: Vec<f64> = said
+            .iter()
+            .enumerate()
+            .map(|(i, y)| ((view.known(before.origin + i) - y) / spread).clamp(-8.0, 8.0))
+            .collect();
         for (i, y) in said.iter().enumerate() {
-            let slot = before.origin + i;
-            let (d, w) = before.lags(slot);
-            let miss = ((view.known(slot) - y) / self.spread).clamp(-8.0, 8.0);
-            inputs.extend_from_slice(&[miss, 1.0, *y, d - y, w - y, 0.0]);
-            inputs.extend_from_slice(&view.calendar(slot));
+            step(&before, i, [misses[i], 1.0, 0.0], *y);
         }
         for (i, y) in base.iter().enumerate() {
-            let slot = origin + i;
-            let (d, w) = view.lags(slot);
-            let day_before = if i < self.day {
-                ((view.known(slot - self.day) - said[i]) / self.spread).clamp(-8.0, 8.0)
-            } else {
-                0.0
-            };
-            inputs.extend_from_slice(&[0.0, 0.0, *y, d - y, w - y, day_before]);
-            inputs.extend_from_slice(&view.calendar(slot));
+            step(&view, i, [0.0, 0.0, misses.get(i).copied().unwrap_or(0.0)], *y);
         }
         (inputs, base)
     }
@@ -168,7 +169,7 @@ impl Model {
         let usual = (0..ahead).map(|i| view.usual_day(i)).collect();
         let Some(model) = model else { return Said { day, week, usual, ..Said::default() } };
         let back = |y: f64| y * scale.spread + scale.mean;
-        let (inputs, base) = model.sequence(series, origin, ahead);
+        let (inputs, base) = model.sequence(series, origin, ahead, model.spread);
         let mut sums = vec![0.0; ahead];
         for unit in &model.units {
             for (sum, y) in sums.iter_mut().zip(&unit.run(&inputs)[model.day..]) {
@@ -183,7 +184,7 @@ impl Model {
     /// The model as bytes, every number as its 64 bits in big-endian order: the same model has the same bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        let mut out = b"microgrid forecast model 1".to_vec();
+        let mut out = b"microgrid forecast model 2".to_vec();
         let mut list = |numbers: &[f64]| {
             out.extend_from_slice(&(numbers.len() as u64).to_be_bytes());
             numbers.iter().for_each(|n| out.extend_from_slice(&n.to_bits().to_be_bytes()));
@@ -209,6 +210,36 @@ fn origins(day: usize, until: usize, ahead: usize, most: usize) -> Vec<usize> {
         (0..most).map_while(|d| newest.checked_sub(d * day)).take_while(|o| *o >= warm).collect();
     found.reverse();
     found
+}
+
+/// How much regressions miss by on the day ahead of their origins, on the average; normalised.
+fn usual_miss(folds: &[(Model, Vec<usize>)], series: &Series, until: usize) -> f64 {
+    let (mut sum, mut n) = (0.0, 0);
+    for (model, origin) in folds.iter().flat_map(|(model, origins)| origins.iter().map(move |o| (model, o))) {
+        for (i, y) in model.regress(&View::new(series, model.scale, *origin), model.day).iter().enumerate() {
+            let slot = origin + i;
+            if slot < until && series.real[slot] {
+                sum += ((series.values[slot] - model.scale.mean) / model.scale.spread - y).abs();
+                n += 1;
+            }
+        }
+    }
+    (sum / count_f64(n.max(1))).max(1e-9)
+}
+
+/// What the units are to learn: from every origin, by how much its regression misses the slots ahead.
+fn sequences(folds: &[(Model, Vec<usize>)], series: &Series, until: usize, ahead: usize, spread: f64) -> Vec<Sequence> {
+    let of = |(model, origin): (&Model, usize)| {
+        let (inputs, base) = model.sequence(series, origin, ahead, spread);
+        let mut targets = vec![None; model.day];
+        targets.extend(base.iter().enumerate().map(|(i, y)| {
+            let slot = origin + i;
+            let known = slot < until && series.real[slot];
+            known.then(|| ((series.values[slot] - model.scale.mean) / model.scale.spread - y) / spread)
+        }));
+        Sequence { inputs, targets }
+    };
+    folds.iter().flat_map(|(model, origins)| origins.iter().map(move |o| (model, *o))).map(of).collect()
 }
 
 fn regression(series: &Series, scale: Scale, origins: &[usize], until: usize, ahead: usize) -> Vec<Vec<f64>> {

@@ -1,6 +1,6 @@
 //! What a forecast promises, on loads whose law is known.
 
-use domain::Timestamp;
+use domain::{LoadTable, Timestamp};
 use solvers::forecast::{NoForecast, NoSeries, Outcome, Row, Series, Settings, bytes, forecast};
 
 const HOUR: i64 = 3_600_000;
@@ -62,6 +62,23 @@ fn the_same_data_and_seed_give_the_same_bytes_and_another_seed_another_model() {
     assert_eq!(bytes(&one.ahead), bytes(&same.ahead));
     assert_eq!(one.model.as_ref().unwrap().bytes(), same.model.unwrap().bytes());
     assert_ne!(one.model.unwrap().bytes(), other.model.unwrap().bytes());
+}
+
+/// FNV-1a.
+fn fold(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[test]
+fn on_every_machine_a_real_home_gives_these_bytes() {
+    // Two months of a French home: UCI, "Individual household electric power consumption", CC BY 4.0, hourly means.
+    let table = LoadTable::parse(include_str!("../data/home.csv")).unwrap();
+    let rows: Vec<Row> = table.rows.iter().map(|r| Row { at: r.at, offset: r.offset, value: r.loads[0] }).collect();
+    let outcome = forecast(&Series::from_rows(&rows).unwrap(), &Settings::new(24, 1)).unwrap();
+    let model = outcome.model.unwrap();
+    assert!(model.size() > 3000, "no unit was worth having: then this does not see whether it is the same");
+    let found = (outcome.chosen, fold(&model.bytes()), fold(&bytes(&outcome.ahead)));
+    assert_eq!(found, ("blend", 0x1003_d2b7_c5ac_a12a, 0xfba0_8a52_4012_7d2f), "{found:x?}");
 }
 
 #[test]

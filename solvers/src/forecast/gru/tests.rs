@@ -76,10 +76,30 @@ fn it_learns_what_it_heard_some_steps_ago() {
         Sequence { inputs, targets }
     };
     let all: Vec<Sequence> = (0..200).map(|_| make(&mut rng)).collect();
-    let how = Training { hidden: 8, epochs: 60, batch: 4, rate: 0.02, patience: 60 };
-    let unit = train(shape, &all[..150], &all[150..], &all, &how, 1).expect("something is learned");
-    let silent = Gru::new(shape, &mut Rng(1));
-    assert!(absolute(&unit, &all[150..]) < 0.25 * absolute(&silent, &all[150..]));
-    let again = train(shape, &all[..150], &all[150..], &all, &how, 1).unwrap();
-    assert_eq!(unit, again, "the same seed, another unit");
+    let how = Training { hidden: 8, epochs: 60, batch: 4, rate: 0.02, decay: 0.0, patience: 60 };
+    let (learn, check) = all.split_at(150);
+    let units = train(shape, learn, check, &all, &how, &[1, 2]);
+    let nothing = [Gru::new(shape, &mut Rng(1))];
+    let missed = |units: &[Gru]| absolute(&mean(units, check), check, 1.0);
+    assert!(units.len() == 2 && units[0] != units[1]);
+    assert!(missed(&units) < 0.25 * missed(&nothing), "{} of {}", missed(&units), missed(&nothing));
+    assert_eq!(units, train(shape, learn, check, &all, &how, &[1, 2]), "the same seeds, other units");
+}
+
+#[test]
+fn what_was_learned_is_left_where_it_does_not_serve_later_days() {
+    let shape = Shape { inputs: 1, hidden: 4 };
+    let mut rng = Rng(5);
+    let mut make = |sign: f64| {
+        let inputs: Vec<f64> = (0..8).map(|_| rng.even()).collect();
+        let targets = inputs.iter().map(|x| Some(sign * x)).collect();
+        Sequence { inputs, targets }
+    };
+    let (mut all, later): (Vec<_>, Vec<_>) =
+        ((0..40).map(|_| make(1.0)).collect(), (0..10).map(|_| make(-1.0)).collect());
+    all.extend(later);
+    let (learn, check) = all.split_at(40);
+    let how = Training { hidden: 4, epochs: 8, batch: 4, rate: 0.05, decay: 0.0, patience: 8 };
+    assert!(train(shape, learn, check, &all, &how, &[1]).is_empty());
+    assert!(!train(shape, learn, &learn[..10], &all, &how, &[1]).is_empty());
 }
