@@ -54,6 +54,7 @@ pub fn is_routine(fact: &Fact) -> bool {
     match fact {
         Fact::Located { proof, .. } => !proof.failed(),
         Fact::Challenged { block, .. } => block.is_some(),
+        Fact::BeaconCalibrated { .. } => true,
         _ => false,
     }
 }

@@ -99,8 +99,8 @@ provider = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
 fund = ["0x70997970c51812dc3a010c7d01b50e0d17dc79c8"]
 
 [location]
-epoch = "30m"
-false_rejections = "2%"
+epoch = "45m"
+false_rejections = "3%"
 false_holds = "0.5%"
 window = 12
 reach = 25
@@ -441,20 +441,23 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("confirmations = 3", "confirmations = 0", "chain.confirmations", "from 1 to 1000"),
     ("\"0x5fbdb2315678afecb367f032d93f642f64180aa3\"", "\"0x5fbd\"", "chain.provider", "0x5fbd"),
     ("\"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\"", "\"nobody\"", "chain.fund", "nobody"),
-    ("epoch = \"30m\"", "epoch = \"25h\"", "location.epoch", "from 1s to 86400s"),
-    ("false_rejections = \"2%\"", "false_rejections = \"30%\"", "location.false_rejections", "from 0.1% to 20%"),
+    ("epoch = \"45m\"", "epoch = \"25h\"", "location.epoch", "from 1s to 86400s"),
+    ("false_rejections = \"3%\"", "false_rejections = \"30%\"", "location.false_rejections", "from 0.1% to 20%"),
     ("false_holds = \"0.5%\"", "false_holds = \"0.5\"", "location.false_holds", "is no share"),
     ("window = 12", "window = 2", "location.window", "too short"),
-    ("reach = 25", "reach = 1", "meter[1].position", "cannot be proved"),
     ("samples = 7", "samples = 0", "location.samples", "from 1 to 200"),
     ("hold = true", "hold = \"yes\"", "location.hold", "true or false"),
-    ("id = \"loft\"\nkind", "id = \"nodes\"\nkind", "radio[2].id", "another radio"),
     ("kind = \"bridge\"", "kind = \"bridgd\"", "radio[2].kind", "did you mean \"bridge\"?"),
     ("port = \"/dev/ttyUSB9\"\n", "", "radio[2].port", "is missing"),
     ("id = \"well\"\nradio", "id = \"gate\"\nradio", "anchor[2].id", "another anchor"),
     ("radio = \"loft\"", "radio = \"lofd\"", "anchor[3].radio", "did you mean \"loft\"?"),
     ("\"Gate-Node\"", "\"gate/node\"", "anchor[1].node", "a level of a topic"),
-    ("\"Gate-Node\"", "\"well\"", "anchor[2].radio", "by anchor gate in the same way"),
+    (
+        "position = [-9.0, -6.25]",
+        "position = [-9.0, -6.25]\nnode = \"Gate-Node\"",
+        "anchor[2].node",
+        "by anchor gate in the same way",
+    ),
     ("radio = \"loft\"\n", "radio = \"loft\"\nnode = \"x\"\n", "anchor[3].node", "of the kind espresense"),
     ("position = [11.0, -4.0]", "position = [11.0]", "anchor[3].position", "two numbers of metres"),
     ("position = [11.0, -4.0]\n", "", "anchor[3].position", "is missing"),

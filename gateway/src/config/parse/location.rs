@@ -16,9 +16,9 @@ use std::time::Duration;
 
 /// The year that a rate of false holds is meant for.
 const YEAR: Duration = Duration::from_secs(31_557_600);
-/// What an itinerary through the simulated street's air gives: the loss of its first metre at 0 dBm, and what
-/// `cargo run -p solvers --example locate` says.
-pub(super) const SIMULATED: RadioModel = RadioModel { at_one_metre: -4_005, exponent: 2_800, spread: 268 };
+/// What an itinerary through a simulated air without walls gives: its own loss over the first metre and exponent, its
+/// shadowing, and what fading leaves of it in a dozen samples.
+const SIMULATED: RadioModel = RadioModel { at_one_metre: -4_005, exponent: 2_400, spread: 220 };
 
 fn whole(value: f64) -> i64 {
     #[allow(clippy::cast_possible_truncation, reason = "a cast of a float saturates, and it was looked at before")]
@@ -286,7 +286,9 @@ fn tells(place: Place, anchors: &[Anchor], model: &RadioModel, (rejected, reach)
 fn anchors(root: &Table<'_, '_>, radios: &[Radio]) -> Vec<Anchor> {
     let (mut anchors, mut ids): (Vec<Anchor>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
     let mut nodes: BTreeMap<(String, String), String> = BTreeMap::new();
-    for table in root.sections("anchor") {
+    let tables = root.sections("anchor");
+    let many = tables.len();
+    for table in tables {
         let id = super::parsed::<BusId>(&table, "id", true).map(|id| id.to_string());
         if let Some(id) = id.as_ref().filter(|id| !ids.insert((*id).clone())) {
             table.problem("id", format!("is {id}, and so is another anchor"));
@@ -306,13 +308,14 @@ fn anchors(root: &Table<'_, '_>, radios: &[Radio]) -> Vec<Anchor> {
             table.problem("node", "is for radios of the kind espresense");
         }
         let place = required(&table, "position");
+        let named = if node.is_some() { "node" } else { "radio" };
         let node = node.or_else(|| id.clone());
         if let (Some(radio), Some(node), Some(id)) = (radio, &node, &id) {
             // A bridge listens at one place.
             let one = if matches!(radio.kind, RadioKind::Bridge(_)) { String::new() } else { node.clone() };
             if let Some(other) = nodes.insert((radio.id.clone(), one), id.clone()) {
                 table.problem(
-                    "radio",
+                    named,
                     format!("is heard by anchor {other} in the same way: each has its own bridge or node"),
                 );
             }
@@ -325,9 +328,9 @@ fn anchors(root: &Table<'_, '_>, radios: &[Radio]) -> Vec<Anchor> {
             anchors.push(Anchor { id, radio: radio.id.clone(), node, place });
         }
     }
-    if ids.len() < 3 && (root.get("location").is_some()) {
+    if many < 3 && root.get("location").is_some() {
         let key = if root.get("anchor").is_some() { "anchor" } else { "location" };
-        root.problem(key, format!("{} anchors are too few: a place needs three [[anchor]] tables at least", ids.len()));
+        root.problem(key, format!("{many} anchors are too few: a place needs three [[anchor]] tables at least"));
     }
     anchors
 }

@@ -63,7 +63,7 @@
 		});
 		const state = document.createElement('td');
 		const more = m.problem ?? m.unproved;
-		state.textContent = WORDS[m.state] + (more ? `: ${more}` : '') + (m.stale ? `; ${m.stale} beacons with a code that is over` : '');
+		state.textContent = WORDS[m.state] + (more ? `: ${more}` : '') + (m.stale && m.state !== 'proved' ? `; ${m.stale} beacons with a code that is over` : '');
 		state.className = m.state === 'held' || m.state === 'failed' ? 'bad' : '';
 		if (m.state === 'proved') state.dataset.level = 'good';
 		tr.append(state);
