@@ -309,6 +309,8 @@ pub struct Broker {
 pub struct Witness {
     /// Their broker.
     pub broker: drivers::MqttSpec,
+    /// Whether this gateway's feeder meters stand before the homes of all.
+    pub feeder: bool,
     /// How often meters' registers are published.
     pub every: Duration,
 }

@@ -83,7 +83,8 @@ pub fn chain_deploy_ranges(file: &ConfigFile, notice: Duration, gateways: &[Stri
     print(&format!("{address}\n"))
 }
 
-fn open(file: &ConfigFile) -> Result<(Config, LocalKey, Arc<dyn Chain>), Failure> {
+/// The configuration, the settler's key and the chain.
+pub(super) fn open(file: &ConfigFile) -> Result<(Config, LocalKey, Arc<dyn Chain>), Failure> {
     let config = Config::load(&file.path)?;
     std::fs::create_dir_all(&config.state).map_err(|e| Failure::new(Code::Unavailable, e))?;
     let key = house::settler_key(&config)?;
@@ -96,7 +97,7 @@ fn open(file: &ConfigFile) -> Result<(Config, LocalKey, Arc<dyn Chain>), Failure
 }
 
 /// Sends a call and waits until it is in a block.
-fn send(chain: &dyn Chain, key: &LocalKey, call: Call) -> Result<Receipt, Failure> {
+pub(super) fn send(chain: &dyn Chain, key: &LocalKey, call: Call) -> Result<Receipt, Failure> {
     let chain_id = chain.chain_id()?;
     let gas = chain.estimate_gas(key.address(), &call)?;
     let (nonce, fees) = (chain.nonce(key.address())?, chain.fees()?);
@@ -113,7 +114,7 @@ fn send(chain: &dyn Chain, key: &LocalKey, call: Call) -> Result<Receipt, Failur
     Err(Failure::new(Code::Unavailable, format!("{} was sent and is in no block after a minute", signed.hash)))
 }
 
-fn deployed(receipt: &Receipt) -> Result<Address, Failure> {
+pub(super) fn deployed(receipt: &Receipt) -> Result<Address, Failure> {
     let nothing = || Failure::new(Code::Found, format!("{} was mined and deployed nothing", receipt.transaction));
     receipt.contract.filter(|_| receipt.ok).ok_or_else(nothing)
 }
