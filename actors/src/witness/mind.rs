@@ -8,7 +8,7 @@ use super::heard::Heard;
 use super::judge::{Judgement, Known, judge};
 use super::wire::{self, Kind, Proposal, Readings, Said, Sample, Span, Vote, Votes};
 use super::{MemberLive, WitnessLive, WitnessPlan};
-use crate::settler::step::{Batched, PROVIDER, proposed};
+use crate::settler::step::{Batched, PROVIDER, Trouble, proposed};
 use contracts::chain::ChainError;
 use contracts::{Address, B256, provider, witness};
 use domain::{MeterId, Reading, Timestamp, WattHours};
@@ -44,6 +44,13 @@ pub(super) struct Out {
     /// Whom to listen to.
     pub members: BTreeSet<Address>,
     pub live: WitnessLive,
+}
+
+/// A batch of ours that waits for its witnesses.
+struct Ours {
+    batch: Batched,
+    provider: Address,
+    digest: B256,
 }
 
 /// Of one member.
@@ -151,12 +158,12 @@ impl Mind {
             self.ballot.keep(&members);
         }
         let ours = self.ours(ledger, me).map_err(|e| e.to_string())?;
-        if let Some((batch, provider, digest)) = &ours {
+        if let Some(Ours { batch, provider, digest }) = &ours {
             out.live.asking = Some(digest.to_string());
             let said = Said::Batch(propose(batch, *provider).map_err(|e| wrong(&e))?);
             self.say(plan, said, out)?;
         }
-        let ours = ours.map(|(_, _, digest)| digest);
+        let ours = ours.map(|ours| ours.digest);
         self.note_refusal(turn.now, out);
         self.vote(plan, ours, me, turn.connected, out)?;
         let again = self.refused.is_none_or(|(_, at)| at > turn.now || turn.now.since(at) >= plan.again);
@@ -262,11 +269,7 @@ impl Mind {
     }
 
     /// The batch that waits for its witnesses, its account book, and its digest.
-    fn ours(
-        &mut self,
-        ledger: &Ledger,
-        me: Address,
-    ) -> Result<Option<(Batched, Address, B256)>, Box<dyn std::error::Error>> {
+    fn ours(&mut self, ledger: &Ledger, me: Address) -> Result<Option<Ours>, Trouble> {
         let Some(provider) = ledger.meta(PROVIDER)?.and_then(|text| text.parse::<Address>().ok()) else {
             return Ok(None);
         };
@@ -279,7 +282,7 @@ impl Mind {
                 if self.ours.replace((intent.id, digest)).is_none_or(|(id, _)| id != intent.id) {
                     tracing::info!(sequence, %digest, "asking the witnesses about a batch");
                 }
-                return Ok(Some((batch, provider, digest)));
+                return Ok(Some(Ours { batch, provider, digest }));
             }
         }
         self.ours = None;

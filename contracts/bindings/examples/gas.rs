@@ -21,6 +21,7 @@ mod provers;
 mod street;
 
 use bench::{Bench, digest, rules};
+use contracts::key::Signer;
 use contracts::witness;
 use std::collections::BTreeMap;
 use street::open;

@@ -30,7 +30,7 @@ pub enum Witness {
 #[command(
     after_help = "Out of all members a set is drawn for every batch, by the hash of a block. As many of it have to sign \
     as liars alone reach with a probability of at most --error. A member that stands behind another finding than the set \
-    came to dissents; the window and the number of dissents that flag follow from --misheard, --false-alarm and --power. \
+    came to dissents; the window and the number of dissents that flag follow from --misheard, --lies, --false-alarm and --power. \
     This gateway's settler owns the contract and is its first member. Deploy it before the account book: a book that \
     was made without witnesses never asks any."
 )]
@@ -47,6 +47,9 @@ pub struct Founding {
     /// The share of them that may lie
     #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
     pub liars: f64,
+    /// In which share of the batches that it is asked about a liar lies: who lies more seldom is flagged more seldom
+    #[arg(long, default_value_t = 0.5, value_name = "SHARE")]
+    pub lies: f64,
     /// How many are drawn for a batch; all, and at most 15, if left out
     #[arg(long, value_name = "N")]
     pub set: Option<u8>,

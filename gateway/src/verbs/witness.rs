@@ -79,6 +79,9 @@ fn rules(founding: &Founding, others: usize) -> Result<Rules, Vec<String>> {
             wrong.push(format!("--{name}: {value}, must be from 0 to below 0.5"));
         }
     }
+    if !(founding.lies > 0.0 && founding.lies <= 1.0) {
+        wrong.push(format!("--lies: {}, must be above 0 and at most 1", founding.lies));
+    }
     if !wrong.is_empty() {
         return Err(wrong);
     }
@@ -104,10 +107,10 @@ fn rules(founding: &Founding, others: usize) -> Result<Rules, Vec<String>> {
     let enough = needed.last().copied().unwrap_or(0);
     let wrongly = mistaken(members, liars(members), set.into(), enough.into(), founding.misheard);
     let honest = drawn * founding.misheard + wrongly;
-    let found = bound(honest, drawn, founding.false_alarm, founding.power);
+    let found = bound(honest, drawn * founding.lies, founding.false_alarm, founding.power);
     let fits = found.and_then(|b| Some((b.batches, u16::try_from(b.dissents).ok()?)));
     let Some((batches, dissents)) = fits else {
-        return Err(vec!["--misheard: no window tells liars from those who mishear so often".into()]);
+        return Err(vec!["--lies: no window tells liars from those who mishear so often".into()]);
     };
     Ok(Rules { batches, dissents, patience: founding.patience, needed })
 }
@@ -199,6 +202,7 @@ mod tests {
             gateways: Vec::new(),
             members: Some(3),
             liars: 0.2,
+            lies: 0.5,
             set: None,
             error: 0.001,
             misheard: 0.01,

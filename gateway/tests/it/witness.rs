@@ -216,7 +216,8 @@ fn of_three_gateways_the_one_that_lies_is_refused_and_flagged_and_the_others_set
 
 #[test]
 fn a_neighbourhood_is_founded_and_its_members_come_and_go() {
-    let Some(anvil) = Anvil::start() else { return };
+    // Blocks come when they come: the verb waits for them.
+    let Some(anvil) = Anvil::start_with(&["--block-time", "1"]) else { return };
     let room = Room::new();
     LocalKey::from_hex(RICH).unwrap().save_new(&room.path("settler.key")).unwrap();
     let chain =
