@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 /// Something that happened to a session that outlives its connection, or to a retained message. Read in order, from an
 /// empty broker on, they make the broker as it was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "one is made, written and dropped: it is kept nowhere")]
 pub(crate) enum Record {
     /// A session began, or its expiry changed.
     Opened { session: u32, user: String, client: String, expiry: u32 },

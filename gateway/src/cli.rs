@@ -6,6 +6,7 @@ mod load;
 mod network;
 mod operator;
 mod place;
+mod witness;
 
 pub use access::{Access, AccessToken, Desk, PasswordFrom, User};
 pub use field::{Commission, Doctor, Paper, Papers, Setup, Silence};
@@ -13,6 +14,7 @@ pub use load::{Forecast, History, Horizon, Load, Tou};
 pub use network::{Flow, Opf};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
 pub use place::Locate;
+pub use witness::{Founding, Member, Witness};
 
 use clap::{Args, Parser, Subcommand};
 use domain::{Permille, Position, Timestamp};
@@ -121,6 +123,9 @@ pub enum Verb {
     Balance(Balance),
     /// Play witnesses, mining sets and plain proof of work against liars: what each accepts, whom each flags
     SimulateConsensus(Consensus),
+    /// Found a neighbourhood of gateways that check each other's batches, and say who belongs to it
+    #[command(subcommand)]
+    Witness(Witness),
     /// Write the load of the homes, interval by interval, as CSV
     Load(Load),
     /// Hold the places that devices claim against how loud they were heard

@@ -5,6 +5,7 @@ use crate::config::{ChainKind, Config, own_meter};
 use crate::failure::{Code, Failure};
 use crate::{broker, radios, simulate, web};
 use actix::{Actor, Addr};
+use actors::witness::feeder::FeederPlan;
 use actors::{
     AccountPlan, AuditPlan, Auditor, Board, Enforcer, FeePolicy, ForecastPlan, HeadCame, Herald, HeraldPlan,
     InverterPlan, Keeper, KeeperPlan, KnownInverter, Locator, MeterPlan, Notifier, NotifierPlan, Planner, PlannerPlan,
@@ -540,6 +541,12 @@ fn witness_plan(config: &Config, plan: &SettlerPlan, clock: &Clock) -> Option<Wi
         chain_id: plan.chain_id,
         contract: plan.witness?,
         signer: Arc::clone(&plan.signer),
+        feeder: witness.feeder.then(|| audit_plan(config)).flatten().map(|audit| FeederPlan {
+            feeders: audit.feeders,
+            interval: audit.grid.interval,
+            window: audit.window,
+            settings: audit.settings,
+        }),
         every: clock.real(witness.every),
         again: plan.every,
         poll: Duration::from_secs(1),

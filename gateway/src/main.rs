@@ -71,6 +71,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Simulate(file) => verbs::simulate(&file),
         Verb::Balance(options) => verbs::balance(&options),
         Verb::SimulateConsensus(options) => verbs::consensus(&options),
+        Verb::Witness(verb) => verbs::witness(&verb),
         Verb::Load(options) => verbs::load(&options),
         Verb::Locate(options) => verbs::locate(&options),
         Verb::Forecast(options) => verbs::forecast(&options),

@@ -23,6 +23,7 @@ mod silence;
 mod switch;
 mod tariff;
 mod tou;
+mod witness;
 
 pub use access::access;
 pub use balance::balance;
@@ -44,6 +45,7 @@ pub use silence::run as silence;
 pub use switch::{emergency, switch};
 pub use tariff::run as tariff;
 pub use tou::tou;
+pub use witness::run as witness;
 
 use crate::cli::{ConfigFile, Limit};
 use crate::config::{Config, Inverter, Meter};

@@ -1,7 +1,7 @@
 //! Bytes of a member of the neighbourhood are a message in bounds, or none, and nobody who judges it panics.
 
 use actors::witness::heard::Heard;
-use actors::witness::judge::{Judgement, judge};
+use actors::witness::judge::{Judgement, Known, judge};
 use actors::witness::wire::{self, Kind, Proposal, Said, Unheard};
 use contracts::Address;
 use contracts::key::{LocalKey, Signer};
@@ -35,12 +35,16 @@ pub fn check(bytes: &[u8]) {
 fn judged(proposal: &Proposal) {
     let items = proposal.items().expect("a proposal that was read has items");
     assert!(proposal.digest(Address::ZERO).is_some());
-    let nobody = judge(proposal, &BTreeMap::new(), &Heard::default(), &BTreeMap::new());
+    let (heard, billed, doubted) = (Heard::default(), BTreeMap::new(), BTreeMap::new());
+    let with = |there: &BTreeMap<u32, AccountOnChain>| {
+        judge(proposal, &Known { there, heard: &heard, billed: &billed, doubted: &doubted })
+    };
+    let nobody = with(&BTreeMap::new());
     assert!(matches!(nobody, Judgement::Wrong(reasons) if !reasons.is_empty()));
     // And the same with accounts that have nothing yet.
     let open = AccountOnChain { flags: AccountOnChain::OPEN, ..AccountOnChain::default() };
     let there = items.iter().map(|item| (item.number, open)).collect();
-    let judged = judge(proposal, &there, &Heard::default(), &BTreeMap::new());
+    let judged = with(&there);
     if judged == Judgement::Sound {
         let billed: i64 = items.iter().map(|i| i.off_peak.0 + i.peak.0 + i.feed_in.0).sum();
         assert_eq!(billed, 0, "energy that nobody overheard is sound");

@@ -1,6 +1,6 @@
 //! Compares the feeder with its homes once an interval. It reads, reckons, and tells; money and switches it never sees.
 
-mod watch;
+pub(crate) mod watch;
 
 use crate::{Board, RecordFailed, Scribe};
 use actix::prelude::*;

@@ -22,7 +22,7 @@ struct State {
 
 /// What was told, and what is about to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Watch(BTreeMap<Key, State>);
+pub(crate) struct Watch(BTreeMap<Key, State>);
 
 fn key(cause: Cause, meter: Option<&MeterId>) -> Key {
     (meter.cloned(), cause == Cause::TakeOffAtTimes)

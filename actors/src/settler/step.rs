@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// The settings that remember which contract on which chain this ledger belongs to.
-const PROVIDER: &str = "provider";
+pub(crate) const PROVIDER: &str = "provider";
 const CHAIN_ID: &str = "chain_id";
 /// The setting that keeps what the salts of bill lines come from.
 pub const LINE_SALT: &str = "line_salt";

@@ -3,8 +3,10 @@
 use super::wire::{Readings, Sample};
 use domain::{MeterId, Timestamp, WattHours};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// Samples of one meter. Where there are more, of the older ones every second goes: a coarser picture, no shorter one.
+/// Samples of one meter. Where there are more, those go that lie nearest to their neighbours for their age: a picture that
+/// is the coarser the older it is, and no shorter.
 const SAMPLES: usize = 128;
 /// Meters of one gateway that are kept in mind.
 const METERS: usize = super::wire::MOST_METERS;
@@ -38,11 +40,8 @@ impl Heard {
             }
             known.push(sample.clone());
             if known.len() > SAMPLES {
-                let mut index = 0;
-                known.retain(|_| {
-                    index += 1;
-                    index > SAMPLES / 2 || index % 2 == 1
-                });
+                let spared = spared(known, sample.at);
+                known.remove(spared);
             }
         }
     }
@@ -62,10 +61,52 @@ impl Heard {
         (bounds(|s| Some(s.import)), bounds(|s| s.export))
     }
 
+    /// Energy between two instants, import and export; between readings that are at most `gap` apart it is taken to have
+    /// flowed evenly. `None` where that is not known, or a register fell.
+    #[must_use]
+    pub fn between(
+        &self,
+        meter: &MeterId,
+        from: Timestamp,
+        to: Timestamp,
+        gap: Duration,
+    ) -> Option<(WattHours, WattHours)> {
+        let known = self.meters.get(meter)?;
+        let at = |instant: Timestamp| {
+            let after = known.partition_point(|s| s.at < instant);
+            let after = known.get(after)?;
+            let before = known.get(known.partition_point(|s| s.at <= instant).checked_sub(1)?)?;
+            let span = i128::from(after.at.0 - before.at.0);
+            if after.at.since(before.at) > gap {
+                return None;
+            }
+            let part = |from: WattHours, to: WattHours| {
+                let rise = i128::from(to.0 - from.0);
+                let rest = i128::from(instant.0 - before.at.0);
+                let more = if span == 0 { 0 } else { (rise * rest).div_euclid(span) };
+                Some(WattHours(from.0 + i64::try_from(more).ok()?))
+            };
+            let export = |s: &Sample| s.export.unwrap_or_default();
+            Some((part(before.import, after.import)?, part(export(before), export(after))?))
+        };
+        let ((import, export), (until, out)) = (at(from)?, at(to)?);
+        (until >= import && out >= export).then(|| (until - import, out - export))
+    }
+
     /// Meters, with what each said last.
     pub fn newest(&self) -> impl Iterator<Item = &Sample> {
         self.meters.values().filter_map(|samples| samples.last())
     }
+}
+
+/// Which sample can be spared: the first and the last never.
+fn spared(known: &[Sample], now: Timestamp) -> usize {
+    let cost = |i: usize| {
+        let [before, this, after] = known.get(i - 1..i + 2)? else { return None };
+        // Time that would lie between its neighbours, in parts of its age.
+        Some((i128::from(after.at.0 - before.at.0) << 32) / i128::from((now.0 - this.at.0).max(1)))
+    };
+    (1..known.len().saturating_sub(1)).min_by_key(|i| cost(*i)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -104,10 +145,35 @@ mod tests {
     }
 
     #[test]
+    fn energy_between_readings_flowed_evenly_if_they_are_near() {
+        let heard = heard(&[(0, 100), (10, 200), (30, 500)]);
+        let energy = |from, to, gap| {
+            let gap = Duration::from_millis(gap);
+            heard.between(&meter(), Timestamp(from), Timestamp(to), gap).map(|(import, _)| import.0)
+        };
+        assert_eq!(energy(0, 10, 20), Some(100));
+        assert_eq!(energy(5, 20, 20), Some(200));
+        assert_eq!(energy(5, 20, 15), None, "too far apart");
+        assert_eq!(energy(5, 31, 20), None, "nothing was heard since");
+    }
+
+    #[test]
     fn what_was_said_is_not_unsaid() {
         let heard = heard(&[(10, 100), (20, 130), (20, 999), (15, 999)]);
         assert_eq!(heard.at(&meter(), Timestamp(20)).0.low, Some(WattHours(130)));
         assert_eq!(heard.at(&meter(), Timestamp(15)).0.high, Some(WattHours(130)));
+    }
+
+    #[test]
+    fn a_reading_every_second_still_shows_the_last_hour() {
+        let samples: Vec<_> = (0..20_000).map(|i| (i * 1_000, i)).collect();
+        let heard = heard(&samples);
+        let now = 19_999;
+        for age in [0, 10, 60, 900, 3_600] {
+            let bounds = heard.at(&meter(), Timestamp((now - age) * 1_000)).0;
+            let width = bounds.high.unwrap().0 - bounds.low.unwrap().0;
+            assert!(width <= 2 + age / 5, "{width} s apart {age} s ago");
+        }
     }
 
     proptest! {

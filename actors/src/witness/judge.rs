@@ -3,7 +3,7 @@
 use super::heard::{Bounds, Heard};
 use super::wire::{Proposal, Span};
 use contracts::provider::{AccountOnChain, Item};
-use domain::{MeterId, WattHours};
+use domain::{MeterId, Timestamp, WattHours};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// By how much a register at a border between two readings may be off, for each end of a stretch: it was interpolated and
@@ -21,15 +21,23 @@ pub enum Judgement {
     Unheard(Vec<MeterId>),
 }
 
-/// Judges a batch. `there` is what the account book has of the accounts now; `heard` is what the gateway's meters said;
-/// `doubted` are meters of it that the feeder's balance speaks against.
+/// What a batch is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// What the account book has of the accounts now.
+    pub there: &'a BTreeMap<u32, AccountOnChain>,
+    /// What the gateway's meters said.
+    pub heard: &'a Heard,
+    /// Up to when each was billed in batches that were accepted, as far as that was seen.
+    pub billed: &'a BTreeMap<MeterId, Timestamp>,
+    /// Meters that the feeder's balance speaks against, with what it says.
+    pub doubted: &'a BTreeMap<MeterId, String>,
+}
+
+/// Judges a batch.
 #[must_use]
-pub fn judge(
-    proposal: &Proposal,
-    there: &BTreeMap<u32, AccountOnChain>,
-    heard: &Heard,
-    doubted: &BTreeMap<MeterId, String>,
-) -> Judgement {
+pub fn judge(proposal: &Proposal, known: &Known<'_>) -> Judgement {
+    let Known { there, heard, billed, doubted } = known;
     let mut wrong = Vec::new();
     let Some(items) = proposal.items() else { return Judgement::Wrong(vec!["its items cannot be read".into()]) };
     let mut energy: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
@@ -42,8 +50,9 @@ pub fn judge(
         // Registers are below 2^40 and spans few, so sums are far from their end.
         of.0 = of.0.saturating_add(span.import.1.0 - span.import.0.0);
         of.1 = of.1.saturating_add(span.export.1.0 - span.export.0.0);
-        if let Some(before) = ends.insert(&span.meter, span)
-            && (before.at.1 > span.at.0 || before.account != span.account)
+        let before = ends.insert(&span.meter, span);
+        if before.is_some_and(|before| before.at.1 > span.at.0 || before.account != span.account)
+            || billed.get(&span.meter).is_some_and(|until| span.at.0 < *until)
         {
             wrong.push(format!("meter {}: billed twice for the same time", span.meter));
         }

@@ -3,11 +3,12 @@
 use super::ballot::Ballot;
 use super::chain::Seen;
 use super::duty::{Mine, Open, View};
+use super::feeder::Feeder;
 use super::heard::Heard;
-use super::judge::{Judgement, judge};
+use super::judge::{Judgement, Known, judge};
 use super::wire::{self, Kind, Proposal, Readings, Said, Sample, Span, Vote, Votes};
 use super::{MemberLive, WitnessLive, WitnessPlan};
-use crate::settler::step::{Batched, proposed};
+use crate::settler::step::{Batched, PROVIDER, Trouble, proposed};
 use contracts::chain::ChainError;
 use contracts::{Address, B256, provider, witness};
 use domain::{MeterId, Reading, Timestamp, WattHours};
@@ -45,12 +46,22 @@ pub(super) struct Out {
     pub live: WitnessLive,
 }
 
+/// A batch of ours that waits for its witnesses.
+struct Ours {
+    batch: Batched,
+    provider: Address,
+    digest: B256,
+}
+
 /// Of one member.
 #[derive(Default)]
 struct Peer {
     heard: Heard,
     at: Option<Timestamp>,
     proposal: Option<Proposal>,
+    /// Up to when its meters were billed in accepted batches, and would be in the one that was found sound last.
+    billed: BTreeMap<MeterId, Timestamp>,
+    sound: Option<(B256, BTreeMap<MeterId, Timestamp>)>,
     /// Messages that it may send, and when that was reckoned.
     tokens: Option<(f64, Instant)>,
     complained: bool,
@@ -81,6 +92,9 @@ pub(super) struct Mind {
     /// What was said to the contract, and when.
     said: BTreeMap<String, Instant>,
     published: Option<Instant>,
+    /// What our own meters said, and what the feeder says of all.
+    own: Heard,
+    feeder: Feeder,
     ours: Option<(i64, B256)>,
     /// What was said last of each kind: signing takes a while, and may take another turn every time.
     spoken: BTreeMap<Kind, Said>,
@@ -122,19 +136,34 @@ impl Mind {
         for (by, message) in turn.heard {
             self.hear(plan, by, &message, turn.now);
         }
-        self.publish_readings(plan, &turn.meters, out)?;
+        let samples = samples(&turn.meters);
+        if let Some(feeder) = &plan.feeder {
+            self.own.listen(&Readings { meters: samples.clone() });
+            let mut heard: BTreeMap<Address, &Heard> =
+                self.peers.iter().map(|(who, peer)| (*who, &peer.heard)).collect();
+            heard.insert(me, &self.own);
+            self.feeder.look(feeder, turn.now, me, &heard);
+        }
+        self.publish_readings(plan, samples, out)?;
         if self.seen.look(&*plan.chain, plan.contract, me).map_err(|e| wrong(&e))? {
             let members: BTreeSet<Address> = self.seen.members.iter().copied().collect();
             self.peers.retain(|peer, _| members.contains(peer));
+            let accepted: BTreeSet<B256> =
+                self.seen.findings.values().filter(|f| !f.refused).map(|f| f.found.digest).collect();
+            for peer in self.peers.values_mut() {
+                if let Some((_, ends)) = peer.sound.take_if(|(digest, _)| accepted.contains(digest)) {
+                    peer.billed.extend(ends);
+                }
+            }
             self.ballot.keep(&members);
         }
         let ours = self.ours(ledger, me).map_err(|e| e.to_string())?;
-        if let Some((batch, provider, digest)) = &ours {
+        if let Some(Ours { batch, provider, digest }) = &ours {
             out.live.asking = Some(digest.to_string());
             let said = Said::Batch(propose(batch, *provider).map_err(|e| wrong(&e))?);
             self.say(plan, said, out)?;
         }
-        let ours = ours.map(|(_, _, digest)| digest);
+        let ours = ours.map(|ours| ours.digest);
         self.note_refusal(turn.now, out);
         self.vote(plan, ours, me, turn.connected, out)?;
         let again = self.refused.is_none_or(|(_, at)| at > turn.now || turn.now.since(at) >= plan.again);
@@ -189,10 +218,12 @@ impl Mind {
             return;
         };
         let peer = self.peers.entry(by).or_default();
-        if !peer.may_speak(Instant::now()) {
+        let said = wire::open(kind, &message.payload, plan.chain_id, plan.contract, by);
+        // What others say on its topic is not held against a member.
+        if said.is_ok() && !peer.may_speak(Instant::now()) {
             return;
         }
-        match wire::open(kind, &message.payload, plan.chain_id, plan.contract, by) {
+        match said {
             Ok(Said::Readings(readings)) => {
                 peer.heard.listen(&readings);
                 peer.at = Some(now);
@@ -214,15 +245,10 @@ impl Mind {
         }
     }
 
-    fn publish_readings(&mut self, plan: &WitnessPlan, meters: &[Reading], out: &mut Out) -> Result<(), String> {
+    fn publish_readings(&mut self, plan: &WitnessPlan, meters: Vec<Sample>, out: &mut Out) -> Result<(), String> {
         if self.published.is_some_and(|at| at.elapsed() < plan.every) {
             return Ok(());
         }
-        let sample = |r: &Reading| {
-            let import = r.import?.as_register()?;
-            Some(Sample { meter: r.meter.clone(), at: r.at, import, export: r.export.and_then(WattHours::as_register) })
-        };
-        let meters: Vec<Sample> = meters.iter().filter_map(sample).take(wire::MOST_METERS).collect();
         let readings = Readings { meters };
         if !readings.meters.is_empty() && self.say(plan, Said::Readings(readings), out)? {
             self.published = Some(Instant::now());
@@ -243,12 +269,8 @@ impl Mind {
     }
 
     /// The batch that waits for its witnesses, its account book, and its digest.
-    fn ours(
-        &mut self,
-        ledger: &Ledger,
-        me: Address,
-    ) -> Result<Option<(Batched, Address, B256)>, Box<dyn std::error::Error>> {
-        let Some(provider) = ledger.meta("provider")?.and_then(|text| text.parse::<Address>().ok()) else {
+    fn ours(&mut self, ledger: &Ledger, me: Address) -> Result<Option<Ours>, Trouble> {
+        let Some(provider) = ledger.meta(PROVIDER)?.and_then(|text| text.parse::<Address>().ok()) else {
             return Ok(None);
         };
         for intent in ledger.open_intents()? {
@@ -260,7 +282,7 @@ impl Mind {
                 if self.ours.replace((intent.id, digest)).is_none_or(|(id, _)| id != intent.id) {
                     tracing::info!(sequence, %digest, "asking the witnesses about a batch");
                 }
-                return Ok(Some((batch, provider, digest)));
+                return Ok(Some(Ours { batch, provider, digest }));
             }
         }
         self.ours = None;
@@ -310,6 +332,17 @@ impl Mind {
                 _ => continue,
             };
             let yes = reasons.is_empty();
+            if yes
+                && let Some(peer) = self.peers.get_mut(&open.opener)
+                && let Some(proposal) = &peer.proposal
+            {
+                let mut ends = BTreeMap::new();
+                for span in &proposal.spans {
+                    let end = ends.entry(span.meter.clone()).or_insert(span.at.1);
+                    *end = span.at.1.max(*end);
+                }
+                peer.sound = Some((open.digest, ends));
+            }
             if open.opener != me {
                 *(if yes { &mut self.judged.0 } else { &mut self.judged.1 }) += 1;
                 tracing::info!(draw = open.draw, opener = %open.opener, yes, why = reasons.join("; "), "a batch was judged");
@@ -364,7 +397,9 @@ impl Mind {
         for part in numbers.chunks(200) {
             there.extend(part.iter().copied().zip(provider::accounts(chain, proposal.provider, part)?));
         }
-        Ok(Some(judge(proposal, &there, &peer.heard, &BTreeMap::new())))
+        let doubted = self.feeder.doubted(open.opener);
+        let known = Known { there: &there, heard: &peer.heard, billed: &peer.billed, doubted: &doubted };
+        Ok(Some(judge(proposal, &known)))
     }
 
     fn problem(&self, me: Address) -> Option<String> {
@@ -401,6 +436,15 @@ impl Mind {
         };
         known.into_iter().map(live).collect()
     }
+}
+
+/// What meters said last, as others are told of it.
+fn samples(meters: &[Reading]) -> Vec<Sample> {
+    let sample = |r: &Reading| {
+        let import = r.import?.as_register()?;
+        Some(Sample { meter: r.meter.clone(), at: r.at, import, export: r.export.and_then(WattHours::as_register) })
+    };
+    meters.iter().filter_map(sample).take(wire::MOST_METERS).collect()
 }
 
 /// A batch as others are told of it: lines of bills joined to stretches of registers.

@@ -8,6 +8,7 @@
 mod ballot;
 mod chain;
 pub mod duty;
+pub mod feeder;
 pub mod heard;
 pub mod judge;
 mod mind;
@@ -44,6 +45,8 @@ pub struct WitnessPlan {
     pub contract: Address,
     /// Who signs: the settler's key.
     pub signer: Arc<dyn Signer>,
+    /// Our feeder meter against the whole neighbourhood, if it stands before all homes.
+    pub feeder: Option<feeder::FeederPlan>,
     /// How often meters' registers are published, in real time.
     pub every: Duration,
     /// How long a batch that was refused waits until it is asked about again, on the gateway's clock.

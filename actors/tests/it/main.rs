@@ -13,6 +13,7 @@ mod held;
 mod hook;
 mod keeper;
 mod leaving;
+mod liars;
 mod places;
 mod prices;
 mod proxy;

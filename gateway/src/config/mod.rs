@@ -414,6 +414,8 @@ pub struct Bridge {
 pub struct Witness {
     /// Their broker.
     pub broker: drivers::MqttSpec,
+    /// Whether this gateway's feeder meters stand before the homes of all.
+    pub feeder: bool,
     /// How often meters' registers are published.
     pub every: Duration,
 }

@@ -152,7 +152,8 @@ impl Reader<'_> {
         let chain = root.section("chain");
         let chain_settings = chain.as_ref().and_then(|c| self.chain(c, state.as_deref(), &unit));
         let asked = chain.as_ref().is_some_and(|c| c.get("witness").is_some());
-        let witness = witness::witness(root, asked, broker.as_ref(), place.site, |table| self.users(table));
+        let witness =
+            witness::witness(root, asked, broker.as_ref(), feeder.as_ref(), place.site, |table| self.users(table));
         if let Some(c) = &chain {
             agreed::holders(c, &accounts);
             agreed::points(c, &switches);

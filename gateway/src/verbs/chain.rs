@@ -109,7 +109,7 @@ pub(super) fn send(chain: &dyn Chain, key: &LocalKey, call: Call) -> Result<Rece
         if let Some(receipt) = chain.receipt(signed.hash)? {
             return Ok(receipt);
         }
-        block_on(tokio::time::sleep(Duration::from_millis(250)));
+        block_on(async { tokio::time::sleep(Duration::from_millis(250)).await });
     }
     Err(Failure::new(Code::Unavailable, format!("{} was sent and is in no block after a minute", signed.hash)))
 }

@@ -35,6 +35,7 @@ use std::sync::Arc;
 const PAGE: &str = include_str!("assets/index.html");
 const SCRIPT: &str = include_str!("assets/app.js");
 const PRICES: &str = include_str!("assets/prices.js");
+const WITNESS: &str = include_str!("assets/witness.js");
 const PRICES_STYLE: &str = include_str!("assets/prices.css");
 const ACCESS: &str = include_str!("assets/access.js");
 const CUSTOMER: &str = include_str!("assets/customer.html");

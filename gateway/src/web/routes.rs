@@ -1,7 +1,7 @@
 //! What can be asked for, and what each needs: whatever is not in this table is not answered.
 
 use super::{ACCESS, CUSTOMER_SCRIPT, FEEDER, ICON, OPENAPI, PAGE, PLACES, PLACES_STYLE, PRICES, PRICES_STYLE};
-use super::{SCRIPT, STYLE, WORDS};
+use super::{SCRIPT, STYLE, WITNESS, WORDS};
 use super::{acts, asset, bill, customer, events, health, metrics, office, session, state};
 use crate::access::Scope;
 use actix_web::http::Method;
@@ -52,6 +52,7 @@ pub const ENTRIES: &[Entry] = &[
     get("/app.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", SCRIPT))),
     get("/access.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", ACCESS))),
     get("/prices.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", PRICES))),
+    get("/witness.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", WITNESS))),
     get("/prices.css", Need::Nothing, || web::to(|| asset("text/css; charset=utf-8", PRICES_STYLE))),
     get("/feeder.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", FEEDER))),
     get("/places.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", PLACES))),

@@ -213,3 +213,44 @@ fn of_three_gateways_the_one_that_lies_is_refused_and_flagged_and_the_others_set
     assert!(batch.attempts.is_empty(), "it was never sent");
     drop(second);
 }
+
+#[test]
+fn a_neighbourhood_is_founded_and_its_members_come_and_go() {
+    // Blocks come when they come: the verb waits for them.
+    let Some(anvil) = Anvil::start_with(&["--block-time", "1"]) else { return };
+    let room = Room::new();
+    LocalKey::from_hex(RICH).unwrap().save_new(&room.path("settler.key")).unwrap();
+    let chain =
+        format!("[chain]\nkind = \"rpc\"\nurl = \"{}\"\nchain_id = 31337\nkey_file = \"settler.key\"\n", anvil.url);
+    let (rest, _) = house::SOUND.split_once("[chain]").unwrap();
+    let config = room.config(&format!("{rest}{chain}"));
+    let others = [0x11_u8, 0x22, 0x33].map(|n| Address::repeat_byte(n).to_string());
+    let deploy = |more: &[&str]| {
+        let gateways = ["witness", "deploy", "--gateway", &others[0], "--gateway", &others[1]];
+        house::verb(&[&gateways[..], more].concat(), &config)
+    };
+    deploy(&["--members", "2", "--liars", "0.9"]).complains(64, &["--members: 2", "--liars: 0.9"]);
+    house::verb(&["witness", "status"], &config).complains(78, &["[chain] witness is missing", "witness deploy"]);
+    let at = deploy(&[]).well().out.trim().to_owned();
+    let config = room.config(&format!("{rest}{chain}witness = \"{at}\"\n\n[witness]\nbroker = \"127.0.0.1:1883\"\n"));
+    let status = || -> Value {
+        serde_json::from_str(&house::verb(&["witness", "status", "--json"], &config).well().out).unwrap()
+    };
+    assert_eq!(status()["rules"]["needed"], serde_json::json!([0, 2, 2]));
+    assert_eq!(status()["members"].as_array().unwrap().len(), 3);
+    house::verb(&["witness", "admit", &others[2]], &config).well();
+    house::verb(&["witness", "remove", &others[0]], &config).well();
+    let members: Vec<String> =
+        status()["members"].as_array().unwrap().iter().map(|m| m["address"].as_str().unwrap().to_owned()).collect();
+    assert!(members.contains(&others[2]) && !members.contains(&others[0]), "{members:?}");
+    house::verb(&["witness", "clear", &others[1]], &config).complains(69, &["NotFlagged"]);
+    house::verb(&["witness", "admit", "0x12"], &config).complains(64, &["\"0x12\" is no address"]);
+    let shown = house::verb(&["witness", "status"], &config);
+    assert!(shown.well().out.contains("of a set of 3, 2 have to sign within 40 blocks"), "{}", shown.out);
+
+    // Half of it is a mistake.
+    let alone = room.write("alone.toml", format!("{rest}{chain}\n[witness]\nbroker = \"nowhere\"\n"));
+    house::verb(&["check"], &alone).complains(78, &["needs [chain] witness", "must be host:port"]);
+    let mute = room.write("mute.toml", format!("{rest}{chain}witness = \"{at}\"\n"));
+    house::verb(&["check"], &mute).complains(78, &["at which broker do they speak?"]);
+}

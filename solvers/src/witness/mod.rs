@@ -46,6 +46,15 @@ pub fn threshold(members: u32, liars: u32, set: u32, error: f64) -> Option<Thres
     Some(Threshold { set, signatures, captured: captured(signatures), stalled })
 }
 
+/// The probability that a set comes to a wrong finding: its liars, and as many of the honest in it as mishear, are together
+/// as many as have to sign. `misheard` is the share of batches that an honest member hears wrongly.
+#[must_use]
+pub fn mistaken(members: u32, liars: u32, set: u32, signatures: u32, misheard: f64) -> f64 {
+    let with = |k: u32| hypergeometric(members, liars, set, k) - hypergeometric(members, liars, set, k + 1);
+    let most = set.min(liars);
+    (0..=most).map(|k| with(k).max(0.0) * binomial(set - k, misheard, signatures.saturating_sub(k))).sum()
+}
+
 /// When a member is flagged.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bound {
@@ -121,6 +130,18 @@ mod tests {
             let fewer = binomial(bound.batches - 1, liar, bound.dissents);
             prop_assert!(fewer < 0.999, "a shorter window would do: {bound:?}");
         }
+    }
+
+    #[test]
+    fn who_hears_well_is_mistaken_only_with_a_captured_set() {
+        for set in [3, 7, 15] {
+            let t = threshold(50, 10, set, 0.2).unwrap();
+            assert!((mistaken(50, 10, set, t.signatures, 0.0) - t.captured).abs() < 1e-12);
+            assert!(mistaken(50, 10, set, t.signatures, 0.05) > t.captured);
+        }
+        // One liar of five is in three of five sets of three, and then one of two has to mishear.
+        let expected = 0.6 * (1.0 - 0.99_f64.powi(2)) + 0.4 * (3.0 * 0.01_f64.powi(2) * 0.99 + 0.01_f64.powi(3));
+        assert!((mistaken(5, 1, 3, 2, 0.01) - expected).abs() < 1e-12);
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn who_stood_behind_something_else_is_reported_once() {
     cast(&mut ballot, 2, 5, digest(), true);
     let (_, other, signature) = ballot.dissents(5, &members(3), refused.digest)[0];
     let report = witness::report(CONTRACT, &refused, 2, other, &signature);
-    assert_eq!(said(&street.view(0), &ballot), [report.clone()]);
+    assert_eq!(said(&street.view(0), &ballot), std::slice::from_ref(&report));
     assert!(said(&street.view(1), &ballot).is_empty(), "it is not its turn");
     assert_eq!(said(&View { head: 103, ..street.view(1) }, &ballot), [report]);
     assert!(said(&View { head: 999, ..street.view(2) }, &ballot).is_empty(), "nobody reports itself");

@@ -37,7 +37,7 @@ fn there() -> BTreeMap<u32, AccountOnChain> {
 }
 
 fn judged(proposal: &Proposal, heard: &Heard) -> Judgement {
-    judge(proposal, &there(), heard, &BTreeMap::new())
+    judge(proposal, &Known { there: &there(), heard, billed: &BTreeMap::new(), doubted: &BTreeMap::new() })
 }
 
 fn wrong(proposal: &Proposal, heard: &Heard) -> String {
@@ -89,6 +89,17 @@ fn no_energy_is_billed_twice() {
 }
 
 #[test]
+fn what_an_accepted_batch_billed_is_not_billed_again() {
+    let proposal = batch(150, vec![span((20, 40), (7_030, 7_080))]);
+    let judged = |until: i64| {
+        let billed = [(meter(), Timestamp(until))].into();
+        judge(&proposal, &Known { there: &there(), heard: &heard(HEARD), billed: &billed, doubted: &BTreeMap::new() })
+    };
+    assert_eq!(judged(20), Judgement::Sound);
+    assert_eq!(judged(21), Judgement::Wrong(vec!["meter home: billed twice for the same time".into()]));
+}
+
+#[test]
 fn what_was_not_heard_yet_may_still_come() {
     let proposal = batch(190, vec![span((10, 50), (7_000, 7_090))]);
     assert_eq!(judged(&proposal, &heard(HEARD)), Judgement::Unheard(vec![meter()]));
@@ -108,7 +119,8 @@ fn a_meter_that_was_exchanged_is_judged_by_both_runs_of_its_register() {
 fn a_meter_that_the_feeder_speaks_against_is_wrong() {
     let proposal = batch(150, vec![span((10, 30), (7_000, 7_050))]);
     let doubted = [(meter(), "counts less than the feeder brings".to_owned())].into();
-    let judged = judge(&proposal, &there(), &heard(HEARD), &doubted);
+    let billed = BTreeMap::new();
+    let judged = judge(&proposal, &Known { there: &there(), heard: &heard(HEARD), billed: &billed, doubted: &doubted });
     assert_eq!(judged, Judgement::Wrong(vec!["meter home: counts less than the feeder brings".into()]));
 }
 

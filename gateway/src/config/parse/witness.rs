@@ -2,7 +2,7 @@
 
 use super::Table;
 use super::fields::duration;
-use crate::config::{Broker, Witness};
+use crate::config::{Broker, Feeder, Witness};
 use drivers::{Credentials, MqttSpec};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ pub(super) fn witness(
     root: &Table<'_, '_>,
     asked: bool,
     own: Option<&Broker>,
+    feeder: Option<&Feeder>,
     site: &str,
     users: impl FnOnce(&Table<'_, '_>) -> Vec<Credentials>,
 ) -> Option<Witness> {
@@ -28,7 +29,7 @@ pub(super) fn witness(
         if own.is_none() {
             root.problem("witness", "is missing: [chain] asks witnesses; at which broker do they speak?");
         }
-        return Some(Witness { broker: own.map(ours)?, every: Duration::from_secs(10) });
+        return Some(Witness { broker: own.map(ours)?, feeder: false, every: Duration::from_secs(10) });
     };
     if !asked {
         table.problem("broker", "needs [chain] witness, the contract that draws who is asked");
@@ -47,6 +48,10 @@ pub(super) fn witness(
         table.problem("broker", "is missing, and there is no [broker] section: where do the neighbours speak?");
     }
     let every = duration(&table, "readings_every", "10s", every);
+    let before_all = table.flag("feeder").unwrap_or(false);
+    if before_all && feeder.is_some_and(|f| f.meters.is_empty() || f.homes.is_empty()) {
+        table.problem("feeder", "needs a feeder meter, which is a [[meter]] without an account, and homes behind it");
+    }
     table.close();
-    Some(Witness { broker: broker?, every: every? }).filter(|_| asked)
+    Some(Witness { broker: broker?, feeder: before_all, every: every? }).filter(|_| asked)
 }

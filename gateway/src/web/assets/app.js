@@ -194,6 +194,10 @@ function alarmsOf(s) {
 		add('prices', 'warn', 'Tomorrow’s price ranges stay as today’s', s.prices.problem,
 			'Billing goes on at the ranges that hold. It is tried again until it would be too late to announce them.');
 	}
+	if (s.witness?.problem) {
+		add('witness', 'alarm', 'The neighbours do not let this gateway settle', s.witness.problem,
+			'Metering, billing and switching go on; what is to be settled waits in the outbox. Look at the reasons before asking the owner of the Witness contract to clear anything.');
+	}
 	if (s.broker?.connected === false) {
 		add('broker', 'warn', 'The message broker is not reachable', 'Others get no messages',
 			'Metering and billing are not affected. Check the broker, its address and password.');
