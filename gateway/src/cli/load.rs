@@ -89,6 +89,12 @@ pub enum Horizon {
 
 /// Ranges of a day.
 #[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "With --recover, also what a kWh would have to cost in each range for such a day to bring in that amount: \
+    prices in the proportion of --weights, rounded up to a whole minor unit a watt-hour. They are reckoned from a day that \
+    may come otherwise: what then comes in less or more is the operator's. Nothing is announced; `tariff announce` does \
+    that. Network fee, tax, blocks, classes and free energy are not in it."
+)]
 pub struct Tou {
     /// Of what: one day of up to 96 values; of more, the mean day is taken
     #[command(flatten)]
@@ -102,6 +108,15 @@ pub struct Tou {
     /// Switches a day at most
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub max_switches: usize,
+    /// What the day has to bring in, such as 12.50: what is paid for energy and feed-in, and a day's share of fixed cost
+    #[arg(long, value_name = "AMOUNT")]
+    pub recover: Option<String>,
+    /// How dear the ranges are beside each other, from the one with the least load
+    #[arg(long, value_name = "N,N", value_delimiter = ',', requires = "recover", default_values_t = [100, 180])]
+    pub weights: Vec<u32>,
+    /// Decimals of the currency's minor unit in --recover
+    #[arg(long, value_name = "N", requires = "recover", default_value_t = 9, value_parser = clap::value_parser!(u8).range(3..=9))]
+    pub decimals: u8,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

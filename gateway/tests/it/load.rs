@@ -78,6 +78,29 @@ fn the_ranges_of_a_day_are_those_of_the_contract() {
 }
 
 #[test]
+fn prices_that_recover_a_cost_are_in_proportion_and_bring_in_no_less_and_hardly_more() {
+    let room = Room::new();
+    let file = room.write("home.csv", home(1));
+    let tou = |more: &[&str]| on("tou", &file, &[&["--column", "home_w", "--json"][..], more].concat());
+    let told = json(&tou(&["--recover", "5.00", "--weights", "100,200"]));
+    let euro = domain::Currency { code: "EUR".into(), decimals: 9 };
+    let money = |value: &Value| euro.parse(value.as_str().unwrap()).unwrap().0;
+    let prices = told["prices"].as_array().unwrap();
+    let (low, high) = (money(&prices[0]["per_kwh"]), money(&prices[1]["per_kwh"]));
+    assert!((2 * low - high).abs() <= 2000 && low > 0, "{prices:?}");
+    let sum = |key: &str, of: fn(&Value) -> i64| prices.iter().map(|p| of(&p[key])).sum::<i64>();
+    let (energy, brings_in) =
+        (sum("energy_wh", |v| v.as_i64().unwrap()), prices.iter().map(|p| money(&p["brings_in"])).sum::<i64>());
+    // Hours of watts: as many watt-hours.
+    assert_eq!(energy, told["values"].as_array().unwrap().iter().map(|v| v.as_i64().unwrap()).sum::<i64>());
+    assert!((5_000_000_000..=5_000_000_000 + energy).contains(&brings_in), "{brings_in} for {energy} Wh");
+    tou(&["--recover", "5.00", "--weights", "100"]).complains(64, &["--weights", "2 ranges"]);
+    tou(&["--recover", "5,00"]).complains(64, &["--recover", "\"5,00\" is no amount"]);
+    tou(&["--recover", "9999999"]).complains(65, &["home.csv", "a watt-hour would cost more"]);
+    tou(&["--weights", "1,2"]).complains(64, &["--recover"]);
+}
+
+#[test]
 fn every_wrong_line_of_a_history_is_named() {
     let room = Room::new();
     let text = "timestamp,a\n2026-03-02T00:00:00Z,1\n2026-03-02T01:00:00Z,x\n2026-03-02T00:30:00Z,1\n2026-03-02,1,2\n";
