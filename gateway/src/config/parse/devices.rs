@@ -154,7 +154,9 @@ pub(super) fn meters(root: &Table<'_, '_>, buses: &[Bus], accounts: &[Account], 
         // Where it is on a network is looked at where that is read.
         table.get("node");
         // And where it stands where anchors are read.
-        (table.get("position"), table.get("beacon"));
+        for key in ["position", "beacon"] {
+            table.get(key);
+        }
         let period = duration(&table, "period", "10s", Duration::from_millis(100)..=DAY);
         let max_power = Watts(table.number("max_power", 1..10_000_001).unwrap_or(50_000));
         let pv_peak = Watts(table.number("simulated_pv", 0..1_000_001).unwrap_or(0));
