@@ -1,5 +1,6 @@
 //! A street whose meters' beacons are listened to, in virtual time: who is at home is believed, who was carried off is
 //! held and freed again, and a street that nobody hears is left in peace.
+#![allow(clippy::cast_possible_truncation, reason = "a dozen homes, and places of a short street")]
 
 use crate::street::{HOMES, MIDNIGHT, account, paused_clock, tariff};
 use actix::Actor;
