@@ -125,6 +125,11 @@ impl Journal {
         }
     }
 
+    /// How many records were noted.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
     /// The position to wait for before somebody is told of what was noted last.
     pub fn barrier(&mut self) -> u64 {
         self.urgent = true;

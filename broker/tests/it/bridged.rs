@@ -12,7 +12,17 @@ use std::time::{Duration, Instant};
 /// The other side of the bridge.
 enum Other {
     Ours(#[allow(dead_code, reason = "it runs until it is dropped")] Broker),
-    Mosquitto(Child),
+    Mosquitto(Killed),
+}
+
+/// A program that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Which program that is.
@@ -34,9 +44,11 @@ impl Kind {
                 let config = folder.join("mosquitto.conf");
                 let text = format!(
                     "listener {} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n\
-                     max_queued_messages 0\n",
+                     max_queued_messages 0\nuser {}\n",
                     at.port(),
-                    folder.display()
+                    folder.display(),
+                    // Started by root it would become somebody who may not write there.
+                    std::env::var("USER").unwrap_or_else(|_| "root".into())
                 );
                 std::fs::write(&config, text).unwrap();
                 let mut command = Command::new(program);
@@ -46,7 +58,7 @@ impl Kind {
                     assert!(Instant::now() < until, "mosquitto does not listen");
                     std::thread::yield_now();
                 }
-                Other::Mosquitto(child)
+                Other::Mosquitto(Killed(child))
             }
         }
     }
@@ -56,8 +68,8 @@ impl Other {
     /// Ends it as systemd would.
     fn stop(self) {
         if let Self::Mosquitto(mut child) = self {
-            Command::new("kill").arg(child.id().to_string()).status().unwrap();
-            child.wait().unwrap();
+            Command::new("kill").arg(child.0.id().to_string()).status().unwrap();
+            child.0.wait().unwrap();
         }
     }
 }
