@@ -3,7 +3,8 @@
 
 Each problem is solved again and again, and the least time counts. Ipopt (CasADi, exact Hessian, MUMPS) and we start flat
 ("cold"; Ipopt's functions are built before) or where the last solve ended ("again"). Interior points for the linear model
-are set up and solved. `opf.py --days FOLDER CASES` lets Ipopt try what `disturbed` calls infeasible without a proof.
+are set up and solved. Where much else runs, `chrt -f 1` before it all keeps that off the core.
+`opf.py --days FOLDER CASES` lets Ipopt try what `disturbed` calls infeasible without a proof.
 """
 import contextlib, io, json, os, re, subprocess, sys, time
 from pathlib import Path
