@@ -62,7 +62,7 @@ gpio: build ## the GPIO driver on a real kernel in a virtual machine, some minut
 	.ci/gpio
 
 clean: ## everything that was built or installed here
-	rm -rf target .venv contracts/node_modules contracts/.forge */fuzz/target
+	rm -rf target .venv contracts/node_modules contracts/.forge */fuzz/target gateway/broker/fuzz/target
 
 contracts/node_modules/.ready: contracts/package-lock.json
 	@.ci/need test

@@ -1,6 +1,6 @@
 //! The properties of the fuzz targets, over their kept corpus and a few thousand mutations of it.
 
-#[path = "../../../domain/fuzz/all.rs"]
+#[path = "../../../../domain/fuzz/all.rs"]
 mod all;
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
