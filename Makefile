@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo deb test fuzz soak bench gpio peers contracts invariants analyse lint clean
+.PHONY: help build demo deb arm test fuzz soak bench gpio peers contracts invariants analyse lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -18,6 +18,10 @@ demo: build ## a simulated street, end to end; for five minutes; DEMO="" runs it
 
 deb: build ## a Debian package for this machine, in target/debian
 	@.ci/deb
+
+arm: ## the tests of domain and solvers on an emulated arm64, where figures must be the same to the byte; needs Debian and root
+	@.ci/need build
+	.ci/arm same
 
 test: contracts .venv/ready ## everything
 	MICROGRID_REQUIRE_FOREIGN=1 cargo test --workspace --locked
