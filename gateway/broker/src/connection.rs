@@ -17,6 +17,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
+#[cfg(test)]
+mod tests;
+
 /// How long somebody may take to say who it is, and to take what it is told last.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long who said a wrong password waits for the answer.
@@ -27,6 +30,8 @@ const FIRST: u32 = 64 << 10;
 const BURST: usize = 64 << 10;
 /// The least room that is made for what a client sends.
 const LEAST_READ: usize = 2048;
+/// How long to look away from a disk or an outbox that is full.
+pub(crate) const A_WHILE: Duration = Duration::from_millis(20);
 /// Connections from one other machine.
 const PER_ADDRESS: usize = 100;
 
@@ -141,13 +146,17 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, shared: &Rc<Shar
         }
     };
     wire.set_largest(shared.limits.packet);
-    let client = Client { shared, place, silence };
+    let client = Client { shared, place, silence, outbox: &outbox };
     let synced = shared.with(|hub, _| hub.journal.synced());
     let sending = send(&mut writer, &mut sender, &outbox, synced, shared, place);
     tokio::pin!(sending);
+    let mut sent = false;
     let end = tokio::select! {
         end = client.listen(&mut reader, &mut wire, &mut bytes) => end,
-        _ = &mut sending => End::Gone,
+        _ = &mut sending => {
+            sent = true;
+            End::Gone
+        }
     };
     let how = match end {
         End::Said(how) => how,
@@ -160,7 +169,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, shared: &Rc<Shar
     };
     shared.with(|hub, now| hub.leave(now, place, how));
     outbox.close();
-    let _ = timeout(PATIENCE, sending).await;
+    if !sent {
+        let _ = timeout(PATIENCE, sending).await;
+    }
 }
 
 /// The first packet, which says who it is.
@@ -226,6 +237,7 @@ struct Client<'a> {
     place: Place,
     /// How long it may be silent; for ever if zero.
     silence: Duration,
+    outbox: &'a Outbox,
 }
 
 impl Client<'_> {
@@ -234,22 +246,33 @@ impl Client<'_> {
         let mut allowance = Allowance::new(self.shared.limits.rate);
         let mut room = LEAST_READ;
         loop {
-            let said = self.shared.with(|hub, now| -> Result<(u32, bool), End> {
+            let most = self.shared.limits.outbox.saturating_mul(2);
+            let said = self.shared.with(|hub, now| -> Result<(u32, bool, bool), End> {
                 let (mut published, before) = (0, hub.journal.position());
-                while let Some(packet) = wire.decode(bytes)? {
+                // Messages alone do not fill its outbox twice: who reads none of our answers is not asked for more.
+                while self.outbox.bytes() <= most {
+                    let Some(packet) = wire.decode(bytes)? else {
+                        return Ok((published, hub.journal.position() != before, true));
+                    };
                     published += u32::from(matches!(packet, Packet::Publish(_)));
                     follow(hub, now, self.place, packet)?;
                 }
-                Ok((published, hub.journal.position() != before))
+                Ok((published, hub.journal.position() != before, false))
             });
-            let (published, noted) = match said {
+            let (published, noted, all) = match said {
                 Ok(said) => said,
                 Err(end) => return end,
             };
             allowance.spend(published).await;
             // Who gives the disk nothing to do goes on: a meter is heard whatever the disk does.
             while noted && self.shared.with(|hub, _| hub.journal.is_behind()) {
-                sleep(Duration::from_millis(20)).await;
+                sleep(A_WHILE).await;
+            }
+            if !self.outbox.has_room(most, self.silence.max(PATIENCE)).await {
+                return End::Broke(DisconnectReasonCode::QuotaExceeded);
+            }
+            if !all {
+                continue;
             }
             if bytes.is_empty() && bytes.capacity() > 2 * room {
                 *bytes = BytesMut::new();

@@ -30,8 +30,10 @@ impl Hub {
             if session.dropped.is_power_of_two() {
                 tracing::warn!(client = %session.client, dropped = session.dropped, "a client of the broker is too slow");
             }
-        } else if message.size() <= link.largest {
-            let entry = Entry { id: 0, message: Rc::clone(message), qos: QoS::AtMostOnce, retain, ids };
+            return;
+        }
+        let entry = Entry { id: 0, message: Rc::clone(message), qos: QoS::AtMostOnce, retain, ids };
+        if entry.fits(link) {
             link.outbox.put(0, Packet::Publish(Box::new(packet(&entry, None, now))));
         }
     }
@@ -48,8 +50,8 @@ impl Hub {
                 tracing::warn!(%client, dropped, "too much waits for a client of the broker: its oldest messages are dropped");
             }
             let Some(oldest) = session.waiting.pop_front() else { return false };
-            session.bytes = session.bytes.saturating_sub(oldest.message.size());
-            self.queued_bytes = self.queued_bytes.saturating_sub(oldest.message.size());
+            session.bytes = session.bytes.saturating_sub(oldest.size());
+            self.queued_bytes = self.queued_bytes.saturating_sub(oldest.size());
             if oldest.id > 0 {
                 self.journal.note(&Record::Dropped { session: number, message: oldest.id });
             }
@@ -59,8 +61,8 @@ impl Hub {
 
     pub(super) fn enqueue(&mut self, number: u32, entry: Entry) {
         if let Some(session) = self.sessions.get_mut(&number) {
-            session.bytes += entry.message.size();
-            self.queued_bytes += entry.message.size();
+            session.bytes += entry.size();
+            self.queued_bytes += entry.size();
             session.waiting.push_back(entry);
         }
     }
@@ -72,8 +74,8 @@ impl Hub {
         let Some(link) = &session.link else { return };
         while session.flying.len() < link.window && link.outbox.bytes() <= most {
             let Some(entry) = session.waiting.pop_front() else { return };
-            let size = entry.message.size();
-            if entry.message.is_over(now) || size > link.largest {
+            let size = entry.size();
+            if entry.message.is_over(now) || !entry.fits(link) {
                 session.bytes = session.bytes.saturating_sub(size);
                 self.queued_bytes = self.queued_bytes.saturating_sub(size);
                 if entry.id > 0 {
@@ -122,7 +124,7 @@ impl Hub {
         let Some(session) = self.at(place) else { return };
         let Some(index) = session.flying.iter().position(|flight| flight.pid == pid) else { return };
         let Some(flight) = session.flying.remove(index) else { return };
-        let size = flight.entry.message.size();
+        let size = flight.entry.size();
         session.bytes = session.bytes.saturating_sub(size);
         self.queued_bytes = self.queued_bytes.saturating_sub(size);
         if flight.entry.id > 0 {
@@ -203,6 +205,6 @@ impl Session {
     /// What is left of a session's messages when one is settled or dropped, for reading the journal back.
     pub(super) fn strike(&mut self, pid: u16) -> usize {
         let Some(index) = self.flying.iter().position(|flight| flight.pid.get() == pid) else { return 0 };
-        self.flying.remove(index).map_or(0, |flight| flight.entry.message.size())
+        self.flying.remove(index).map_or(0, |flight| flight.entry.size())
     }
 }

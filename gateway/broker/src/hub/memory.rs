@@ -37,7 +37,7 @@ impl Hub {
             Record::Unsubscribed { session, filter } => self.forget(session, &filter),
             Record::Accepted { id, message, expires, retained, to, received } => {
                 self.next_message = self.next_message.max(id.saturating_add(1));
-                let message = Rc::new(Message { publish: message, expires });
+                let message = Rc::new(Message::new(message, expires));
                 if retained {
                     self.recall(&message);
                 }
@@ -75,8 +75,8 @@ impl Hub {
                     && let Some(index) = known.waiting.iter().position(|entry| entry.id == message)
                     && let Some(entry) = known.waiting.remove(index)
                 {
-                    known.bytes = known.bytes.saturating_sub(entry.message.size());
-                    self.queued_bytes = self.queued_bytes.saturating_sub(entry.message.size());
+                    known.bytes = known.bytes.saturating_sub(entry.size());
+                    self.queued_bytes = self.queued_bytes.saturating_sub(entry.size());
                 }
             }
             Record::Received { session, pid } => {
@@ -95,10 +95,10 @@ impl Hub {
     fn recall(&mut self, message: &Rc<Message>) {
         let topic = message.publish.topic.clone();
         if let Some(gone) = self.retained.remove(&topic) {
-            self.retained_bytes -= gone.message.size();
+            self.retained_bytes -= gone.message.size;
         }
         if !message.publish.payload.is_empty() {
-            self.retained_bytes += message.size();
+            self.retained_bytes += message.size;
             let kept = Retained { message: Rc::clone(message), noted: Some(0), topic_noted: 0 };
             self.retained.insert(topic, kept);
         }

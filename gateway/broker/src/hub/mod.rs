@@ -32,11 +32,16 @@ struct Message {
     publish: Publish,
     /// When it is worth nothing any more, in ms since 1970.
     expires: Option<u64>,
+    /// Bytes in memory.
+    size: usize,
+    /// Bytes on the wire, see [`wire::length`].
+    length: usize,
 }
 
 impl Message {
-    fn size(&self) -> usize {
-        128 + self.publish.topic.len() + self.publish.payload.len()
+    fn new(publish: Publish, expires: Option<u64>) -> Self {
+        let (size, length) = (128 + size_of::<Self>() + wire::weight(&publish), wire::length(&publish));
+        Self { publish, expires, size, length }
     }
 
     fn is_over(&self, now: u64) -> bool {
@@ -53,6 +58,18 @@ struct Entry {
     qos: QoS,
     retain: bool,
     ids: Vec<NonZeroU32>,
+}
+
+impl Entry {
+    /// Bytes that it takes in a queue.
+    fn size(&self) -> usize {
+        self.message.size + size_of_val(&self.ids[..])
+    }
+
+    /// Whether its client takes packets so large.
+    fn fits(&self, link: &Link) -> bool {
+        self.message.length + wire::SUBSCRIPTION_ID * self.ids.len() <= link.largest
+    }
 }
 
 /// One that was sent, and is not acknowledged.

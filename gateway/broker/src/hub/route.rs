@@ -106,7 +106,7 @@ impl Hub {
         let expires = expiry.map(|seconds| now + u64::from(seconds.get()) * 1000);
         let shares = self.shares(&publish, from);
         let kept = publish.retain || shares.values().any(|share| share.qos != QoS::AtMostOnce);
-        let message = Rc::new(Message { publish: if kept { compact(publish) } else { publish }, expires });
+        let message = Rc::new(Message::new(if kept { compact(publish) } else { publish }, expires));
         let mut written = false;
         if message.publish.retain {
             written = self.retain(now, &message, herald)?;
@@ -116,7 +116,7 @@ impl Hub {
         for (number, Share { qos, retain, ids }) in shares {
             if qos == QoS::AtMostOnce {
                 self.send_now(number, &message, retain, ids, now);
-            } else if self.makes_room(number, message.size()) {
+            } else if self.makes_room(number, message.size + size_of_val(&ids[..])) {
                 let outlives = self.sessions.get(&number).is_some_and(Session::outlives);
                 if outlives {
                     targets.push(Target { session: number, qos, retain, ids: ids.clone() });
@@ -167,13 +167,13 @@ impl Hub {
     fn retain(&mut self, now: u64, message: &Rc<Message>, herald: bool) -> Result<bool, PublishAckReason> {
         let topic = &message.publish.topic;
         let before = self.retained.get(topic);
-        let freed = before.map_or(0, |r| r.message.size());
+        let freed = before.map_or(0, |r| r.message.size);
         if message.publish.payload.is_empty() {
             let was = self.retained.remove(topic).is_some();
             self.retained_bytes -= freed;
             return Ok(was);
         }
-        let bytes = self.retained_bytes - freed + message.size();
+        let bytes = self.retained_bytes - freed + message.size;
         if bytes > self.limits.retained {
             return Err(PublishAckReason::QuotaExceeded);
         }
@@ -191,7 +191,7 @@ impl Hub {
             self.retained.iter().filter(|(_, r)| r.message.is_over(now)).map(|(topic, _)| topic.clone()).collect();
         for topic in over {
             if let Some(gone) = self.retained.remove(&topic) {
-                self.retained_bytes -= gone.message.size();
+                self.retained_bytes -= gone.message.size;
             }
         }
         for kept in self.retained.values_mut() {

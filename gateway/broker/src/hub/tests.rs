@@ -172,7 +172,7 @@ fn what_is_retained_outlives_a_cut_and_an_empty_message_ends_it() {
     let retained: Vec<&Publish> =
         heard.iter().filter_map(|p| if let Packet::Publish(p) = p { Some(&**p) } else { None }).collect();
     assert!(matches!(&retained[..], [p] if p.retain && &*p.topic == "a/2" && &p.payload[..] == b"two"));
-    assert_eq!(hub.retained_bytes, hub.retained.values().map(|r| r.message.size()).sum::<usize>());
+    assert_eq!(hub.retained_bytes, hub.retained.values().map(|r| r.message.size).sum::<usize>());
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn a_slow_client_loses_what_is_not_promised_and_stalls_nobody() {
 
 #[test]
 fn a_queue_that_runs_over_gives_up_its_oldest() {
-    let mut hub = Hub::new(Limits { queue: 2_000, ..Limits::default() }, Users::new(Vec::new()), None);
+    let mut hub = Hub::new(Limits { queue: 10_000, ..Limits::default() }, Users::new(Vec::new()), None);
     let away = Client::connect(&mut hub, "away", DAY, true);
     away.subscribe(&mut hub, "a", QoS::AtLeastOnce);
     hub.leave(NOW, away.place, Leave::Lost);
@@ -283,6 +283,100 @@ fn a_queue_that_runs_over_gives_up_its_oldest() {
     assert_eq!(kept, hub.records());
     let heard = Client::connect(&mut hub, "away", DAY, false).heard();
     assert!((5..30).contains(&heard.len()) && heard.last().unwrap().0 == "99", "{heard:?}");
+}
+
+/// What a client that asks for these filters at once is answered.
+fn ask(hub: &mut Hub, client: &Client, filters: &[(&str, QoS)]) -> Result<(), DisconnectReasonCode> {
+    let options = |qos| SubscriptionOptions { qos, ..SubscriptionOptions::default() };
+    let topic_filters = filters.iter().map(|(filter, qos)| ((*filter).into(), options(*qos))).collect();
+    let asked = Subscribe { packet_id: pid(9), id: None, user_properties: Vec::new(), topic_filters };
+    hub.subscribe(NOW, client.place, asked)
+}
+
+#[test]
+fn a_filter_that_is_said_twice_counts_as_it_was_said_last() {
+    let mut hub = hub();
+    let speaker = Client::connect(&mut hub, "speaker", 0, true);
+    speaker.publish(&mut hub, "a", "x", QoS::AtLeastOnce, true);
+    let reader = Client::connect(&mut hub, "reader", 0, true);
+    ask(&mut hub, &reader, &[("a", QoS::AtMostOnce), ("b", QoS::AtMostOnce), ("a", QoS::AtLeastOnce)]).unwrap();
+    let heard = reader.all();
+    let status: Vec<u8> = heard
+        .iter()
+        .filter_map(|p| if let Packet::SubscribeAck(ack) = p { Some(&ack.status) } else { None })
+        .flatten()
+        .map(|code| (*code).into())
+        .collect();
+    assert_eq!(status, [1, 0, 1]);
+    let told: Vec<QoS> =
+        heard.iter().filter_map(|p| if let Packet::Publish(p) = p { Some(p.qos) } else { None }).collect();
+    assert_eq!(told, [QoS::AtLeastOnce]);
+}
+
+#[test]
+fn nobody_is_told_more_of_what_is_retained_than_fits() {
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        let limits = Limits { outbox: 10_000, retained: 100_000, ..Limits::default() };
+        let mut hub = Hub::new(limits, Users::new(Vec::new()), None);
+        let speaker = Client::connect(&mut hub, "speaker", 0, true);
+        for n in 0..8 {
+            speaker.publish(&mut hub, &format!("a/{n}"), &"x".repeat(10_000), QoS::AtLeastOnce, true);
+        }
+        let reader = Client::connect(&mut hub, "reader", DAY, true);
+        ask(&mut hub, &reader, &[("#", qos)]).unwrap();
+        let again = ["+/#", "a/#", "a/+", "+/+"].map(|filter| (filter, qos));
+        assert_eq!(ask(&mut hub, &reader, &again), Err(DisconnectReasonCode::QuotaExceeded));
+        assert!(reader.outbox.bytes() < 150_000);
+        let many: Vec<String> = (0..101).map(|n| format!("{n}/+")).collect();
+        let many: Vec<(&str, QoS)> = many.iter().map(|filter| (&**filter, qos)).collect();
+        assert_eq!(ask(&mut hub, &speaker, &many), Err(DisconnectReasonCode::QuotaExceeded));
+    }
+}
+
+#[test]
+fn properties_take_room_as_payload_does() {
+    let mut hub = Hub::new(Limits { outbox: 10_000, ..Limits::default() }, Users::new(Vec::new()), None);
+    let reader = Client::connect(&mut hub, "reader", 0, true);
+    reader.subscribe(&mut hub, "a", QoS::AtMostOnce);
+    let speaker = Client::connect(&mut hub, "speaker", 0, true);
+    let properties = PublishProperties {
+        user_properties: vec![("k".into(), "v".repeat(500).into()); 10],
+        correlation_data: Some(vec![0; 1000].into()),
+        content_type: Some("c".repeat(1000).into()),
+        response_topic: Some("r".repeat(1000).into()),
+        ..PublishProperties::default()
+    };
+    let publish = Publish {
+        dup: false,
+        retain: true,
+        qos: QoS::AtMostOnce,
+        topic: "a".into(),
+        packet_id: None,
+        payload: "x".into(),
+        properties: Some(properties),
+    };
+    for _ in 0..5 {
+        hub.publish(NOW, speaker.place, publish.clone()).unwrap();
+    }
+    assert!(hub.retained_bytes > 8_000);
+    assert_eq!(reader.heard().len(), 2);
+    // A client that says what it takes gets nothing larger, and all that is not.
+    let narrow = Client::with(
+        &mut hub,
+        Connect { client_id: "narrow".into(), max_packet_size: std::num::NonZeroU32::new(8_200), ..Connect::default() },
+    );
+    narrow.subscribe(&mut hub, "a", QoS::AtMostOnce);
+    assert_eq!(narrow.heard().len(), 1);
+    let narrower = Client::with(
+        &mut hub,
+        Connect {
+            client_id: "narrower".into(),
+            max_packet_size: std::num::NonZeroU32::new(8_000),
+            ..Connect::default()
+        },
+    );
+    narrower.subscribe(&mut hub, "a", QoS::AtMostOnce);
+    assert_eq!(narrower.heard(), []);
 }
 
 #[test]
