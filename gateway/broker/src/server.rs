@@ -124,6 +124,7 @@ fn remember(settings: &Settings) -> Result<Shared, Error> {
         let journal = Journal::open(folder, |record| hub.replay(record));
         hub.journal = journal.map_err(|error| Error::Folder { folder: folder.clone(), error })?;
     }
+    hub.end_bridges(now(), settings.bridge.as_ref().map(|bridge| &*bridge.client_id));
     hub.wake(now());
     hub.journal.flush();
     Ok(Shared::new(hub, settings.limits.clone()))

@@ -141,13 +141,18 @@ impl Hub {
         }
         let Some(session) = self.at(place) else { return };
         let flight = session.flying.iter_mut().find(|flight| flight.pid == ack.packet_id);
-        if let Some(flight) = flight
-            && !std::mem::replace(&mut flight.released, true)
-            && flight.entry.id > 0
-        {
-            self.journal.note(&Record::Released { session: place.session, pid: ack.packet_id.get() });
+        let mut position = 0;
+        if let Some(flight) = flight {
+            let known = std::mem::replace(&mut flight.released, true);
+            if flight.entry.id > 0 {
+                if !known {
+                    self.journal.note(&Record::Released { session: place.session, pid: ack.packet_id.get() });
+                }
+                // Once it is told, the client forgets the id, and would take a repetition for another message.
+                position = self.journal.barrier();
+            }
         }
-        self.tell(place, 0, Packet::PublishRelease(wire::ack2(ack.packet_id)));
+        self.tell(place, position, Packet::PublishRelease(wire::ack2(ack.packet_id)));
     }
 
     /// PUBREL: the client forgets the id, and so do we, in writing, before it is told: it would be taken for the old one

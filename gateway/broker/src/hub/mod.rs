@@ -281,11 +281,10 @@ impl Hub {
         number
     }
 
-    /// A session gets its client back, and keeps of its subscriptions what the client may still read.
+    /// A session gets its client back, and keeps what the client may still read.
     fn resume(&mut self, number: u32, expiry: u32, link: Link) {
         let Some(session) = self.sessions.get_mut(&number) else { return };
-        let lost: Vec<ByteString> =
-            session.subscriptions.keys().filter(|filter| !link.rights.subscribes(filter)).cloned().collect();
+        let rights = link.rights.clone();
         let outlived = session.outlives();
         (session.expiry, session.link, session.ends, session.late_will) = (expiry, Some(link), None, None);
         let (user, client) = (session.user.clone(), session.client.clone());
@@ -294,9 +293,7 @@ impl Hub {
             (true, false) => self.journal.note(&Record::Ended { session: number }),
             (false, false) => {}
         }
-        for filter in lost {
-            self.forget(number, &filter);
-        }
+        self.revoke(number, &rights);
     }
 
     /// A connection ended.

@@ -1,6 +1,7 @@
 //! From a message to those who get it.
 
 use super::{Entry, Hub, Message, Place, Retained, Session};
+use crate::bridge;
 use crate::record::{Record, Subscription, Target};
 use crate::topic;
 use crate::wire;
@@ -150,12 +151,15 @@ impl Hub {
     /// Who gets it, and how: by the best of one's subscriptions.
     fn shares(&self, publish: &Publish, from: u32) -> BTreeMap<u32, Share> {
         let mut shares: BTreeMap<u32, Share> = BTreeMap::new();
+        // By 3.1.1 the other broker says so only of what it kept: that is told again at every reconnection, and is no
+        // command of this moment.
+        let old = publish.retain && self.sessions.get(&from).is_some_and(|s| s.user == bridge::USER);
         self.tree.find(&publish.topic, |number, how: &Subscription| {
             if how.no_local && number == from {
                 return;
             }
             let qos = how.qos.less_value(publish.qos);
-            let share = shares.entry(number).or_insert(Share { qos, retain: false, ids: Vec::new() });
+            let share = shares.entry(number).or_insert(Share { qos, retain: old, ids: Vec::new() });
             share.qos = share.qos.max(qos);
             share.retain |= how.retain_as_published && publish.retain;
             share.ids.extend(how.id);

@@ -285,6 +285,100 @@ fn a_queue_that_runs_over_gives_up_its_oldest() {
     assert!((5..30).contains(&heard.len()) && heard.last().unwrap().0 == "99", "{heard:?}");
 }
 
+#[test]
+fn a_message_by_qos_2_is_released_only_when_that_is_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hub = hub();
+    hub.journal = Journal::open(folder.path(), |_| {}).unwrap();
+    let reader = Client::connect(&mut hub, "reader", DAY, true);
+    reader.subscribe(&mut hub, "a", QoS::ExactlyOnce);
+    Client::connect(&mut hub, "speaker", 0, true).publish(&mut hub, "a", "x", QoS::ExactlyOnce, false);
+    assert_eq!(reader.heard().len(), 1);
+    let before = hub.journal.position();
+    hub.arrived(NOW, reader.place, &wire::ack(pid(1)));
+    assert_eq!(hub.journal.position(), before + 1);
+    assert!(matches!(reader.outbox.take(|position| position <= before), Next::Held));
+    // Said again, it may still not be safe.
+    assert!(matches!(reader.all()[..], [Packet::PublishRelease(_)]));
+    hub.arrived(NOW, reader.place, &wire::ack(pid(1)));
+    assert!(matches!(reader.outbox.take(|position| position <= before), Next::Held));
+}
+
+#[test]
+fn what_the_other_broker_kept_is_told_as_retained() {
+    let mut hub = hub();
+    let reader = Client::connect(&mut hub, "reader", 0, true);
+    reader.subscribe(&mut hub, "in/#", QoS::AtLeastOnce);
+    reader.all();
+    let connect = Connect { client_id: "bridge".into(), ..Connect::default() };
+    let place = hub.connect(NOW, (bridge::USER.into(), Rights::all()), connect, Rc::default()).unwrap();
+    let bridge = Client { outbox: Rc::default(), place };
+    let local = Client::connect(&mut hub, "local", 0, true);
+    for (speaker, retain, told) in [(&bridge, true, true), (&bridge, false, false), (&local, true, false)] {
+        speaker.publish(&mut hub, "in/command", "on", QoS::AtLeastOnce, retain);
+        let heard = reader.all();
+        assert!(matches!(&heard[..], [Packet::Publish(p)] if p.retain == told), "{heard:?}");
+    }
+}
+
+#[test]
+fn what_may_not_be_read_any_more_is_not_kept_for_anybody() {
+    let user = |rights| crate::User { name: "u".into(), password: "p".into(), rights };
+    let users = |read: &[&str]| {
+        let subscribe = read.iter().map(|filter| (*filter).to_owned()).collect();
+        Users::new(vec![user(Rights { publish: vec!["#".into()], subscribe })])
+    };
+    let connect = |name: &'static str| Connect {
+        client_id: name.into(),
+        clean_start: false,
+        session_expiry_interval_secs: DAY,
+        username: Some("u".into()),
+        password: Some("p".into()),
+        ..Connect::default()
+    };
+    let mut hub = Hub::new(Limits { window: 3, ..Limits::default() }, users(&["#"]), None);
+    let away = Client::with(&mut hub, connect("away"));
+    away.subscribe(&mut hub, "own/#", QoS::ExactlyOnce);
+    away.subscribe(&mut hub, "other/#", QoS::ExactlyOnce);
+    let speaker = Client::with(&mut hub, connect("speaker"));
+    let both = [("other/1", QoS::AtLeastOnce), ("other/2", QoS::ExactlyOnce), ("own/1", QoS::AtLeastOnce)];
+    for (n, (topic, qos)) in (1..).zip(both.into_iter().cycle().take(6)) {
+        // The first three are under way, the others wait.
+        speaker.publish_as(&mut hub, topic, topic, qos, false, n);
+    }
+    hub.leave(NOW, away.place, Leave::Lost);
+    let mut again = Hub::new(Limits::default(), users(&["own/#"]), None);
+    hub.records().into_iter().for_each(|record| again.replay(record));
+    again.wake(NOW);
+    let known = again.records();
+    assert_eq!(again.queued_bytes, again.sessions.values().map(|s| s.bytes).sum::<usize>());
+    assert!(known.iter().all(|r| !matches!(r, Record::Subscribed { filter, .. } if filter.starts_with("other"))));
+    let back = Client::with(&mut again, connect("away"));
+    let all = back.all();
+    assert_eq!(all.iter().filter(|p| matches!(p, Packet::PublishRelease(r) if r.packet_id == pid(2))).count(), 1);
+    let topics: Vec<&str> =
+        all.iter().filter_map(|p| if let Packet::Publish(p) = p { Some(&*p.topic) } else { None }).collect();
+    assert_eq!(topics, ["own/1", "own/1"]);
+}
+
+#[test]
+fn what_waits_for_a_bridge_that_is_no_more_is_given_up() {
+    let mut hub = hub();
+    for client in ["old", "new"] {
+        let connect = Connect {
+            client_id: client.into(),
+            clean_start: false,
+            session_expiry_interval_secs: DAY,
+            ..Connect::default()
+        };
+        hub.connect(NOW, (bridge::USER.into(), Rights::all()), connect, Rc::default()).unwrap();
+    }
+    hub.end_bridges(NOW, Some("new"));
+    assert_eq!(hub.sessions.values().map(|s| &*s.client).collect::<Vec<_>>(), ["new"]);
+    hub.end_bridges(NOW, None);
+    assert!(hub.sessions.is_empty());
+}
+
 /// What a client that asks for these filters at once is answered.
 fn ask(hub: &mut Hub, client: &Client, filters: &[(&str, QoS)]) -> Result<(), DisconnectReasonCode> {
     let options = |qos| SubscriptionOptions { qos, ..SubscriptionOptions::default() };
