@@ -2,6 +2,7 @@
 
 use super::{Entry, Flight, Hub, Message, Place, Session};
 use crate::bridge;
+use crate::limits::Limits;
 use crate::record::Record;
 use crate::wire;
 use rmqtt_codec::types::{Publish, QoS};
@@ -40,10 +41,11 @@ impl Hub {
 
     /// Makes room for a message in a session that waits too long, by giving up its oldest. Whether there is some.
     pub(super) fn makes_room(&mut self, number: u32, size: usize) -> bool {
-        let (queue, bridge, queues) = (self.limits.queue, self.limits.bridge, self.limits.queues);
         let Some(session) = self.sessions.get_mut(&number) else { return false };
-        let queue = if session.user == bridge::USER { bridge } else { queue };
-        while session.bytes + size > queue || self.queued_bytes + size > queues {
+        let bridge = session.user == bridge::USER;
+        let Limits { queue, queues, bridge: over, .. } = self.limits;
+        let (queue, queues) = if bridge { (over, over) } else { (queue, queues) };
+        while session.bytes + size > queue || !self.queued_bytes.has(&session.user, size, queues) {
             session.dropped += 1;
             if session.dropped.is_power_of_two() {
                 let (client, dropped) = (&session.client, session.dropped);
@@ -51,7 +53,7 @@ impl Hub {
             }
             let Some(oldest) = session.waiting.pop_front() else { return false };
             session.bytes = session.bytes.saturating_sub(oldest.size());
-            self.queued_bytes = self.queued_bytes.saturating_sub(oldest.size());
+            self.queued_bytes.give(&session.user, oldest.size());
             if oldest.id > 0 {
                 self.journal.note(&Record::Dropped { session: number, message: oldest.id });
             }
@@ -62,7 +64,7 @@ impl Hub {
     pub(super) fn enqueue(&mut self, number: u32, entry: Entry) {
         if let Some(session) = self.sessions.get_mut(&number) {
             session.bytes += entry.size();
-            self.queued_bytes += entry.size();
+            self.queued_bytes.take(&session.user, entry.size());
             session.waiting.push_back(entry);
         }
     }
@@ -77,7 +79,7 @@ impl Hub {
             let size = entry.size();
             if entry.message.is_over(now) || !entry.fits(link) {
                 session.bytes = session.bytes.saturating_sub(size);
-                self.queued_bytes = self.queued_bytes.saturating_sub(size);
+                self.queued_bytes.give(&session.user, size);
                 if entry.id > 0 {
                     self.journal.note(&Record::Dropped { session: number, message: entry.id });
                 }
@@ -121,12 +123,12 @@ impl Hub {
 
     /// PUBACK, or the refusal of a message by QoS 2.
     pub fn acknowledged(&mut self, now: u64, place: Place, pid: NonZeroU16) {
-        let Some(session) = self.at(place) else { return };
+        let Some(session) = self.sessions.get_mut(&place.session).filter(|s| s.is_at(place)) else { return };
         let Some(index) = session.flying.iter().position(|flight| flight.pid == pid) else { return };
         let Some(flight) = session.flying.remove(index) else { return };
         let size = flight.entry.size();
         session.bytes = session.bytes.saturating_sub(size);
-        self.queued_bytes = self.queued_bytes.saturating_sub(size);
+        self.queued_bytes.give(&session.user, size);
         if flight.entry.id > 0 {
             self.journal.note(&Record::Settled { session: place.session, pid: pid.get() });
         }

@@ -34,7 +34,9 @@ impl Hub {
             Record::Subscribed { session, filter, how } => {
                 if let Some(known) = self.sessions.get_mut(&session) {
                     self.tree.insert(&filter, session, how);
-                    known.subscriptions.insert(filter, how);
+                    if known.subscriptions.insert(filter, how).is_none() {
+                        self.filters.take(&known.user, 1);
+                    }
                 }
             }
             Record::Unsubscribed { session, filter } => self.forget(session, &filter),
@@ -70,7 +72,7 @@ impl Hub {
                 if let Some(known) = self.sessions.get_mut(&session) {
                     let size = known.strike(pid);
                     known.bytes = known.bytes.saturating_sub(size);
-                    self.queued_bytes = self.queued_bytes.saturating_sub(size);
+                    self.queued_bytes.give(&known.user, size);
                 }
             }
             Record::Dropped { session, message } => {
@@ -79,7 +81,7 @@ impl Hub {
                     && let Some(entry) = known.waiting.remove(index)
                 {
                     known.bytes = known.bytes.saturating_sub(entry.size());
-                    self.queued_bytes = self.queued_bytes.saturating_sub(entry.size());
+                    self.queued_bytes.give(&known.user, entry.size());
                 }
             }
             Record::Received { session, pid } => {
@@ -98,11 +100,13 @@ impl Hub {
     fn recall(&mut self, message: &Rc<Message>) {
         let topic = message.publish.topic.clone();
         if let Some(gone) = self.retained.remove(&topic) {
-            self.retained_bytes -= gone.message.size;
+            self.retained_bytes.give(&gone.owner, gone.message.size);
         }
         if !message.publish.payload.is_empty() {
-            self.retained_bytes += message.size;
-            let kept = Retained { message: Rc::clone(message), noted: Some(0), topic_noted: 0 };
+            // The journal does not say whose it was.
+            let owner = self.users.owner(&topic).to_owned();
+            self.retained_bytes.take(&owner, message.size);
+            let kept = Retained { owner, message: Rc::clone(message), noted: Some(0), topic_noted: 0 };
             self.retained.insert(topic, kept);
         }
     }
@@ -165,7 +169,7 @@ impl Hub {
             half
         });
         session.bytes = session.bytes.saturating_sub(freed);
-        self.queued_bytes = self.queued_bytes.saturating_sub(freed);
+        self.queued_bytes.give(&session.user, freed);
     }
 
     /// Writes the journal anew, with what is worth knowing.

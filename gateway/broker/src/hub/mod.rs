@@ -3,6 +3,7 @@
 
 mod deliver;
 mod memory;
+mod pool;
 mod route;
 mod subscribe;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use crate::rights::{Rights, Users};
 use crate::topic::{self, Tree};
 use crate::wire;
 use bytestring::ByteString;
+use pool::Pool;
 use rmqtt_codec::types::{Publish, QoS};
 use rmqtt_codec::v5::{
     Connect, ConnectAck, ConnectAckReason, DisconnectReasonCode, LastWill, Packet, PublishProperties,
@@ -115,10 +117,17 @@ impl Session {
     fn outlives(&self) -> bool {
         self.expiry > 0
     }
+
+    /// Whether that is still its client's connection.
+    fn is_at(&self, place: Place) -> bool {
+        self.link.as_ref().is_some_and(|link| link.turn == place.turn)
+    }
 }
 
 struct Retained {
     message: Rc<Message>,
+    /// Whose it is.
+    owner: String,
     /// When it was last written down; `None` if that was another value.
     noted: Option<u64>,
     /// When any value of this topic was.
@@ -151,8 +160,11 @@ pub(crate) struct Hub {
     keys: BTreeMap<(String, String), u32>,
     tree: Tree<Subscription>,
     retained: BTreeMap<ByteString, Retained>,
-    retained_bytes: usize,
-    queued_bytes: usize,
+    retained_bytes: Pool,
+    queued_bytes: Pool,
+    filters: Pool,
+    /// Messages that were not retained for want of room.
+    unretained: u64,
     next_session: u32,
     next_message: u64,
     next_turn: u64,
@@ -162,6 +174,7 @@ pub(crate) struct Hub {
 impl Hub {
     /// An empty one.
     pub fn new(limits: Limits, users: Users, herald: Option<String>) -> Self {
+        let retained_bytes = Pool::new(users.first());
         Self {
             limits,
             users,
@@ -170,8 +183,10 @@ impl Hub {
             keys: BTreeMap::new(),
             tree: Tree::default(),
             retained: BTreeMap::new(),
-            retained_bytes: 0,
-            queued_bytes: 0,
+            retained_bytes,
+            queued_bytes: Pool::new(Some(bridge::USER)),
+            filters: Pool::default(),
+            unretained: 0,
             next_session: 1,
             next_message: 1,
             next_turn: 1,
@@ -227,8 +242,9 @@ impl Hub {
         let expiry = connect.session_expiry_interval_secs.min(self.longest(&user));
         let present = self.keys.get(&key).copied();
         if present.is_none() && expiry > 0 {
-            let kept = self.sessions.values().filter(|s| s.outlives()).count();
-            if kept >= self.limits.sessions {
+            let kept = || self.sessions.values().filter(|s| s.outlives());
+            let own = kept().filter(|s| s.user == user).count();
+            if kept().count() >= self.limits.sessions || own >= pool::part(&user, self.limits.sessions) {
                 return Err(ConnectAckReason::QuotaExceeded);
             }
         }
@@ -331,7 +347,8 @@ impl Hub {
         for filter in session.subscriptions.keys() {
             self.tree.remove(filter, number);
         }
-        self.queued_bytes = self.queued_bytes.saturating_sub(session.bytes);
+        self.queued_bytes.give(&session.user, session.bytes);
+        self.filters.give(&session.user, session.subscriptions.len());
         self.journal.note(&Record::Ended { session: number });
         if let Some((_, will)) = session.late_will.take() {
             self.bequeath(now, number, will);
@@ -401,7 +418,7 @@ impl Hub {
 
     /// The session of a place, if that is still its client's connection.
     fn at(&mut self, place: Place) -> Option<&mut Session> {
-        self.sessions.get_mut(&place.session).filter(|s| s.link.as_ref().is_some_and(|l| l.turn == place.turn))
+        self.sessions.get_mut(&place.session).filter(|s| s.is_at(place))
     }
 
     /// What must be safe before this session is told something.

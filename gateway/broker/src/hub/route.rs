@@ -110,7 +110,7 @@ impl Hub {
         let message = Rc::new(Message::new(if kept { compact(publish) } else { publish }, expires));
         let mut written = false;
         if message.publish.retain {
-            written = self.retain(now, &message, herald)?;
+            written = self.retain(now, &message, herald, from);
         }
         let mut targets = Vec::new();
         let mut entries = Vec::new();
@@ -167,26 +167,37 @@ impl Hub {
         shares
     }
 
-    /// Remembers the last value of a topic. Whether it is to be written down now.
-    fn retain(&mut self, now: u64, message: &Rc<Message>, herald: bool) -> Result<bool, PublishAckReason> {
+    /// Remembers the last value of a topic. Whether the message is to be written down now as such.
+    fn retain(&mut self, now: u64, message: &Rc<Message>, herald: bool, from: u32) -> bool {
         let topic = &message.publish.topic;
-        let before = self.retained.get(topic);
-        let freed = before.map_or(0, |r| r.message.size);
-        if message.publish.payload.is_empty() {
-            let was = self.retained.remove(topic).is_some();
-            self.retained_bytes -= freed;
-            return Ok(was);
+        let before = self.retained.remove(topic);
+        if let Some(before) = &before {
+            self.retained_bytes.give(&before.owner, before.message.size);
         }
-        let bytes = self.retained_bytes - freed + message.size;
-        if bytes > self.limits.retained {
-            return Err(PublishAckReason::QuotaExceeded);
+        if message.publish.payload.is_empty() {
+            return before.is_some();
+        }
+        let user = self.sessions.get(&from).map(|s| s.user.clone());
+        let owner = user.unwrap_or_else(|| self.users.owner(topic).to_owned());
+        if !self.retained_bytes.has(&owner, message.size, self.limits.retained) {
+            self.unretained += 1;
+            if self.unretained.is_power_of_two() {
+                let unretained = self.unretained;
+                tracing::warn!(user = %owner, %topic, unretained, "too much is retained: a message was not");
+            }
+            if before.is_some() {
+                // An older value would be taken for the present one.
+                let empty = Publish { payload: Bytes::new(), ..message.publish.clone() };
+                self.journal.note(&as_retained(&Message::new(empty, None)));
+            }
+            return false;
         }
         let topic_noted = before.map_or(0, |r| r.topic_noted);
         let later = herald && now < topic_noted.saturating_add(THIN_MS) && now >= topic_noted;
         let (noted, topic_noted) = if later { (None, topic_noted) } else { (Some(now), now) };
-        self.retained_bytes = bytes;
-        self.retained.insert(topic.clone(), Retained { message: Rc::clone(message), noted, topic_noted });
-        Ok(!later)
+        self.retained_bytes.take(&owner, message.size);
+        self.retained.insert(topic.clone(), Retained { message: Rc::clone(message), owner, noted, topic_noted });
+        !later
     }
 
     /// Forgets retained messages that are over, and writes down what was put off.
@@ -195,7 +206,7 @@ impl Hub {
             self.retained.iter().filter(|(_, r)| r.message.is_over(now)).map(|(topic, _)| topic.clone()).collect();
         for topic in over {
             if let Some(gone) = self.retained.remove(&topic) {
-                self.retained_bytes -= gone.message.size;
+                self.retained_bytes.give(&gone.owner, gone.message.size);
             }
         }
         for kept in self.retained.values_mut() {

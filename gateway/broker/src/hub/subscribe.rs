@@ -77,9 +77,15 @@ impl Hub {
         if !session.link.as_ref().is_some_and(|link| link.rights.subscribes(filter)) {
             return Err(SubscribeAckReason::NotAuthorized);
         }
-        if session.subscriptions.len() >= most && !session.subscriptions.contains_key(filter) {
+        let full = session.subscriptions.len() >= most;
+        let (user, known) = (session.user.clone(), session.subscriptions.contains_key(filter));
+        if !known && (full || !self.filters.has(&user, 1, self.limits.filters)) {
             return Err(SubscribeAckReason::QuotaExceeded);
         }
+        if !known {
+            self.filters.take(&user, 1);
+        }
+        let Some(session) = self.at(place) else { return Err(SubscribeAckReason::UnspecifiedError) };
         let filter = ByteString::from(filter.as_ref() as &str);
         let new = session.subscriptions.insert(filter.clone(), how).is_none();
         let outlives = session.outlives();
@@ -172,6 +178,7 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         if session.subscriptions.remove(filter).is_some() {
             self.tree.remove(filter, number);
+            self.filters.give(&session.user, 1);
             if session.outlives() {
                 self.journal.note(&Record::Unsubscribed { session: number, filter: filter.clone() });
             }

@@ -116,7 +116,7 @@ fn a_session_that_is_begun_anew_forgets() {
     Client::connect(&mut hub, "speaker", 0, true).publish(&mut hub, "a", "x", QoS::AtLeastOnce, false);
     let back = Client::connect(&mut hub, "away", DAY, true);
     assert_eq!(back.heard(), []);
-    assert_eq!(hub.queued_bytes, 0);
+    assert_eq!(hub.queued_bytes.all(), 0);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn what_is_retained_outlives_a_cut_and_an_empty_message_ends_it() {
     let retained: Vec<&Publish> =
         heard.iter().filter_map(|p| if let Packet::Publish(p) = p { Some(&**p) } else { None }).collect();
     assert!(matches!(&retained[..], [p] if p.retain && &*p.topic == "a/2" && &p.payload[..] == b"two"));
-    assert_eq!(hub.retained_bytes, hub.retained.values().map(|r| r.message.size).sum::<usize>());
+    assert_eq!(hub.retained_bytes.all(), hub.retained.values().map(|r| r.message.size).sum::<usize>());
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn what_may_not_be_read_any_more_is_not_kept_for_anybody() {
     hub.records().into_iter().for_each(|record| again.replay(record));
     again.wake(NOW);
     let known = again.records();
-    assert_eq!(again.queued_bytes, again.sessions.values().map(|s| s.bytes).sum::<usize>());
+    assert_eq!(again.queued_bytes.all(), again.sessions.values().map(|s| s.bytes).sum::<usize>());
     assert!(known.iter().all(|r| !matches!(r, Record::Subscribed { filter, .. } if filter.starts_with("other"))));
     let back = Client::with(&mut again, connect("away"));
     let all = back.all();
@@ -377,6 +377,102 @@ fn what_waits_for_a_bridge_that_is_no_more_is_given_up() {
     assert_eq!(hub.sessions.values().map(|s| &*s.client).collect::<Vec<_>>(), ["new"]);
     hub.end_bridges(NOW, None);
     assert!(hub.sessions.is_empty());
+}
+
+/// A hub with these users, the first of whom is the gateway's own, and how to connect as one of them.
+fn shared_by(names: &[&str], limits: Limits) -> Hub {
+    let user = |name: &&str| crate::User { name: (*name).into(), password: "p".into(), rights: Rights::all() };
+    Hub::new(limits, Users::new(names.iter().map(user).collect()), None)
+}
+
+fn as_user(name: &str, client: &str) -> Connect {
+    Connect {
+        client_id: client.to_owned().into(),
+        clean_start: false,
+        session_expiry_interval_secs: DAY,
+        username: Some(name.to_owned().into()),
+        password: Some("p".into()),
+        ..Connect::default()
+    }
+}
+
+#[test]
+fn one_user_does_not_take_what_all_share() {
+    let limits = Limits { sessions: 40, filters: 80, retained: 80_000, queues: 80_000, ..Limits::default() };
+    let mut hub = shared_by(&["own", "greedy", "other"], limits);
+    let reader = Client::with(&mut hub, as_user("own", "reader"));
+    reader.subscribe(&mut hub, "#", QoS::AtMostOnce);
+    // Retained: it is still delivered, and what stood there before is not taken for the present value.
+    let greedy = Client::with(&mut hub, as_user("greedy", "0"));
+    let large = "x".repeat(3_000);
+    for (topic, payload) in [("a", "small"), ("b", &large), ("c", &large), ("a", &large)] {
+        greedy.publish(&mut hub, topic, payload, QoS::AtLeastOnce, true);
+    }
+    assert_eq!(reader.heard().len(), 4);
+    let retained = |hub: &Hub| hub.retained.keys().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(retained(&hub), ["b", "c"]);
+    let other = Client::with(&mut hub, as_user("other", "0"));
+    other.publish(&mut hub, "d", &large, QoS::AtLeastOnce, true);
+    // The gateway's own is not bound by what others hold, nor they by it.
+    let own = Client::with(&mut hub, as_user("own", "0"));
+    for n in 0..20 {
+        own.publish(&mut hub, &format!("own/{n}"), &large, QoS::AtLeastOnce, true);
+    }
+    assert_eq!(retained(&hub).len(), 23);
+    // Queues.
+    greedy.subscribe(&mut hub, "q/greedy", QoS::AtLeastOnce);
+    other.subscribe(&mut hub, "q/other", QoS::AtLeastOnce);
+    for client in [&greedy, &other] {
+        hub.leave(NOW, client.place, Leave::Lost);
+    }
+    own.publish(&mut hub, "q/other", "x", QoS::AtLeastOnce, false);
+    for _ in 0..100 {
+        own.publish(&mut hub, "q/greedy", &large, QoS::AtLeastOnce, false);
+    }
+    let waiting = |hub: &Hub, user: &str| {
+        hub.sessions.values().filter(|s| s.user == user).map(|s| s.waiting.len()).sum::<usize>()
+    };
+    assert_eq!((waiting(&hub, "greedy"), waiting(&hub, "other")), (2, 1));
+    // Sessions and subscriptions.
+    let mut connect = |user: &str| {
+        (1..10)
+            .filter(|n| {
+                let connect = as_user(user, &n.to_string());
+                let admitted = hub.admit(&connect).unwrap();
+                hub.connect(NOW, admitted, connect, Rc::default()).is_ok()
+            })
+            .count()
+    };
+    assert_eq!((connect("greedy"), connect("other")), (4, 4));
+    let greedy = Client::with(&mut hub, as_user("greedy", "0"));
+    greedy.heard();
+    for n in 0..20 {
+        greedy.subscribe(&mut hub, &format!("s/{n}"), QoS::AtMostOnce);
+    }
+    let ack = |p: &Packet| matches!(p, Packet::SubscribeAck(ack) if u8::from(ack.status[0]) < 0x80);
+    assert_eq!(greedy.all().iter().filter(|p| ack(p)).count(), 9);
+    hub.end(NOW, greedy.place.session);
+    assert!(hub.filters.has("greedy", 10, 80));
+}
+
+#[test]
+fn what_waits_for_others_takes_nothing_from_a_bridge() {
+    let mut hub =
+        Hub::new(Limits { queues: 2_000, bridge: 1 << 20, ..Limits::default() }, Users::new(Vec::new()), None);
+    let connect = Connect { client_id: "b".into(), session_expiry_interval_secs: DAY, ..Connect::default() };
+    let place = hub.connect(NOW, (bridge::USER.into(), Rights::all()), connect, Rc::default()).unwrap();
+    let bridge = Client { outbox: Rc::default(), place };
+    let away = Client::connect(&mut hub, "away", DAY, true);
+    for client in [&away, &bridge] {
+        client.subscribe(&mut hub, "a", QoS::AtLeastOnce);
+        hub.leave(NOW, client.place, Leave::Said { expiry: None });
+    }
+    let speaker = Client::connect(&mut hub, "speaker", 0, true);
+    for _ in 0..100 {
+        speaker.publish(&mut hub, "a", "x", QoS::AtLeastOnce, false);
+    }
+    assert_eq!(hub.sessions[&bridge.place.session].waiting.len(), 100);
+    assert!(hub.sessions[&away.place.session].waiting.len() < 10);
 }
 
 /// What a client that asks for these filters at once is answered.
@@ -452,7 +548,7 @@ fn properties_take_room_as_payload_does() {
     for _ in 0..5 {
         hub.publish(NOW, speaker.place, publish.clone()).unwrap();
     }
-    assert!(hub.retained_bytes > 8_000);
+    assert!(hub.retained_bytes.all() > 8_000);
     assert_eq!(reader.heard().len(), 2);
     // A client that says what it takes gets nothing larger, and all that is not.
     let narrow = Client::with(
@@ -621,9 +717,9 @@ proptest! {
         let mut again = self::hub();
         Journal::open(folder.path(), |record| again.replay(record)).unwrap().close();
         prop_assert_eq!(&known(&again), &expected);
-        prop_assert_eq!(again.queued_bytes, again.sessions.values().map(|s| s.bytes).sum::<usize>());
-        prop_assert_eq!(again.retained_bytes, hub.retained_bytes);
+        prop_assert_eq!(again.queued_bytes.all(), again.sessions.values().map(|s| s.bytes).sum::<usize>());
+        prop_assert_eq!(again.retained_bytes.all(), hub.retained_bytes.all());
         // What waits for sessions that end with their connection counts too, until then.
-        prop_assert_eq!(hub.queued_bytes, hub.sessions.values().map(|s| s.bytes).sum::<usize>());
+        prop_assert_eq!(hub.queued_bytes.all(), hub.sessions.values().map(|s| s.bytes).sum::<usize>());
     }
 }
