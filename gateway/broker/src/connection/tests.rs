@@ -39,7 +39,8 @@ fn others_leave_room_for_this_machine_and_for_each_other() {
     let here = |_| IpAddr::from(Ipv4Addr::LOCALHOST);
     let one = sit(&shared, |_| other(1), 1000, true);
     let mapped = sit(&shared, |_| Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().into(), 1000, true);
-    let neighbours = sit(&shared, |n| Ipv6Addr::new(0xfd00, 0, 0, 7, 0, 0, 0, n as u16).into(), 1000, true);
+    let neighbours =
+        sit(&shared, |n| Ipv6Addr::from_bits((0xfd << 120) + (7 << 64) + u128::from(n)).into(), 1000, true);
     assert_eq!((one.len(), mapped.len(), neighbours.len()), (100, 0, 100));
     let strangers = sit(&shared, other, 1000, false);
     assert_eq!(strangers.len(), 200);
