@@ -2,7 +2,7 @@
 //! while the other broker is away. There it is a client too, and what goes out keeps the packet id that it has here, so
 //! that the other's acknowledgement settles it here, and what was not acknowledged goes again, in order.
 
-use crate::connection::{End, PATIENCE, Shared};
+use crate::connection::{A_WHILE, End, PATIENCE, Shared};
 use crate::hub::{Hub, Leave, Place};
 use crate::journal::Synced;
 use crate::outbox::{Next, Outbox};
@@ -139,7 +139,7 @@ async fn speak<S: AsyncRead + AsyncWrite>(
     let synced = shared.with(|hub, _| hub.journal.synced());
     let broken = tokio::select! {
         broken = talk(&mut writer, &mut sender, &outbox, synced, shared, place, bridge) => broken,
-        broken = listen(&mut reader, &mut wire, &mut bytes, shared, place, bridge) => broken,
+        broken = listen(&mut reader, &mut wire, &mut bytes, &outbox, shared, place, bridge) => broken,
     };
     shared.with(|hub, now| hub.leave(now, place, Leave::Said { expiry: None }));
     broken
@@ -269,13 +269,17 @@ async fn listen<R: AsyncRead + Unpin>(
     reader: &mut R,
     wire: &mut Wire,
     bytes: &mut BytesMut,
+    outbox: &Outbox,
     shared: &Shared,
     place: Place,
     bridge: &Bridge,
 ) -> io::Result<Never> {
     loop {
         while shared.with(|hub, _| hub.journal.is_behind()) {
-            sleep(Duration::from_millis(20)).await;
+            sleep(A_WHILE).await;
+        }
+        if !outbox.has_room(shared.limits.outbox.saturating_mul(2), PING * 2).await {
+            return Err(io::Error::other("the other broker does not read what we answer"));
         }
         let packet = timeout(PING * 2, next(reader, wire, bytes)).await;
         let packet = packet.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;

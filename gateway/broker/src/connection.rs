@@ -11,11 +11,14 @@ use rmqtt_codec::v5::{Connect, ConnectAck, DisconnectReasonCode, Packet};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
+
+#[cfg(test)]
+mod tests;
 
 /// How long somebody may take to say who it is, and to take what it is told last.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,20 +30,31 @@ const FIRST: u32 = 64 << 10;
 const BURST: usize = 64 << 10;
 /// The least room that is made for what a client sends.
 const LEAST_READ: usize = 2048;
-/// Connections from one other machine.
-const PER_ADDRESS: usize = 100;
+/// How long to look away from a disk or an outbox that is full.
+pub(crate) const A_WHILE: Duration = Duration::from_millis(20);
+/// Connections from one other machine, or one network of IPv6.
+const PER_NETWORK: usize = 100;
+/// Connections that are kept for this machine's own.
+const OWN: usize = 100;
+/// Connections from other machines of which nobody knows yet who they are.
+const STRANGERS: usize = 200;
 
 /// What all connections share.
 pub(crate) struct Shared {
     hub: RefCell<Hub>,
     pub limits: Limits,
+    /// Of other machines, by network.
     seats: RefCell<BTreeMap<IpAddr, usize>>,
     taken: Cell<usize>,
+    outside: Cell<usize>,
+    strangers: Cell<usize>,
 }
 
 impl Shared {
     pub fn new(hub: Hub, limits: Limits) -> Self {
-        Self { hub: RefCell::new(hub), limits, seats: RefCell::default(), taken: Cell::new(0) }
+        let none = || Cell::new(0);
+        let (seats, taken, outside, strangers) = (RefCell::default(), none(), none(), none());
+        Self { hub: RefCell::new(hub), limits, seats, taken, outside, strangers }
     }
 
     /// Does something with the hub, and hands what it noted to the disk.
@@ -53,31 +67,69 @@ impl Shared {
 
     /// Room for one more connection, if there is some.
     pub fn seat(shared: &Rc<Self>, address: IpAddr) -> Option<Seat> {
-        let mut seats = shared.seats.borrow_mut();
-        let from = seats.entry(address).or_insert(0);
-        if shared.taken.get() >= shared.limits.connections || (*from >= PER_ADDRESS && !address.is_loopback()) {
+        let (most, network) = (shared.limits.connections, network(address));
+        if shared.taken.get() >= most {
             return None;
         }
-        *from += 1;
+        if let Some(network) = network {
+            let mut seats = shared.seats.borrow_mut();
+            let from = seats.get(&network).copied().unwrap_or(0);
+            if from >= PER_NETWORK
+                || shared.outside.get() >= most.saturating_sub(OWN)
+                || shared.strangers.get() >= STRANGERS
+            {
+                return None;
+            }
+            seats.insert(network, from + 1);
+            shared.outside.set(shared.outside.get() + 1);
+            shared.strangers.set(shared.strangers.get() + 1);
+        }
         shared.taken.set(shared.taken.get() + 1);
-        Some(Seat { shared: Rc::clone(shared), address })
+        Some(Seat { shared: Rc::clone(shared), network, stranger: Cell::new(network.is_some()) })
     }
+}
+
+/// From where an address of another machine is: of version 6 everybody has a whole /64. `None` for this machine.
+fn network(address: IpAddr) -> Option<IpAddr> {
+    match address.to_canonical() {
+        own if own.is_loopback() => None,
+        IpAddr::V4(address) => Some(address.into()),
+        IpAddr::V6(address) => Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
+    }
+}
+
+fn less_one(count: &Cell<usize>) {
+    count.set(count.get().saturating_sub(1));
 }
 
 /// A connection's room; free again when it is dropped.
 pub(crate) struct Seat {
     shared: Rc<Shared>,
-    address: IpAddr,
+    network: Option<IpAddr>,
+    /// Whether it is not known yet who sits here.
+    stranger: Cell<bool>,
+}
+
+impl Seat {
+    /// It is known from now on.
+    fn admitted(&self) {
+        if self.stranger.replace(false) {
+            less_one(&self.shared.strangers);
+        }
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.shared.taken.set(self.shared.taken.get().saturating_sub(1));
+        self.admitted();
+        less_one(&self.shared.taken);
+        let Some(network) = self.network else { return };
+        less_one(&self.shared.outside);
         let mut seats = self.shared.seats.borrow_mut();
-        if let Some(from) = seats.get_mut(&self.address) {
+        if let Some(from) = seats.get_mut(&network) {
             *from -= 1;
             if *from == 0 {
-                seats.remove(&self.address);
+                seats.remove(&network);
             }
         }
     }
@@ -109,7 +161,8 @@ impl From<Malformed> for End {
 }
 
 /// Serves a client until it is gone.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, shared: &Rc<Shared>) {
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, seat: &Seat) {
+    let shared = &seat.shared;
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (mut wire, mut bytes) = (Wire::new(FIRST), BytesMut::new());
     let Ok(Ok(connect)) = timeout(PATIENCE, first(&mut reader, &mut wire, &mut bytes)).await else {
@@ -140,14 +193,19 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, shared: &Rc<Shar
             return;
         }
     };
+    seat.admitted();
     wire.set_largest(shared.limits.packet);
-    let client = Client { shared, place, silence };
+    let client = Client { shared, place, silence, outbox: &outbox };
     let synced = shared.with(|hub, _| hub.journal.synced());
     let sending = send(&mut writer, &mut sender, &outbox, synced, shared, place);
     tokio::pin!(sending);
+    let mut sent = false;
     let end = tokio::select! {
         end = client.listen(&mut reader, &mut wire, &mut bytes) => end,
-        _ = &mut sending => End::Gone,
+        _ = &mut sending => {
+            sent = true;
+            End::Gone
+        }
     };
     let how = match end {
         End::Said(how) => how,
@@ -160,7 +218,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, shared: &Rc<Shar
     };
     shared.with(|hub, now| hub.leave(now, place, how));
     outbox.close();
-    let _ = timeout(PATIENCE, sending).await;
+    if !sent {
+        let _ = timeout(PATIENCE, sending).await;
+    }
 }
 
 /// The first packet, which says who it is.
@@ -226,6 +286,7 @@ struct Client<'a> {
     place: Place,
     /// How long it may be silent; for ever if zero.
     silence: Duration,
+    outbox: &'a Outbox,
 }
 
 impl Client<'_> {
@@ -234,22 +295,33 @@ impl Client<'_> {
         let mut allowance = Allowance::new(self.shared.limits.rate);
         let mut room = LEAST_READ;
         loop {
-            let said = self.shared.with(|hub, now| -> Result<(u32, bool), End> {
+            let most = self.shared.limits.outbox.saturating_mul(2);
+            let said = self.shared.with(|hub, now| -> Result<(u32, bool, bool), End> {
                 let (mut published, before) = (0, hub.journal.position());
-                while let Some(packet) = wire.decode(bytes)? {
+                // Messages alone do not fill its outbox twice: who reads none of our answers is not asked for more.
+                while self.outbox.bytes() <= most {
+                    let Some(packet) = wire.decode(bytes)? else {
+                        return Ok((published, hub.journal.position() != before, true));
+                    };
                     published += u32::from(matches!(packet, Packet::Publish(_)));
                     follow(hub, now, self.place, packet)?;
                 }
-                Ok((published, hub.journal.position() != before))
+                Ok((published, hub.journal.position() != before, false))
             });
-            let (published, noted) = match said {
+            let (published, noted, all) = match said {
                 Ok(said) => said,
                 Err(end) => return end,
             };
             allowance.spend(published).await;
             // Who gives the disk nothing to do goes on: a meter is heard whatever the disk does.
             while noted && self.shared.with(|hub, _| hub.journal.is_behind()) {
-                sleep(Duration::from_millis(20)).await;
+                sleep(A_WHILE).await;
+            }
+            if !self.outbox.has_room(most, self.silence.max(PATIENCE)).await {
+                return End::Broke(DisconnectReasonCode::QuotaExceeded);
+            }
+            if !all {
+                continue;
             }
             if bytes.is_empty() && bytes.capacity() > 2 * room {
                 *bytes = BytesMut::new();

@@ -14,6 +14,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
+#[cfg(test)]
+mod tests;
+
 /// First bytes of the file: what it is, and of which version.
 const MAGIC: &[u8; 8] = b"mgwmqtt1";
 /// How long what nobody waits for may be unsynced.
@@ -90,15 +93,16 @@ impl Journal {
             Some(records) => MAGIC.len() + Record::read_all(records, &mut each),
             None if MAGIC.starts_with(&bytes) => 0,
             None => {
-                set_aside(&path, &bytes)?;
+                set_aside(&path, &bytes);
                 0
             }
         };
         if good > 0 && good < bytes.len() && !is_tail(&bytes[good..]) {
             // More than a write that was cut short: somebody may want to look at it.
-            set_aside(&path, &bytes)?;
+            set_aside(&path, &bytes);
         }
-        let mut writer = Writer { path, file, good: good as u64, fresh: Vec::new(), stale: false };
+        let mut writer = Writer::new(path, file, good as u64);
+        writer.clear();
         if good == 0 {
             writer.begin()?;
         } else {
@@ -156,10 +160,11 @@ impl Journal {
 
     /// Writes the file anew, with these records in place of all that were ever noted.
     pub fn rewrite(&mut self, records: &mut dyn Iterator<Item = Record>) {
+        // Should there be no room for a new file, the old one goes on, and lacks nothing.
+        self.flush();
         let Some(disk) = &self.disk else { return };
         let mut bytes = MAGIC.to_vec();
         records.for_each(|record| record.write(&mut bytes));
-        self.pending.clear();
         (self.base, self.grown) = (bytes.len(), 0);
         disk.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         let _ = disk.work.send(Work::Rewrite { bytes, upto: self.position });
@@ -192,10 +197,15 @@ fn is_tail(rest: &[u8]) -> bool {
     rest.len() < announced.saturating_add(8) || rest.iter().all(|byte| *byte == 0)
 }
 
-fn set_aside(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn set_aside(path: &Path, bytes: &[u8]) {
     let aside = path.with_extension("damaged");
-    tracing::warn!(file = %aside.display(), "the broker's log is damaged: what follows the damage was put aside");
-    std::fs::write(aside, bytes)
+    match std::fs::write(&aside, bytes) {
+        Ok(()) => tracing::warn!(file = %aside.display(), "the broker's log is damaged: a copy was put aside"),
+        // Most likely there is no room. What stands before the damage still holds.
+        Err(error) => {
+            tracing::warn!(%error, file = %aside.display(), "the broker's log is damaged, and no copy of it could be put aside")
+        }
+    }
 }
 
 struct Writer {
@@ -207,9 +217,31 @@ struct Writer {
     fresh: Vec<u8>,
     /// Whether a sync of these failed.
     stale: bool,
+    /// Whether the last write was cut short, and what it left behind may stand after the whole records.
+    torn: bool,
+    /// Whether the file took the old one's place, and the folder may not know yet.
+    moved: bool,
 }
 
 impl Writer {
+    fn new(path: PathBuf, file: File, good: u64) -> Self {
+        Self { path, file, good, fresh: Vec::new(), stale: false, torn: false, moved: false }
+    }
+
+    /// Where the file is written anew.
+    fn beside(&self) -> PathBuf {
+        self.path.with_extension("new")
+    }
+
+    /// Removes what a rewrite that failed left behind: it takes room that is short.
+    fn clear(&self) {
+        if let Err(error) = std::fs::remove_file(self.beside())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, file = %self.beside().display(), "cannot be removed");
+        }
+    }
+
     fn begin(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;
@@ -222,14 +254,17 @@ impl Writer {
     fn mend(&mut self) -> io::Result<()> {
         self.file.set_len(self.good)?;
         self.file.seek(SeekFrom::Start(self.good))?;
+        self.torn = false;
         Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(bytes) {
+        if self.torn {
             self.mend()?;
-            return Err(error);
         }
+        self.torn = true;
+        self.file.write_all(bytes)?;
+        self.torn = false;
         self.good += bytes.len() as u64;
         self.fresh.extend_from_slice(bytes);
         Ok(())
@@ -244,23 +279,27 @@ impl Writer {
         // so it is written again before.
         self.stale = true;
         self.file.sync_data()?;
+        if self.moved {
+            if let Some(folder) = self.path.parent() {
+                File::open(folder)?.sync_all()?;
+            }
+            self.moved = false;
+        }
         self.stale = false;
         self.fresh.clear();
         Ok(())
     }
 
+    /// Puts a new file in the old one's place. It is not safe before the next sync; after an error the old one goes on.
     fn rewrite(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let beside = self.path.with_extension("new");
+        let beside = self.beside();
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&beside, &self.path)?;
-        if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
         (self.file, self.good) = (file, bytes.len() as u64);
         self.fresh.clear();
-        self.stale = false;
+        (self.stale, self.torn, self.moved) = (false, false, true);
         Ok(())
     }
 }
@@ -293,13 +332,21 @@ fn keep(writer: &mut Writer, todo: &Receiver<Work>, tell: &watch::Sender<u64>, w
                     written = upto;
                 }
                 Work::Rewrite { bytes, upto } => {
-                    let size = bytes.len() + together.len();
-                    together.clear();
-                    insist("write its log anew", || writer.rewrite(&bytes));
-                    waiting.fetch_sub(size, Ordering::Relaxed);
-                    written = upto;
-                    tell.send_replace(upto);
-                    unsynced = None;
+                    waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+                    match writer.rewrite(&bytes) {
+                        Ok(()) => {
+                            waiting.fetch_sub(together.len(), Ordering::Relaxed);
+                            together.clear();
+                            insist("sync its log", || writer.sync());
+                            written = upto;
+                            tell.send_replace(upto);
+                            unsynced = None;
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "the broker cannot write its log anew, and goes on with the old one");
+                            writer.clear();
+                        }
+                    }
                 }
                 Work::End(done) => {
                     (urgent, ends) = (true, Some(done));

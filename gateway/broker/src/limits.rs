@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Bounds. What is beyond one of them is refused, made to wait or dropped as its line says.
+/// Bounds. What is beyond one of them is refused, made to wait or dropped as its line says. Of sessions, `filters`,
+/// `queues` and `retained` one user has at most an eighth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a packet; a client that sends more is disconnected.
@@ -13,19 +14,21 @@ pub struct Limits {
     pub sessions: usize,
     /// Subscriptions of one session; further ones are refused.
     pub subscriptions: usize,
+    /// Subscriptions of all sessions together; further ones are refused.
+    pub filters: usize,
     /// Messages that one client may publish in a second, over ten seconds; then it is read more slowly.
     pub rate: u32,
     /// Messages that are under way to one client without its acknowledgement; the rest waits in its session.
     pub window: u16,
     /// Bytes that wait in one session; then its oldest message is dropped, and counted.
     pub queue: usize,
-    /// Bytes that wait for a bridge whose other side is away; then likewise.
+    /// Bytes that wait for a bridge whose other side is away, beside all others; then likewise.
     pub bridge: usize,
     /// Bytes that wait in all sessions together; then likewise.
     pub queues: usize,
     /// Bytes that wait for one connection; then messages of QoS 0 to it are dropped.
     pub outbox: usize,
-    /// Bytes of all retained messages; further topics are refused.
+    /// Bytes of all retained messages; further ones are delivered and not retained. The first user has as much again.
     pub retained: usize,
     /// How long a session waits for its client, at most.
     pub keep: Duration,
@@ -38,6 +41,7 @@ impl Default for Limits {
             connections: 1000,
             sessions: 500,
             subscriptions: 1000,
+            filters: 40_000,
             rate: 1000,
             window: 100,
             queue: 4 << 20,

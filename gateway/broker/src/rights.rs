@@ -72,6 +72,17 @@ impl Users {
         user.filter(|_| right).map(|user| (user.name.clone(), user.rights.clone()))
     }
 
+    /// The first, who is the gateway's own.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.0.first().map(|user| &*user.name)
+    }
+
+    /// Who most likely published to a topic: of the others, the first who may.
+    pub(crate) fn owner(&self, topic: &str) -> &str {
+        let other = self.0.iter().skip(1).find(|user| user.rights.publishes(topic));
+        other.map(|user| &*user.name).or(self.first()).unwrap_or_default()
+    }
+
     /// The rights of a name, for a session that was stored.
     pub(crate) fn rights(&self, name: &str) -> Option<Rights> {
         if self.0.is_empty() || name == crate::bridge::USER {

@@ -124,6 +124,7 @@ fn remember(settings: &Settings) -> Result<Shared, Error> {
         let journal = Journal::open(folder, |record| hub.replay(record));
         hub.journal = journal.map_err(|error| Error::Folder { folder: folder.clone(), error })?;
     }
+    hub.end_bridges(now(), settings.bridge.as_ref().map(|bridge| &*bridge.client_id));
     hub.wake(now());
     hub.journal.flush();
     Ok(Shared::new(hub, settings.limits.clone()))
@@ -157,18 +158,17 @@ async fn accept(listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>, sha
         };
         let Some(seat) = Shared::seat(&shared, peer.ip()) else { continue };
         let _ = stream.set_nodelay(true);
-        let (shared, tls) = (Rc::clone(&shared), tls.clone());
+        let tls = tls.clone();
         tokio::task::spawn_local(async move {
             match tls {
-                None => connection::serve(stream, &shared).await,
+                None => connection::serve(stream, &seat).await,
                 Some(tls) => {
                     let shake = tokio::time::timeout(connection::PATIENCE, tls.accept(stream));
                     if let Ok(Ok(stream)) = shake.await {
-                        connection::serve(stream, &shared).await;
+                        connection::serve(stream, &seat).await;
                     }
                 }
             }
-            drop(seat);
         });
     }
 }

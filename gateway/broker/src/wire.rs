@@ -1,8 +1,8 @@
 //! Packets as bytes. Inside, everything is spoken as MQTT 5; a client of MQTT 3.1 or 3.1.1 is translated here.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rmqtt_codec::error::DecodeError;
-use rmqtt_codec::types::QoS;
+use rmqtt_codec::types::{Publish, QoS};
 use rmqtt_codec::v5::{
     Connect, ConnectAck, ConnectAckReason, Disconnect, DisconnectReasonCode, LastWill, Packet, PublishAck, PublishAck2,
     PublishAck2Reason, PublishAckReason, RetainHandling, Subscribe, SubscribeAckReason, SubscriptionOptions,
@@ -286,3 +286,32 @@ pub(crate) fn disconnect(reason_code: DisconnectReasonCode) -> Disconnect {
         user_properties: Vec::new(),
     }
 }
+
+/// Bytes of a message, and of what its properties take in memory.
+pub(crate) fn weight(publish: &Publish) -> usize {
+    let properties = publish.properties.as_ref().map_or(0, |p| {
+        let texts = [&p.content_type, &p.response_topic];
+        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        let users: usize = p.user_properties.iter().map(|(key, value)| 64 + key.len() + value.len()).sum();
+        texts + users + p.correlation_data.as_ref().map_or(0, Bytes::len) + size_of_val(&p.subscription_ids[..])
+    });
+    publish.topic.len() + publish.payload.len() + properties
+}
+
+/// The most bytes that a message takes on the wire, but for the ids of subscriptions, which are at most
+/// [`SUBSCRIPTION_ID`] each.
+pub(crate) fn length(publish: &Publish) -> usize {
+    // First byte, remaining length, length of the topic, packet id, length of the properties.
+    let head = 1 + 4 + 2 + 2 + 4;
+    let properties = publish.properties.as_ref().map_or(0, |p| {
+        let texts = [&p.content_type, &p.response_topic];
+        let texts: usize = texts.into_iter().flatten().map(|text| 3 + text.len()).sum();
+        let users: usize = p.user_properties.iter().map(|(key, value)| 5 + key.len() + value.len()).sum();
+        // With expiry and format.
+        texts + users + p.correlation_data.as_ref().map_or(0, |data| 3 + data.len()) + 5 + 2
+    });
+    head + publish.topic.len() + publish.payload.len() + properties
+}
+
+/// Bytes of a subscription's id on the wire, at most.
+pub(crate) const SUBSCRIPTION_ID: usize = 5;

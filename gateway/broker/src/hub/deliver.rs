@@ -2,6 +2,7 @@
 
 use super::{Entry, Flight, Hub, Message, Place, Session};
 use crate::bridge;
+use crate::limits::Limits;
 use crate::record::Record;
 use crate::wire;
 use rmqtt_codec::types::{Publish, QoS};
@@ -30,26 +31,29 @@ impl Hub {
             if session.dropped.is_power_of_two() {
                 tracing::warn!(client = %session.client, dropped = session.dropped, "a client of the broker is too slow");
             }
-        } else if message.size() <= link.largest {
-            let entry = Entry { id: 0, message: Rc::clone(message), qos: QoS::AtMostOnce, retain, ids };
+            return;
+        }
+        let entry = Entry { id: 0, message: Rc::clone(message), qos: QoS::AtMostOnce, retain, ids };
+        if entry.fits(link) {
             link.outbox.put(0, Packet::Publish(Box::new(packet(&entry, None, now))));
         }
     }
 
     /// Makes room for a message in a session that waits too long, by giving up its oldest. Whether there is some.
     pub(super) fn makes_room(&mut self, number: u32, size: usize) -> bool {
-        let (queue, bridge, queues) = (self.limits.queue, self.limits.bridge, self.limits.queues);
         let Some(session) = self.sessions.get_mut(&number) else { return false };
-        let queue = if session.user == bridge::USER { bridge } else { queue };
-        while session.bytes + size > queue || self.queued_bytes + size > queues {
+        let bridge = session.user == bridge::USER;
+        let Limits { queue, queues, bridge: over, .. } = self.limits;
+        let (queue, queues) = if bridge { (over, over) } else { (queue, queues) };
+        while session.bytes + size > queue || !self.queued_bytes.has(&session.user, size, queues) {
             session.dropped += 1;
             if session.dropped.is_power_of_two() {
                 let (client, dropped) = (&session.client, session.dropped);
                 tracing::warn!(%client, dropped, "too much waits for a client of the broker: its oldest messages are dropped");
             }
             let Some(oldest) = session.waiting.pop_front() else { return false };
-            session.bytes = session.bytes.saturating_sub(oldest.message.size());
-            self.queued_bytes = self.queued_bytes.saturating_sub(oldest.message.size());
+            session.bytes = session.bytes.saturating_sub(oldest.size());
+            self.queued_bytes.give(&session.user, oldest.size());
             if oldest.id > 0 {
                 self.journal.note(&Record::Dropped { session: number, message: oldest.id });
             }
@@ -59,8 +63,8 @@ impl Hub {
 
     pub(super) fn enqueue(&mut self, number: u32, entry: Entry) {
         if let Some(session) = self.sessions.get_mut(&number) {
-            session.bytes += entry.message.size();
-            self.queued_bytes += entry.message.size();
+            session.bytes += entry.size();
+            self.queued_bytes.take(&session.user, entry.size());
             session.waiting.push_back(entry);
         }
     }
@@ -72,10 +76,10 @@ impl Hub {
         let Some(link) = &session.link else { return };
         while session.flying.len() < link.window && link.outbox.bytes() <= most {
             let Some(entry) = session.waiting.pop_front() else { return };
-            let size = entry.message.size();
-            if entry.message.is_over(now) || size > link.largest {
+            let size = entry.size();
+            if entry.message.is_over(now) || !entry.fits(link) {
                 session.bytes = session.bytes.saturating_sub(size);
-                self.queued_bytes = self.queued_bytes.saturating_sub(size);
+                self.queued_bytes.give(&session.user, size);
                 if entry.id > 0 {
                     self.journal.note(&Record::Dropped { session: number, message: entry.id });
                 }
@@ -119,12 +123,12 @@ impl Hub {
 
     /// PUBACK, or the refusal of a message by QoS 2.
     pub fn acknowledged(&mut self, now: u64, place: Place, pid: NonZeroU16) {
-        let Some(session) = self.at(place) else { return };
+        let Some(session) = self.sessions.get_mut(&place.session).filter(|s| s.is_at(place)) else { return };
         let Some(index) = session.flying.iter().position(|flight| flight.pid == pid) else { return };
         let Some(flight) = session.flying.remove(index) else { return };
-        let size = flight.entry.message.size();
+        let size = flight.entry.size();
         session.bytes = session.bytes.saturating_sub(size);
-        self.queued_bytes = self.queued_bytes.saturating_sub(size);
+        self.queued_bytes.give(&session.user, size);
         if flight.entry.id > 0 {
             self.journal.note(&Record::Settled { session: place.session, pid: pid.get() });
         }
@@ -139,13 +143,18 @@ impl Hub {
         }
         let Some(session) = self.at(place) else { return };
         let flight = session.flying.iter_mut().find(|flight| flight.pid == ack.packet_id);
-        if let Some(flight) = flight
-            && !std::mem::replace(&mut flight.released, true)
-            && flight.entry.id > 0
-        {
-            self.journal.note(&Record::Released { session: place.session, pid: ack.packet_id.get() });
+        let mut position = 0;
+        if let Some(flight) = flight {
+            let known = std::mem::replace(&mut flight.released, true);
+            if flight.entry.id > 0 {
+                if !known {
+                    self.journal.note(&Record::Released { session: place.session, pid: ack.packet_id.get() });
+                }
+                // Once it is told, the client forgets the id, and would take a repetition for another message.
+                position = self.journal.barrier();
+            }
         }
-        self.tell(place, 0, Packet::PublishRelease(wire::ack2(ack.packet_id)));
+        self.tell(place, position, Packet::PublishRelease(wire::ack2(ack.packet_id)));
     }
 
     /// PUBREL: the client forgets the id, and so do we, in writing, before it is told: it would be taken for the old one
@@ -203,6 +212,6 @@ impl Session {
     /// What is left of a session's messages when one is settled or dropped, for reading the journal back.
     pub(super) fn strike(&mut self, pid: u16) -> usize {
         let Some(index) = self.flying.iter().position(|flight| flight.pid.get() == pid) else { return 0 };
-        self.flying.remove(index).map_or(0, |flight| flight.entry.message.size())
+        self.flying.remove(index).map_or(0, |flight| flight.entry.size())
     }
 }

@@ -2,8 +2,11 @@
 
 use super::route::as_retained;
 use super::{Entry, Flight, Hub, Message, Retained};
+use crate::bridge;
 use crate::record::{Record, Target};
-use std::collections::BTreeMap;
+use crate::rights::Rights;
+use rmqtt_codec::types::QoS;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU16;
 use std::rc::Rc;
 
@@ -31,13 +34,15 @@ impl Hub {
             Record::Subscribed { session, filter, how } => {
                 if let Some(known) = self.sessions.get_mut(&session) {
                     self.tree.insert(&filter, session, how);
-                    known.subscriptions.insert(filter, how);
+                    if known.subscriptions.insert(filter, how).is_none() {
+                        self.filters.take(&known.user, 1);
+                    }
                 }
             }
             Record::Unsubscribed { session, filter } => self.forget(session, &filter),
             Record::Accepted { id, message, expires, retained, to, received } => {
                 self.next_message = self.next_message.max(id.saturating_add(1));
-                let message = Rc::new(Message { publish: message, expires });
+                let message = Rc::new(Message::new(message, expires));
                 if retained {
                     self.recall(&message);
                 }
@@ -67,7 +72,7 @@ impl Hub {
                 if let Some(known) = self.sessions.get_mut(&session) {
                     let size = known.strike(pid);
                     known.bytes = known.bytes.saturating_sub(size);
-                    self.queued_bytes = self.queued_bytes.saturating_sub(size);
+                    self.queued_bytes.give(&known.user, size);
                 }
             }
             Record::Dropped { session, message } => {
@@ -75,8 +80,8 @@ impl Hub {
                     && let Some(index) = known.waiting.iter().position(|entry| entry.id == message)
                     && let Some(entry) = known.waiting.remove(index)
                 {
-                    known.bytes = known.bytes.saturating_sub(entry.message.size());
-                    self.queued_bytes = self.queued_bytes.saturating_sub(entry.message.size());
+                    known.bytes = known.bytes.saturating_sub(entry.size());
+                    self.queued_bytes.give(&known.user, entry.size());
                 }
             }
             Record::Received { session, pid } => {
@@ -95,11 +100,13 @@ impl Hub {
     fn recall(&mut self, message: &Rc<Message>) {
         let topic = message.publish.topic.clone();
         if let Some(gone) = self.retained.remove(&topic) {
-            self.retained_bytes -= gone.message.size();
+            self.retained_bytes.give(&gone.owner, gone.message.size);
         }
         if !message.publish.payload.is_empty() {
-            self.retained_bytes += message.size();
-            let kept = Retained { message: Rc::clone(message), noted: Some(0), topic_noted: 0 };
+            // The journal does not say whose it was.
+            let owner = self.users.owner(&topic).to_owned();
+            self.retained_bytes.take(&owner, message.size);
+            let kept = Retained { owner, message: Rc::clone(message), noted: Some(0), topic_noted: 0 };
             self.retained.insert(topic, kept);
         }
     }
@@ -110,10 +117,59 @@ impl Hub {
         for session in self.sessions.values_mut() {
             session.ends = session.ends.or(Some(now.saturating_add(u64::from(session.expiry) * 1000)));
         }
-        for number in self.numbers(|s| self.users.rights(&s.user).is_none()) {
-            self.end(now, number);
+        for number in self.numbers(|_| true) {
+            let rights = self.sessions.get(&number).and_then(|s| self.users.rights(&s.user));
+            match rights {
+                Some(rights) => self.revoke(number, &rights),
+                None => self.end(now, number),
+            }
         }
         self.sweep(now);
+    }
+
+    /// Ends what waits for bridges that are not configured any more.
+    pub fn end_bridges(&mut self, now: u64, kept: Option<&str>) {
+        for number in self.numbers(|s| s.user == bridge::USER && kept != Some(&*s.client)) {
+            self.end(now, number);
+        }
+    }
+
+    /// Takes from a session what its user may not read any more: subscriptions, and messages that wait.
+    pub(super) fn revoke(&mut self, number: u32, rights: &Rights) {
+        let Some(session) = self.sessions.get(&number) else { return };
+        let lost: Vec<_> = session.subscriptions.keys().filter(|filter| !rights.subscribes(filter)).cloned().collect();
+        for filter in lost {
+            self.forget(number, &filter);
+        }
+        let Some(session) = self.sessions.get_mut(&number) else { return };
+        let readable = |entry: &Entry| rights.subscribes(&entry.message.publish.topic);
+        let (waiting, dropped): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut session.waiting).into_iter().partition(readable);
+        session.waiting = waiting;
+        let mut freed: usize = dropped.iter().map(Entry::size).sum();
+        for entry in dropped.iter().filter(|entry| entry.id > 0) {
+            self.journal.note(&Record::Dropped { session: number, message: entry.id });
+        }
+        session.flying.retain_mut(|flight| {
+            if flight.released || readable(&flight.entry) {
+                return true;
+            }
+            // By QoS 2 the client may have it already, and is only told that it may forget the id.
+            let half = flight.entry.qos == QoS::ExactlyOnce;
+            flight.released = half;
+            if flight.entry.id > 0 {
+                let (session, pid) = (number, flight.pid.get());
+                self.journal.note(&if half {
+                    Record::Released { session, pid }
+                } else {
+                    Record::Settled { session, pid }
+                });
+            }
+            freed += if half { 0 } else { flight.entry.size() };
+            half
+        });
+        session.bytes = session.bytes.saturating_sub(freed);
+        self.queued_bytes.give(&session.user, freed);
     }
 
     /// Writes the journal anew, with what is worth knowing.

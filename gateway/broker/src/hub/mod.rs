@@ -3,6 +3,7 @@
 
 mod deliver;
 mod memory;
+mod pool;
 mod route;
 mod subscribe;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use crate::rights::{Rights, Users};
 use crate::topic::{self, Tree};
 use crate::wire;
 use bytestring::ByteString;
+use pool::Pool;
 use rmqtt_codec::types::{Publish, QoS};
 use rmqtt_codec::v5::{
     Connect, ConnectAck, ConnectAckReason, DisconnectReasonCode, LastWill, Packet, PublishProperties,
@@ -32,11 +34,16 @@ struct Message {
     publish: Publish,
     /// When it is worth nothing any more, in ms since 1970.
     expires: Option<u64>,
+    /// Bytes in memory.
+    size: usize,
+    /// Bytes on the wire, see [`wire::length`].
+    length: usize,
 }
 
 impl Message {
-    fn size(&self) -> usize {
-        128 + self.publish.topic.len() + self.publish.payload.len()
+    fn new(publish: Publish, expires: Option<u64>) -> Self {
+        let (size, length) = (128 + size_of::<Self>() + wire::weight(&publish), wire::length(&publish));
+        Self { publish, expires, size, length }
     }
 
     fn is_over(&self, now: u64) -> bool {
@@ -53,6 +60,18 @@ struct Entry {
     qos: QoS,
     retain: bool,
     ids: Vec<NonZeroU32>,
+}
+
+impl Entry {
+    /// Bytes that it takes in a queue.
+    fn size(&self) -> usize {
+        self.message.size + size_of_val(&self.ids[..])
+    }
+
+    /// Whether its client takes packets so large.
+    fn fits(&self, link: &Link) -> bool {
+        self.message.length + wire::SUBSCRIPTION_ID * self.ids.len() <= link.largest
+    }
 }
 
 /// One that was sent, and is not acknowledged.
@@ -98,10 +117,17 @@ impl Session {
     fn outlives(&self) -> bool {
         self.expiry > 0
     }
+
+    /// Whether that is still its client's connection.
+    fn is_at(&self, place: Place) -> bool {
+        self.link.as_ref().is_some_and(|link| link.turn == place.turn)
+    }
 }
 
 struct Retained {
     message: Rc<Message>,
+    /// Whose it is.
+    owner: String,
     /// When it was last written down; `None` if that was another value.
     noted: Option<u64>,
     /// When any value of this topic was.
@@ -134,8 +160,11 @@ pub(crate) struct Hub {
     keys: BTreeMap<(String, String), u32>,
     tree: Tree<Subscription>,
     retained: BTreeMap<ByteString, Retained>,
-    retained_bytes: usize,
-    queued_bytes: usize,
+    retained_bytes: Pool,
+    queued_bytes: Pool,
+    filters: Pool,
+    /// Messages that were not retained for want of room.
+    unretained: u64,
     next_session: u32,
     next_message: u64,
     next_turn: u64,
@@ -145,6 +174,7 @@ pub(crate) struct Hub {
 impl Hub {
     /// An empty one.
     pub fn new(limits: Limits, users: Users, herald: Option<String>) -> Self {
+        let retained_bytes = Pool::new(users.first());
         Self {
             limits,
             users,
@@ -153,8 +183,10 @@ impl Hub {
             keys: BTreeMap::new(),
             tree: Tree::default(),
             retained: BTreeMap::new(),
-            retained_bytes: 0,
-            queued_bytes: 0,
+            retained_bytes,
+            queued_bytes: Pool::new(Some(bridge::USER)),
+            filters: Pool::default(),
+            unretained: 0,
             next_session: 1,
             next_message: 1,
             next_turn: 1,
@@ -210,8 +242,9 @@ impl Hub {
         let expiry = connect.session_expiry_interval_secs.min(self.longest(&user));
         let present = self.keys.get(&key).copied();
         if present.is_none() && expiry > 0 {
-            let kept = self.sessions.values().filter(|s| s.outlives()).count();
-            if kept >= self.limits.sessions {
+            let kept = || self.sessions.values().filter(|s| s.outlives());
+            let own = kept().filter(|s| s.user == user).count();
+            if kept().count() >= self.limits.sessions || own >= pool::part(&user, self.limits.sessions) {
                 return Err(ConnectAckReason::QuotaExceeded);
             }
         }
@@ -264,11 +297,10 @@ impl Hub {
         number
     }
 
-    /// A session gets its client back, and keeps of its subscriptions what the client may still read.
+    /// A session gets its client back, and keeps what the client may still read.
     fn resume(&mut self, number: u32, expiry: u32, link: Link) {
         let Some(session) = self.sessions.get_mut(&number) else { return };
-        let lost: Vec<ByteString> =
-            session.subscriptions.keys().filter(|filter| !link.rights.subscribes(filter)).cloned().collect();
+        let rights = link.rights.clone();
         let outlived = session.outlives();
         (session.expiry, session.link, session.ends, session.late_will) = (expiry, Some(link), None, None);
         let (user, client) = (session.user.clone(), session.client.clone());
@@ -277,9 +309,7 @@ impl Hub {
             (true, false) => self.journal.note(&Record::Ended { session: number }),
             (false, false) => {}
         }
-        for filter in lost {
-            self.forget(number, &filter);
-        }
+        self.revoke(number, &rights);
     }
 
     /// A connection ended.
@@ -317,7 +347,8 @@ impl Hub {
         for filter in session.subscriptions.keys() {
             self.tree.remove(filter, number);
         }
-        self.queued_bytes = self.queued_bytes.saturating_sub(session.bytes);
+        self.queued_bytes.give(&session.user, session.bytes);
+        self.filters.give(&session.user, session.subscriptions.len());
         self.journal.note(&Record::Ended { session: number });
         if let Some((_, will)) = session.late_will.take() {
             self.bequeath(now, number, will);
@@ -387,7 +418,7 @@ impl Hub {
 
     /// The session of a place, if that is still its client's connection.
     fn at(&mut self, place: Place) -> Option<&mut Session> {
-        self.sessions.get_mut(&place.session).filter(|s| s.link.as_ref().is_some_and(|l| l.turn == place.turn))
+        self.sessions.get_mut(&place.session).filter(|s| s.is_at(place))
     }
 
     /// What must be safe before this session is told something.

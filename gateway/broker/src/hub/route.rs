@@ -1,6 +1,7 @@
 //! From a message to those who get it.
 
 use super::{Entry, Hub, Message, Place, Retained, Session};
+use crate::bridge;
 use crate::record::{Record, Subscription, Target};
 use crate::topic;
 use crate::wire;
@@ -106,17 +107,17 @@ impl Hub {
         let expires = expiry.map(|seconds| now + u64::from(seconds.get()) * 1000);
         let shares = self.shares(&publish, from);
         let kept = publish.retain || shares.values().any(|share| share.qos != QoS::AtMostOnce);
-        let message = Rc::new(Message { publish: if kept { compact(publish) } else { publish }, expires });
+        let message = Rc::new(Message::new(if kept { compact(publish) } else { publish }, expires));
         let mut written = false;
         if message.publish.retain {
-            written = self.retain(now, &message, herald)?;
+            written = self.retain(now, &message, herald, from);
         }
         let mut targets = Vec::new();
         let mut entries = Vec::new();
         for (number, Share { qos, retain, ids }) in shares {
             if qos == QoS::AtMostOnce {
                 self.send_now(number, &message, retain, ids, now);
-            } else if self.makes_room(number, message.size()) {
+            } else if self.makes_room(number, message.size + size_of_val(&ids[..])) {
                 let outlives = self.sessions.get(&number).is_some_and(Session::outlives);
                 if outlives {
                     targets.push(Target { session: number, qos, retain, ids: ids.clone() });
@@ -150,12 +151,15 @@ impl Hub {
     /// Who gets it, and how: by the best of one's subscriptions.
     fn shares(&self, publish: &Publish, from: u32) -> BTreeMap<u32, Share> {
         let mut shares: BTreeMap<u32, Share> = BTreeMap::new();
+        // By 3.1.1 the other broker says so only of what it kept: that is told again at every reconnection, and is no
+        // command of this moment.
+        let old = publish.retain && self.sessions.get(&from).is_some_and(|s| s.user == bridge::USER);
         self.tree.find(&publish.topic, |number, how: &Subscription| {
             if how.no_local && number == from {
                 return;
             }
             let qos = how.qos.less_value(publish.qos);
-            let share = shares.entry(number).or_insert(Share { qos, retain: false, ids: Vec::new() });
+            let share = shares.entry(number).or_insert(Share { qos, retain: old, ids: Vec::new() });
             share.qos = share.qos.max(qos);
             share.retain |= how.retain_as_published && publish.retain;
             share.ids.extend(how.id);
@@ -163,26 +167,37 @@ impl Hub {
         shares
     }
 
-    /// Remembers the last value of a topic. Whether it is to be written down now.
-    fn retain(&mut self, now: u64, message: &Rc<Message>, herald: bool) -> Result<bool, PublishAckReason> {
+    /// Remembers the last value of a topic. Whether the message is to be written down now as such.
+    fn retain(&mut self, now: u64, message: &Rc<Message>, herald: bool, from: u32) -> bool {
         let topic = &message.publish.topic;
-        let before = self.retained.get(topic);
-        let freed = before.map_or(0, |r| r.message.size());
-        if message.publish.payload.is_empty() {
-            let was = self.retained.remove(topic).is_some();
-            self.retained_bytes -= freed;
-            return Ok(was);
+        let before = self.retained.remove(topic);
+        if let Some(before) = &before {
+            self.retained_bytes.give(&before.owner, before.message.size);
         }
-        let bytes = self.retained_bytes - freed + message.size();
-        if bytes > self.limits.retained {
-            return Err(PublishAckReason::QuotaExceeded);
+        if message.publish.payload.is_empty() {
+            return before.is_some();
+        }
+        let user = self.sessions.get(&from).map(|s| s.user.clone());
+        let owner = user.unwrap_or_else(|| self.users.owner(topic).to_owned());
+        if !self.retained_bytes.has(&owner, message.size, self.limits.retained) {
+            self.unretained += 1;
+            if self.unretained.is_power_of_two() {
+                let unretained = self.unretained;
+                tracing::warn!(user = %owner, %topic, unretained, "too much is retained: a message was not");
+            }
+            if before.is_some() {
+                // An older value would be taken for the present one.
+                let empty = Publish { payload: Bytes::new(), ..message.publish.clone() };
+                self.journal.note(&as_retained(&Message::new(empty, None)));
+            }
+            return false;
         }
         let topic_noted = before.map_or(0, |r| r.topic_noted);
         let later = herald && now < topic_noted.saturating_add(THIN_MS) && now >= topic_noted;
         let (noted, topic_noted) = if later { (None, topic_noted) } else { (Some(now), now) };
-        self.retained_bytes = bytes;
-        self.retained.insert(topic.clone(), Retained { message: Rc::clone(message), noted, topic_noted });
-        Ok(!later)
+        self.retained_bytes.take(&owner, message.size);
+        self.retained.insert(topic.clone(), Retained { message: Rc::clone(message), owner, noted, topic_noted });
+        !later
     }
 
     /// Forgets retained messages that are over, and writes down what was put off.
@@ -191,7 +206,7 @@ impl Hub {
             self.retained.iter().filter(|(_, r)| r.message.is_over(now)).map(|(topic, _)| topic.clone()).collect();
         for topic in over {
             if let Some(gone) = self.retained.remove(&topic) {
-                self.retained_bytes -= gone.message.size();
+                self.retained_bytes.give(&gone.owner, gone.message.size);
             }
         }
         for kept in self.retained.values_mut() {

@@ -1,7 +1,7 @@
 //! Subscriptions, and what is retained for them.
 
 use super::deliver::packet;
-use super::{Entry, Hub, Message, Place, Session};
+use super::{Entry, Hub, Message, Place};
 use crate::record::{Record, Subscription, Target};
 use crate::topic;
 use crate::wire;
@@ -11,7 +11,13 @@ use rmqtt_codec::v5::{
     DisconnectReasonCode, Packet, RetainHandling, Subscribe, SubscribeAck, SubscribeAckReason, SubscriptionOptions,
     Unsubscribe, UnsubscribeAck, UnsubscribeAckReason,
 };
+use std::collections::BTreeMap;
 use std::rc::Rc;
+
+/// Filters of one SUBSCRIBE: Home Assistant asks for so many at once.
+const FILTERS: usize = 500;
+/// Those of them with a wildcard, each of which is compared with all that is retained.
+const WILDCARDS: usize = 100;
 
 impl Hub {
     /// A client subscribes. An error ends its connection.
@@ -19,37 +25,40 @@ impl Hub {
         if asked.topic_filters.is_empty() {
             return Err(DisconnectReasonCode::ProtocolError);
         }
-        let (most, retained) = (self.limits.outbox, self.limits.retained);
-        let full = |s: &mut Session| s.link.as_ref().is_some_and(|l| l.outbox.bytes() > most.saturating_add(retained));
-        if self.at(place).is_some_and(full) {
-            // It asks for what is retained again and again, and reads none of it.
+        // Of a filter that is said twice, the last counts.
+        let last: BTreeMap<&str, usize> = asked.topic_filters.iter().enumerate().map(|(n, (f, _))| (&**f, n)).collect();
+        if last.len() > FILTERS || last.keys().filter(|filter| filter.contains(['+', '#'])).count() > WILDCARDS {
             return Err(DisconnectReasonCode::QuotaExceeded);
         }
-        let mut status = Vec::with_capacity(asked.topic_filters.len());
+        let mut answers = BTreeMap::new();
         let mut fresh = Vec::new();
-        for (filter, options) in &asked.topic_filters {
+        for (n, (filter, options)) in asked.topic_filters.iter().enumerate() {
+            if last.get(&**filter) != Some(&n) {
+                continue;
+            }
             let how = Subscription {
                 qos: options.qos,
                 no_local: options.no_local,
                 retain_as_published: options.retain_as_published,
                 id: asked.id,
             };
-            match self.grant(place, filter, how) {
-                Ok(new) => {
-                    status.push(wire::granted(options.qos));
-                    if wants_retained(options, new) {
-                        fresh.push((filter.clone(), how));
-                    }
-                }
-                Err(reason) => status.push(reason),
+            let granted = self.grant(place, filter, how);
+            if granted.is_ok_and(|new| wants_retained(options, new)) {
+                fresh.push((filter, how));
             }
+            answers.insert(&**filter, granted.map_or_else(|reason| reason, |_| wire::granted(options.qos)));
         }
+        let answer = |(filter, _): &(ByteString, _)| answers.get(&**filter).copied();
+        let status = asked.topic_filters.iter().filter_map(answer).collect();
         let position = self.barrier_of(place.session);
         let (properties, reason_string) = (Vec::new(), None);
         let answer = SubscribeAck { packet_id: asked.packet_id, properties, reason_string, status };
         self.tell(place, position, Packet::SubscribeAck(answer));
+        // Of what is retained it may ask for all at once, but not again and again, reading none of it.
+        let unread = self.at(place).and_then(|s| s.link.as_ref()).map_or(0, |link| link.outbox.bytes());
+        let mut left = self.limits.outbox.saturating_add(self.limits.retained).saturating_sub(unread);
         for (filter, how) in fresh {
-            self.tell_retained(now, place.session, &filter, how);
+            self.tell_retained(now, place.session, filter, how, &mut left)?;
         }
         self.pump(place.session, now);
         Ok(())
@@ -68,9 +77,15 @@ impl Hub {
         if !session.link.as_ref().is_some_and(|link| link.rights.subscribes(filter)) {
             return Err(SubscribeAckReason::NotAuthorized);
         }
-        if session.subscriptions.len() >= most && !session.subscriptions.contains_key(filter) {
+        let full = session.subscriptions.len() >= most;
+        let (user, known) = (session.user.clone(), session.subscriptions.contains_key(filter));
+        if !known && (full || !self.filters.has(&user, 1, self.limits.filters)) {
             return Err(SubscribeAckReason::QuotaExceeded);
         }
+        if !known {
+            self.filters.take(&user, 1);
+        }
+        let Some(session) = self.at(place) else { return Err(SubscribeAckReason::UnspecifiedError) };
         let filter = ByteString::from(filter.as_ref() as &str);
         let new = session.subscriptions.insert(filter.clone(), how).is_none();
         let outlives = session.outlives();
@@ -81,8 +96,15 @@ impl Hub {
         Ok(new)
     }
 
-    /// Tells a session what is retained under a filter.
-    fn tell_retained(&mut self, now: u64, number: u32, filter: &str, how: Subscription) {
+    /// Tells a session what is retained under a filter, as far as so many bytes are left.
+    fn tell_retained(
+        &mut self,
+        now: u64,
+        number: u32,
+        filter: &str,
+        how: Subscription,
+        left: &mut usize,
+    ) -> Result<(), DisconnectReasonCode> {
         let found: Vec<Rc<Message>> = if filter.contains(['+', '#']) {
             // What stands before the first wildcard is where to look.
             let front = filter.split(['+', '#']).next().unwrap_or_default().trim_end_matches('/');
@@ -95,17 +117,18 @@ impl Hub {
         for message in found.into_iter().filter(|m| !m.is_over(now)) {
             let qos = how.qos.less_value(message.publish.qos);
             let ids: Vec<_> = how.id.into_iter().collect();
-            let Some(session) = self.sessions.get(&number) else { return };
+            *left = left.checked_sub(message.size).ok_or(DisconnectReasonCode::QuotaExceeded)?;
+            let Some(session) = self.sessions.get(&number) else { return Ok(()) };
             let outlives = session.outlives();
             if qos == QoS::AtMostOnce {
-                if let Some(link) = session.link.as_ref().filter(|link| message.size() <= link.largest) {
-                    let entry = Entry { id: 0, message, qos, retain: true, ids };
+                let entry = Entry { id: 0, message, qos, retain: true, ids };
+                if let Some(link) = session.link.as_ref().filter(|link| entry.fits(link)) {
                     // Not counted against a slow client: it asked for all of them at once.
                     link.outbox.put(0, Packet::Publish(Box::new(packet(&entry, None, now))));
                 }
                 continue;
             }
-            if !self.makes_room(number, message.size()) {
+            if !self.makes_room(number, message.size + size_of_val(&ids[..])) {
                 continue;
             }
             let mut id = 0;
@@ -124,6 +147,7 @@ impl Hub {
             }
             self.enqueue(number, Entry { id, message, qos, retain: true, ids });
         }
+        Ok(())
     }
 
     /// A client unsubscribes. An error ends its connection.
@@ -154,6 +178,7 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         if session.subscriptions.remove(filter).is_some() {
             self.tree.remove(filter, number);
+            self.filters.give(&session.user, 1);
             if session.outlives() {
                 self.journal.note(&Record::Unsubscribed { session: number, filter: filter.clone() });
             }

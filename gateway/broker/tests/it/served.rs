@@ -5,6 +5,7 @@ use broker::{Limits, Rights, Settings, User, Users};
 use rmqtt_codec::types::QoS;
 use rmqtt_codec::v5::{Connect, Packet};
 use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn here() -> Settings {
     Settings::new("127.0.0.1:0".parse().unwrap())
@@ -61,6 +62,27 @@ fn users_are_let_in_by_their_password_and_kept_to_their_topics() {
     meter.publish(message("other", "forged", QoS::AtMostOnce, 0));
     meter.publish(message("m/reading", "true", QoS::AtMostOnce, 0));
     assert_eq!(&house.message().payload[..], b"true");
+}
+
+#[test]
+fn a_client_that_comes_twice_throws_itself_out_and_nothing_else() {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    // A task that panics ends silently here, and the whole gateway where a panic aborts.
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let of_a_broker = std::thread::current().name() == Some("mqtt-broker");
+        PANICS.fetch_add(usize::from(of_a_broker), Ordering::SeqCst);
+        before(info);
+    }));
+    let broker = broker::start(here()).unwrap();
+    let mut first = Client::connect(broker.address, called("twin", true));
+    let mut second = Client::connect(broker.address, called("twin", true));
+    assert!(first.next().is_none() && second.session_present);
+    second.send(Packet::PingRequest);
+    assert!(matches!(second.next(), Some(Packet::PingResponse)));
+    // All its tasks have ended when it has.
+    drop(broker);
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
 }
 
 #[test]

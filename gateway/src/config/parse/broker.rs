@@ -37,6 +37,13 @@ impl Reader<'_> {
                         tls_listen, with users_file to say who may connect";
             table.problem("listen", what);
         }
+        for reserved in users.iter().filter(|user| user.user.starts_with('$')) {
+            let what = format!(
+                "lists {:?}, and names that begin with $ are the broker's own: call it otherwise",
+                reserved.user
+            );
+            table.problem("users_file", what);
+        }
         let users = users.into_iter().map(|c| User { name: c.user, password: c.password, rights: Rights::default() });
         Some(Broker { listen, tls, users: users.collect(), customer_commands, bridge: None })
     }

@@ -92,3 +92,12 @@ fn no_password_of_the_broker_is_printed() {
     std::fs::write(room.path().join("users"), "own:sesame1\nbarn:sesame2\nhass:sesame3\nzigbee:sesame4\n").unwrap();
     assert!(!format!("{:?}", sound(&text)).contains("sesame"));
 }
+
+#[test]
+fn a_name_of_the_brokers_own_is_nobody_elses() {
+    let (room, text) = street();
+    std::fs::write(room.path().join("users"), format!("{USERS}$bridge:sesame\n")).unwrap();
+    let Err(Problems(found)) = parse(&text) else { panic!("it was taken") };
+    let problem = found.iter().find(|p| p.field == "broker.users_file" && p.what.contains("\"$bridge\""));
+    assert!(problem.is_some_and(|p| !p.what.contains("sesame")), "{found:#?}");
+}
