@@ -99,6 +99,18 @@ fn what_cannot_be_served_is_named() {
 }
 
 #[test]
+fn a_rating_and_a_window_of_angles_that_do_not_meet_are_infeasible() {
+    let mut network = case("pglib_opf_case3_lmbd");
+    let branch = &mut network.branches[0];
+    // 20° over 0.1 are 349 MW.
+    (branch.x_pu, branch.rate_mva) = (0.1, Some(100.0));
+    (branch.angle_min_deg, branch.angle_max_deg) = (Some(20.0), Some(30.0));
+    let answer = dc::solve(&network, &patient);
+    assert_eq!((answer.status, answer.proved), (Status::Infeasible, true));
+    assert!(!answer.violations.is_empty(), "{answer:?}");
+}
+
+#[test]
 fn an_island_without_a_generator_cannot_be_served() {
     let mut network = case("pglib_opf_case14_ieee");
     // Bus 14 hangs on 9 and 13.

@@ -245,6 +245,10 @@ impl Interior {
 
     /// The cheapest dispatch. `left` says how much time there is.
     pub fn solve(&mut self, grid: &Grid, left: &dyn Fn() -> Duration) -> Ended {
+        // A rating and a window of angles that do not meet leave no room to walk in; the simplex says why.
+        if self.kept.iter().any(|k| k.low.partial_cmp(&k.high) != Some(std::cmp::Ordering::Less)) {
+            return Ended::Stuck;
+        }
         self.begin(grid);
         let mut stalled = 0;
         for iterations in 0..MOST_ITERATIONS {
