@@ -44,6 +44,7 @@ pub use herald::{Herald, HeraldPlan};
 pub use keeper::{Keeper, KeeperPlan};
 pub use locator::{
     AnchorLive, AnchorPlan, Beacon, LocationLive, Locator, LocatorPlan, MeterPlace, PlaceLive, SimulatedAir, Trick,
+    free_places,
 };
 pub use notifier::{Notifier, NotifierPlan};
 pub use planner::{BusPicture, Home, LinePicture, Picture, PlanLive, Planner, PlannerPlan, Roof, Site};

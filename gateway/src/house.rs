@@ -177,6 +177,8 @@ impl House {
         if let Some(location) = &config.location {
             let plan = radios::plan(location, &config, &clock, &board, Arc::clone(&chain))?;
             Locator::new(plan, clock.clone(), scribe.clone(), board.clone()).start();
+        } else {
+            actix::spawn(actors::free_places(config.guards(), clock.clone(), scribe.clone()));
         }
         Ranger::new(ranger_plan(&config), clock.clone(), scribe.clone(), board.clone()).start();
         if let Some(url) = &config.webhook {

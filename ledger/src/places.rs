@@ -41,15 +41,17 @@ fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, LedgerError> {
     serde_json::from_str(text).map_err(|e| LedgerError::unreadable("a place", e))
 }
 
-/// An epoch is judged once, whoever was killed in between.
+/// An epoch is judged once, whoever was killed in between, and none before one that was judged.
 pub(crate) fn located(db: &Connection, meter: &MeterId, proof: &Proof) -> Result<(), LedgerError> {
     let before: Option<(Option<i64>, i64, u32)> = db
         .prepare_cached("SELECT epoch, failed, judged FROM places WHERE meter = ?")?
         .query_row([meter.as_str()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
         .optional()?;
     let (epoch, failed, judged) = before.unwrap_or_default();
-    if epoch == Some(proof.epoch) {
-        return Err(LedgerError::Refused(format!("meter {meter}: epoch {} was judged already", proof.epoch)));
+    // A clock that was set back judges nothing anew.
+    if let Some(last) = epoch.filter(|last| proof.epoch <= *last) {
+        let why = format!("meter {meter}: epoch {} is not after {last}, which was judged already", proof.epoch);
+        return Err(LedgerError::Refused(why));
     }
     let track = Track { failed: u64::from_ne_bytes(failed.to_ne_bytes()), judged };
     let track = if proof.counts { track.and(proof.failed()) } else { track };
@@ -128,10 +130,16 @@ pub(crate) fn found(db: &Connection, meter: &MeterId) -> Result<(), LedgerError>
                UNION ALL SELECT meter, at, export, 0 FROM last_readings
                WHERE meter = (SELECT id FROM meters WHERE name = ?1)
                ORDER BY seq DESC LIMIT 1) r
-         WHERE meters.id = r.meter AND meters.name = ?1 AND json_extract(meters.held, '$.doubt') = 'elsewhere'",
+         WHERE meters.id = r.meter AND meters.name = ?1 AND json_extract(meters.held, '$.doubt') = 'elsewhere'
+           AND (r.export IS NOT NULL OR meters.export IS NULL)",
         params![meter.as_str(), cursor(db, PRICER)?],
     )?;
-    if changed == 1 { Ok(()) } else { Err(LedgerError::Refused(format!("meter {meter} is not held for its place"))) }
+    if changed == 1 {
+        return Ok(());
+    }
+    // What it exported meanwhile is let go up to a reading that says how much that was.
+    let why = "is not held for its place, or its newest reading does not say what it exported: wait for the next";
+    Err(LedgerError::Refused(format!("meter {meter} {why}")))
 }
 
 impl Ledger {

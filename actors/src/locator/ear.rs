@@ -5,8 +5,8 @@ use contracts::B256;
 use domain::Timestamp;
 use domain::place::{Place, Proof, Verdict};
 use drivers::{Heard, radio};
-use solvers::locate::{self, Limits, MOST, PathLoss, Range, Sight, Sighting};
-use std::collections::BTreeMap;
+use solvers::locate::{self, LARGEST, Limits, MOST, PathLoss, Range, Sight, Sighting};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// An anchor counts a meter's beacon once in this part of an epoch: whoever floods the air gains nothing by it, and what
@@ -88,6 +88,11 @@ impl Ear {
         &self.by_anchor
     }
 
+    /// Beacons of this epoch that this anchor heard.
+    pub fn at(&self, anchor: usize) -> u64 {
+        self.by_anchor.get(anchor).copied().unwrap_or(0)
+    }
+
     /// Beacons of each meter whose code is over: a replay, or a beacon that did not hear of the new challenge.
     pub fn stale(&self) -> &[u64] {
         &self.stale
@@ -124,15 +129,19 @@ impl Ear {
         }
     }
 
-    /// What it all says.
-    pub fn judge(&self) -> Vec<Outcome> {
+    /// What it all says, where these meters are held for their place already.
+    pub fn judge(&self, held: &BTreeSet<usize>) -> Vec<Outcome> {
         let all = 0..self.plan.meters.len();
         let mut outcomes: Vec<Outcome> = all.map(|meter| Outcome { meter, proof: self.proof(meter) }).collect();
-        let proofs = || outcomes.iter().filter_map(|o| o.proof.as_ref().ok());
-        let (judged, failed) = (proofs().count(), proofs().filter(|p| p.failed()).count());
-        // One meter that was carried off is a meter; most of a street is an anchor that was.
+        // Of a held meter it is known that it fails: it says nothing of the anchors.
+        let free = outcomes.iter().filter(|o| !held.contains(&o.meter));
+        let proofs: Vec<&Proof> = free.filter_map(|o| o.proof.as_ref().ok()).collect();
+        let (judged, failed) = (proofs.len(), proofs.iter().filter(|p| p.failed()).count());
+        // One meter that was carried off is a meter; most of a street is an anchor that was. Whoever is found at its place
+        // all the same is there.
         if judged > 1 && failed * 2 > judged {
-            outcomes.iter_mut().filter_map(|o| o.proof.as_mut().ok()).for_each(|p| p.counts = false);
+            let proofs = outcomes.iter_mut().filter_map(|o| o.proof.as_mut().ok());
+            proofs.filter(|p| p.failed()).for_each(|p| p.counts = false);
         }
         outcomes
     }
@@ -192,6 +201,13 @@ impl Ear {
             .filter(|(_, samples)| samples.dbm.len() >= self.plan.samples)
             .filter_map(|((_, anchor), samples)| {
                 let range = model.range(locate::filter(&samples.dbm)?);
+                let stands = self.plan.anchors.get(*anchor)?.place;
+                // What is farther than can be judged is no witness, and spoils nobody else's word.
+                let near = |a: i64, b: i64| a.abs_diff(b) <= LARGEST.unsigned_abs();
+                let judged = near(stands.x, m.place.x) && near(stands.y, m.place.y);
+                if !judged || !(0..=LARGEST).contains(&whole(range.metres * 1000.0)) {
+                    return None;
+                }
                 Some(Seen { anchor: *anchor, times: u32::try_from(samples.dbm.len()).unwrap_or(u32::MAX), range })
             })
             .collect();
@@ -286,7 +302,7 @@ mod tests {
     }
 
     fn verdicts(ear: &Ear) -> Vec<Result<Verdict, String>> {
-        ear.judge().into_iter().map(|o| o.proof.map(|p| p.verdict)).collect()
+        ear.judge(&BTreeSet::new()).into_iter().map(|o| o.proof.map(|p| p.verdict)).collect()
     }
 
     #[test]
@@ -296,7 +312,7 @@ mod tests {
             let code = code(&ear, meter, seed(1));
             sends(&mut ear, &code, truth, 25);
         }
-        let outcomes = ear.judge();
+        let outcomes = ear.judge(&BTreeSet::new());
         let proofs: Vec<&Proof> = outcomes.iter().map(|o| o.proof.as_ref().unwrap()).collect();
         assert_eq!(proofs[0].verdict, Verdict::Here);
         assert!(proofs[0].found.unwrap().apart(at(0, 0)) < 500, "{:?}", proofs[0]);
@@ -338,8 +354,28 @@ mod tests {
             let code = code(&ear, meter, seed(1));
             sends(&mut ear, &code, truth, 25);
         }
-        let outcomes = ear.judge();
-        assert!(outcomes.iter().all(|o| !o.proof.as_ref().unwrap().counts), "{outcomes:?}");
+        let counts = |held: &[usize]| -> Vec<bool> {
+            let outcomes = ear.judge(&held.iter().copied().collect());
+            outcomes.iter().map(|o| o.proof.as_ref().unwrap().counts).collect()
+        };
+        // Who is at its place all the same is there.
+        assert_eq!(counts(&[]), [true, false, false]);
+        // Who is held already is no sign of an anchor that was moved.
+        assert_eq!(counts(&[2]), [true; 3]);
+    }
+
+    #[test]
+    fn an_anchor_that_hears_from_beyond_the_horizon_spoils_no_proof() {
+        let mut ear = Ear::new(plan(&[at(0, 0)]), 1, seed(1), None);
+        let code = code(&ear, 0, seed(1));
+        sends(&mut ear, &code, at(0, 0), 25);
+        let faint = Dbm::finite(-250.0).unwrap();
+        ear.heard.remove(&(0, 3));
+        for part in 0..25 {
+            ear.hear(3, &Heard { sender: code.clone(), rssi: faint }, Timestamp(part * 15_000));
+        }
+        let proof = ear.judge(&BTreeSet::new()).remove(0).proof.unwrap();
+        assert_eq!((proof.verdict, proof.anchors.len()), (Verdict::Here, 6), "{proof:?}");
     }
 
     #[test]

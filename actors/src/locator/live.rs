@@ -71,6 +71,9 @@ impl PlaceLive {
         if self.held {
             return Some(format!("held: {} of the last {} proofs of its place failed", self.failed, self.of));
         }
+        if self.unproved.is_some() {
+            return None;
+        }
         let failed = self.proof.as_ref().filter(|p| p.failed() && p.counts)?;
         Some(match failed.found {
             Some(found) => format!("it was found at {found} and should be at {}", failed.claim),

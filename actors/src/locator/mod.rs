@@ -174,7 +174,8 @@ impl Actor for Locator {
             air,
             ear: None,
             whole: false,
-            problems: vec![None; self.plan.anchors.len()],
+            failed: vec![None; self.plan.anchors.len()],
+            silent: vec![false; self.plan.anchors.len()],
             told: BTreeMap::new(),
             unproved: BTreeMap::new(),
             unwritten: Vec::new(),
@@ -184,6 +185,30 @@ impl Actor for Locator {
             news: true,
         };
         ctx.spawn(desk.work().into_actor(self));
+    }
+}
+
+/// Frees every meter that is held for its place, where nobody looks at places any more.
+pub async fn free_places(guards: BTreeMap<MeterId, Guard>, clock: Clock, scribe: Scribe) {
+    loop {
+        let held = match scribe.read(Ledger::places).await {
+            Ok(places) => places.into_values().filter(|p| p.held).map(|p| p.meter).collect::<Vec<_>>(),
+            Err(error) => {
+                tracing::debug!(%error, "places are looked at later");
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
+        };
+        if held.is_empty() {
+            return;
+        }
+        for meter in held {
+            let (guards, id, now) = (guards.clone(), meter.clone(), clock.now());
+            if let Err(error) = scribe.work(move |ledger| ledger.found_at_its_place(now, &guards, &id)).await {
+                tracing::debug!(%meter, %error, "not freed");
+            }
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -238,8 +263,10 @@ struct Desk {
     ear: Option<Ear>,
     /// Whether the present epoch is listened to from its beginning.
     whole: bool,
-    /// What is wrong with each anchor.
-    problems: Vec<Option<String>>,
+    /// Why each anchor cannot be asked.
+    failed: Vec<Option<String>>,
+    /// Whether each heard no beacon of ours, in the last whole epoch and since.
+    silent: Vec<bool>,
     /// What the journal was told of that.
     told: BTreeMap<String, String>,
     /// Why the last epoch gave no proof of a meter.
@@ -280,18 +307,24 @@ impl Desk {
                     self.news = true;
                     let now = self.clock.now();
                     match &mut self.ear {
-                        Some(ear) if self.plan.epoch_at(now) == ear.epoch() => ear.hear(anchor, &heard, now),
+                        Some(ear) if self.plan.epoch_at(now) == ear.epoch() => {
+                            ear.hear(anchor, &heard, now);
+                            // Strangers' beacons say that it is there, and not that it hears ours.
+                            if let (Some(silent), 1..) = (self.silent.get_mut(anchor), ear.at(anchor)) {
+                                *silent = false;
+                            }
+                        }
                         Some(_) => return,
                         // Before the first challenge nobody can know a code.
                         None => {}
                     }
-                    if let Some(problem) = self.problems.get_mut(anchor) {
+                    if let Some(problem) = self.failed.get_mut(anchor) {
                         *problem = None;
                     }
                 }
                 Ok(Some((anchor, News::Failed(what)))) => {
                     self.news = true;
-                    if let Some(problem) = self.problems.get_mut(anchor) {
+                    if let Some(problem) = self.failed.get_mut(anchor) {
                         *problem = Some(what);
                     }
                 }
@@ -308,8 +341,6 @@ impl Desk {
         let now = self.clock.now();
         if !self.calibrated {
             self.calibrate().await?;
-            // Whoever was killed between a proof and what follows from it.
-            self.act(now).await?;
             self.calibrated = true;
         }
         // A clock that was never set names no epoch.
@@ -325,10 +356,11 @@ impl Desk {
         }
         if !self.unwritten.is_empty() {
             self.record().await?;
-            self.act(now).await?;
             self.looked = None;
         }
         if self.looked.is_none_or(|at| at.elapsed() >= LOOK) {
+            // The first time for whoever was killed between a proof and what follows from it.
+            self.act(now).await?;
             self.places = self.scribe.read(Ledger::places).await?;
             self.looked = Some(Instant::now());
             self.news = true;
@@ -421,7 +453,9 @@ impl Desk {
     /// What an epoch came to, once it is over.
     fn close(&mut self, ear: &Ear, now: Timestamp) {
         let known = now >= Timestamp::TRUSTED;
-        for outcome in ear.judge() {
+        let meters = self.plan.meters.iter().enumerate();
+        let held = meters.filter(|(_, m)| self.places.get(&m.id).is_some_and(|p| p.held)).map(|(i, _)| i).collect();
+        for outcome in ear.judge(&held) {
             let Some(meter) = self.plan.meters.get(outcome.meter) else { continue };
             match outcome.proof {
                 Ok(proof) if known => {
@@ -435,13 +469,16 @@ impl Desk {
             }
         }
         if self.whole {
-            let silent = "it heard no beacon in a whole epoch";
-            for (problem, heard) in self.problems.iter_mut().zip(ear.by_anchor()) {
-                if *heard == 0 {
-                    problem.get_or_insert_with(|| silent.into());
-                }
+            for (silent, heard) in self.silent.iter_mut().zip(ear.by_anchor()) {
+                *silent |= *heard == 0;
             }
         }
+    }
+
+    /// What is wrong with each anchor.
+    fn problems(&self) -> Vec<Option<String>> {
+        let silent = |silent: bool| silent.then(|| "it heard no beacon of ours in a whole epoch".to_owned());
+        self.failed.iter().zip(&self.silent).map(|(failed, s)| failed.clone().or_else(|| silent(*s))).collect()
     }
 
     async fn record(&mut self) -> Result<(), RecordFailed> {
@@ -453,23 +490,25 @@ impl Desk {
     /// Does what follows from the proofs that are recorded.
     async fn act(&self, now: Timestamp) -> Result<(), RecordFailed> {
         let places = self.scribe.read(Ledger::places).await?;
-        for meter in &self.plan.meters {
-            let Some(placed) = places.get(&meter.id) else { continue };
+        for (meter, placed) in places {
             let (rule, track) = (self.plan.rule, placed.track);
-            let (plan, id) = (Arc::clone(&self.plan), meter.id.clone());
-            let done = match rule.step(track, placed.held) {
-                Some(Step::Hold) if self.plan.hold => {
+            let (plan, id) = (Arc::clone(&self.plan), meter.clone());
+            let looked_at = self.plan.hold && self.plan.meters.iter().any(|m| m.id == meter);
+            // Nobody stays held whom nobody could free.
+            let step = if looked_at { rule.step(track, placed.held) } else { placed.held.then_some(Step::Free) };
+            let done = match step {
+                Some(Step::Hold) => {
                     let of = (track.failures(rule.window), track.judged.min(rule.window));
                     self.scribe.work(move |ledger| ledger.hold_for_place(now, &plan.guards, &id, of)).await
                 }
                 Some(Step::Free) => {
                     self.scribe.work(move |ledger| ledger.found_at_its_place(now, &plan.guards, &id)).await
                 }
-                Some(Step::Hold) | None => continue,
+                None => continue,
             };
             if let Err(error) = done {
-                // Held for something else, never read, or the disk: it follows from the record at the next epoch as well.
-                tracing::debug!(meter = %meter.id, %error, "not held or freed");
+                // Held for something else, never read, or the disk: it follows from the record at the next look as well.
+                tracing::debug!(%meter, %error, "not held or freed");
             }
         }
         Ok(())
@@ -479,7 +518,7 @@ impl Desk {
     async fn tell_of_anchors(&mut self, now: Timestamp) -> Result<(), RecordFailed> {
         let anchors = self.plan.anchors.iter().map(|a| format!("anchor {}", a.id));
         let (mut facts, mut told) = (Vec::new(), self.told.clone());
-        for (device, problem) in anchors.zip(&self.problems) {
+        for (device, problem) in anchors.zip(&self.problems()) {
             match (problem, told.contains_key(&device)) {
                 (Some(problem), false) => {
                     told.insert(device.clone(), problem.clone());
@@ -524,17 +563,12 @@ impl Desk {
     fn show(&self) {
         let Some(ear) = &self.ear else { return };
         let (plan, places) = (&self.plan, &self.places);
-        let problems = self.problems.iter().zip(ear.by_anchor());
+        let problems = self.problems().into_iter().zip(ear.by_anchor());
         let anchors: Vec<AnchorLive> = plan
             .anchors
             .iter()
             .zip(problems)
-            .map(|(a, (problem, heard))| AnchorLive {
-                id: a.id.clone(),
-                place: a.place,
-                heard: *heard,
-                problem: problem.clone(),
-            })
+            .map(|(a, (problem, heard))| AnchorLive { id: a.id.clone(), place: a.place, heard: *heard, problem })
             .collect();
         let meters = plan.meters.iter().zip(ear.stale()).map(|(m, stale)| {
             let placed = places.get(&m.id);

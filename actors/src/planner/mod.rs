@@ -183,7 +183,9 @@ impl Desk {
         // What an inverter makes is export on its own meter.
         let made = site.roofs.iter().filter_map(|roof| Some((roof.id.clone(), -power(&roof.own)?))).collect();
         let limits = live.inverters.iter().filter_map(|(id, inverter)| Some((id.clone(), inverter.limit?))).collect();
-        Look { net, made, limits }
+        let lost = live.inverters.iter().filter(|(_, inverter)| inverter.limit.is_none() && inverter.problem.is_some());
+        let lost = lost.map(|(id, _)| id.clone()).collect();
+        Look { net, made, limits, lost }
     }
 }
 

@@ -4,7 +4,7 @@
 //! First a power flow asks whether anything would be overloaded if every roof made what it is rated for; if not, nobody
 //! is held back. Otherwise the optimal power flow shares out what the network carries. What is held back costs a little,
 //! and more the larger the part of a roof that it is, so that like roofs are treated alike. A roof that ignores its limit
-//! makes what it makes: the others give way, and it keeps the limit that it is not paid beyond.
+//! or takes none makes what it makes: the others give way, and it keeps the limit that it is not paid beyond.
 
 use domain::dispatch::{Basis, Bound, BusPrice, Plan, Setpoint};
 use domain::network::{Cost, Generator, Network};
@@ -12,7 +12,7 @@ use domain::{InverterId, MeterId, Money, Permille, Timestamp, Watts};
 use serde::Serialize;
 use solvers::flow::{self, Newton};
 use solvers::opf::{Answer, Binding, Limit, Status, ac, socp};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Loads are taken as the least of so many looks: what may be switched off must not be counted on.
@@ -90,6 +90,8 @@ pub struct Look {
     pub made: BTreeMap<InverterId, Watts>,
     /// By inverter, the limit that it stands under.
     pub limits: BTreeMap<InverterId, Permille>,
+    /// Inverters that stand under no limit because they do not take one.
+    pub lost: BTreeSet<InverterId>,
 }
 
 /// The street as the plan has it.
@@ -157,7 +159,8 @@ impl Reckoner {
         if let Some(picture) = self.carries(site, &rated) {
             return Ok((plan(Basis::Free, site.roofs.iter().map(|r| setpoint(r, r.rated)).collect()), picture));
         }
-        let held: Vec<Option<Setpoint>> = site.roofs.iter().map(|roof| ignored(roof, look)).collect();
+        let held: Vec<Option<Setpoint>> =
+            site.roofs.iter().map(|roof| ignored(roof, look).or_else(|| lost(roof, look))).collect();
         let most: Vec<Watts> = site.roofs.iter().map(|roof| could_make(roof, look)).collect();
         let network = fixed(self.network(site, &most), &held);
         let mut answer = ac::solve(&network, left);
@@ -290,7 +293,14 @@ fn ignored(roof: &Roof, look: &Look) -> Option<Setpoint> {
     ignores.then(|| Setpoint { inverter: roof.id.clone(), limit: Some(limit), most })
 }
 
-/// What ignores its limit is not asked.
+/// The limit that an inverter is asked for which takes none; none of one that follows. It makes what it makes, and once
+/// it takes a limit again it has its share by the next plan.
+fn lost(roof: &Roof, look: &Look) -> Option<Setpoint> {
+    let least_limit = Watts(roof.rated.0.saturating_mul(999) / 1000);
+    look.lost.contains(&roof.id).then(|| setpoint(roof, could_make(roof, look).min(least_limit)))
+}
+
+/// What ignores its limit or takes none is not asked.
 fn fixed(mut network: Network, held: &[Option<Setpoint>]) -> Network {
     for (unit, held) in network.generators.iter_mut().skip(1).zip(held) {
         if held.is_some() {
@@ -317,7 +327,7 @@ fn slope(cost: &Cost) -> Option<f64> {
 fn could_make(roof: &Roof, look: &Look) -> Watts {
     let made = look.made.get(&roof.id).map_or(0, |made| made.0.max(0));
     if ignored(roof, look).is_some() {
-        return Watts(made.saturating_add(roof.rated.0 / IGNORES)).min(roof.rated);
+        return Watts(made.saturating_add(roof.rated.0 / IGNORES)).min(roof.rated.max(Watts(made)));
     }
     let held = look.limits.get(&roof.id).is_some_and(|limit| {
         made.saturating_mul(1_000_000) >= roof.rated.0.saturating_mul(i64::from(limit.get()) * AT_THE_LIMIT)

@@ -231,7 +231,16 @@ async fn json_rpc(chain: web::Data<EmbeddedChain>, body: web::Bytes) -> HttpResp
 
 #[cfg(test)]
 mod tests {
-    use super::{is_loopback, is_ours};
+    use super::{PAGE, is_loopback, is_ours};
+
+    #[test]
+    fn every_id_on_the_page_is_there_once() {
+        let mut seen = std::collections::BTreeSet::new();
+        for id in PAGE.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(seen.insert(id), "two elements are called {id}");
+        }
+        assert!(seen.contains("l-note") && seen.len() > 50, "{seen:?}");
+    }
 
     #[test]
     fn a_wallets_extension_may_ask_and_a_foreign_page_may_not() {

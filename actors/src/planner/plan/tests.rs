@@ -81,6 +81,7 @@ fn look(loads: [i64; 2], made: [i64; 2]) -> Look {
         net: (0..2).map(|n| (name("home", n + 1).parse().unwrap(), Watts(loads[n] - made[n]))).collect(),
         made: (0..2).map(|n| (name("roof", n + 1).parse().unwrap(), Watts(made[n]))).collect(),
         limits: BTreeMap::new(),
+        lost: BTreeSet::new(),
     }
 }
 
@@ -170,6 +171,17 @@ fn the_others_give_way_to_an_inverter_that_ignores_its_limit_and_it_keeps_that()
     // 4600 W and what the line loses, without 3000 W and a twentieth of 6000 W.
     assert_eq!(shares[0], 2280, "{plan:?}");
     assert!((1250..1350).contains(&shares[1]), "{shares:?}");
+}
+
+#[test]
+fn the_others_give_way_to_an_inverter_that_takes_no_limit_and_it_is_asked_all_the_same() {
+    let lost = [("roof-1".parse().unwrap())].into();
+    let plan = plan(&site(Some(4000)), &Look { lost, ..look([300, 300], [2000, 2000]) });
+    let shares = most(&plan);
+    // It may make 2000 W, a quarter more, and a twentieth of 6000 W.
+    assert_eq!(shares[0], 2796, "{plan:?}");
+    assert!((1700..1850).contains(&shares[1]), "{shares:?}");
+    assert!(plan.setpoints[0].limit.is_some(), "{plan:?}");
 }
 
 #[test]

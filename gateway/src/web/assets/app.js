@@ -160,10 +160,12 @@ function alarmsOf(s) {
 			whole ? `Check the adapter or gateway of bus ${bus} and its cable: everything on it is silent.`
 				: `Check that ${down.length === 1 ? 'the meter has' : 'the meters have'} power and that the cable and the address on bus ${bus} are right. The last values stay shown.`);
 	}
+	const elsewhere = new Set(list(s.places?.meters).filter((m) => m.held).map((m) => m.meter));
 	for (const m of meters) {
 		if (!m.held) continue;
-		add('held:' + m.id, 'alarm', `Billing of meter ${m.id} is held`, m.held,
-			'Nothing is billed for it until somebody has looked. Compare with the meter’s own display, then release or replace it under Devices.');
+		add('held:' + m.id, 'alarm', `Billing of meter ${m.id} is held`, m.held, elsewhere.has(m.id)
+			? 'Look where it is, and at the anchors. It is billed again by itself when its proofs hold; releasing it lets what it imported meanwhile go.'
+			: 'Nothing is billed for it until somebody has looked. Compare with the meter’s own display, then release or replace it under Devices.');
 	}
 	for (const h of s.homes) {
 		for (const w of list(h.switches)) {

@@ -93,7 +93,7 @@
 		put('d-bound', f.binding?.length ? f.binding.join(', ') : 'nothing');
 		put('d-cost', f.cost ? `${f.cost} an hour${gap}` : '–');
 		put('d-limit', f.export_limit_w == null ? 'as the network says' : kw(f.export_limit_w));
-		put('d-note', f.problem ? `Nothing newer is planned: ${f.problem}.` : f.why ? `${f.why[0].toUpperCase()}${f.why.slice(1)}.` : '');
+		put('d-why', f.problem ? `Nothing newer is planned: ${f.problem}.` : f.why ? `${f.why[0].toUpperCase()}${f.why.slice(1)}.` : '');
 		if (f.buses.length) drawing(f);
 		document.getElementById('d-line').toggleAttribute('hidden', !f.buses.length);
 		const homes = new Map(f.homes.map((h) => [h.meter, h.power_w]));

@@ -77,7 +77,7 @@
 		if (!p) return;
 		const count = (state) => p.meters.filter((m) => m.state === state).length;
 		put('w-proved', `${count('proved')} of ${p.meters.length}`);
-		put('w-held', p.hold ? String(count('held')) : 'nobody: hold is off');
+		put('w-held', p.hold || count('held') ? String(count('held')) : 'nobody: hold is off');
 		put('w-rule', `${p.rule.failures} failed of ${p.rule.window}`);
 		put('w-epoch', `until ${p.until}, ${p.block == null ? 'by our own random number' : `by block ${p.block}`}`);
 		const notes = [];
@@ -85,8 +85,8 @@
 		const deaf = p.anchors.filter((a) => a.problem).map((a) => a.id);
 		if (deaf.length && deaf.length < p.anchors.length) notes.push(`Silent anchors: ${deaf.join(', ')}.`);
 		if (p.passed_over) notes.push(`${p.passed_over} beacons were too many to look at.`);
-		put('w-note', notes.join(' '));
-		document.getElementById('w-note').hidden = !notes.length;
+		put('l-note', notes.join(' '));
+		document.getElementById('l-note').hidden = !notes.length;
 		drawing(p);
 		document.getElementById('w-meters').replaceChildren(...p.meters.map(row));
 	});
