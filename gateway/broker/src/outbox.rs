@@ -121,11 +121,11 @@ mod tests {
         assert!(!outbox.has_room(7 * one, A_WHILE * 3).await);
         let reads = async {
             for _ in 0..4 {
-                sleep(A_WHILE * 3).await;
+                sleep(A_WHILE * 20).await;
                 outbox.take(|_| true);
             }
         };
-        let (room, ()) = tokio::join!(outbox.has_room(4 * one, A_WHILE * 10), reads);
+        let (room, ()) = tokio::join!(outbox.has_room(4 * one, A_WHILE * 50), reads);
         assert!(room && outbox.bytes() == 4 * one);
     }
 }

@@ -56,7 +56,9 @@ impl Hub {
         self.tell(place, position, Packet::SubscribeAck(answer));
         // Of what is retained it may ask for all at once, but not again and again, reading none of it.
         let unread = self.at(place).and_then(|s| s.link.as_ref()).map_or(0, |link| link.outbox.bytes());
-        let mut left = self.limits.outbox.saturating_add(self.limits.retained).saturating_sub(unread);
+        // The first user's messages are beside those of all others.
+        let retained = self.limits.retained.saturating_mul(2);
+        let mut left = self.limits.outbox.saturating_add(retained).saturating_sub(unread);
         for (filter, how) in fresh {
             self.tell_retained(now, place.session, filter, how, &mut left)?;
         }
