@@ -52,6 +52,6 @@ pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};
 pub use ranger::{ForecastPlan, NoRanges, PricesLive, Ranger, RangerPlan, Stretch};
 pub use recorder::{RecordFailed, Recorder, Scribe};
-pub use settler::{Agreed, FeePolicy, HeadCame, LINE_SALT, SettleNow, Settler, SettlerPlan};
+pub use settler::{Agreed, CHAIN_ID, FeePolicy, HeadCame, LINE_SALT, SettleNow, Settler, SettlerPlan};
 pub use warden::Warden;
 pub use witness::{MemberLive, Witness, WitnessLive, WitnessPlan};

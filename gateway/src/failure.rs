@@ -48,6 +48,12 @@ impl Failure {
     pub fn new(code: Code, message: impl fmt::Display) -> Self {
         Self { code, message: message.to_string() }
     }
+
+    /// Something cannot be done with a file, which is often only not ours.
+    pub fn file(code: Code, path: &std::path::Path, e: &std::io::Error) -> Self {
+        let who = if e.kind() == std::io::ErrorKind::PermissionDenied { ": run it with sudo" } else { "" };
+        Self::new(code, format!("{}: {e}{who}", path.display()))
+    }
 }
 
 impl fmt::Display for Failure {

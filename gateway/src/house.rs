@@ -24,6 +24,7 @@ use drivers::{Bus, Switch, Webhook};
 use futures_util::future::join_all;
 use ledger::{Enrolled, Enrolment, Grid, Group, Ledger};
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -258,16 +259,22 @@ impl House {
 
 /// Two gateways on one state folder would order the same switches about.
 pub fn lock(state: &std::path::Path) -> Result<std::fs::File, Failure> {
-    let path = state.join("lock");
-    let failed = |what: String| Failure::new(Code::Unavailable, format!("{}: {what}", path.display()));
-    let file = std::fs::File::create(&path).map_err(|e| failed(e.to_string()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(failed("another gateway runs on this state folder; stop it first".into()))
-        }
-        Err(std::fs::TryLockError::Error(e)) => Err(failed(e.to_string())),
+    let failed = |what: String| Failure::new(Code::Unavailable, format!("{}: {what}", state.join("lock").display()));
+    try_lock(state).map_err(|e| match e {
+        std::fs::TryLockError::WouldBlock => failed("another gateway runs on this state folder; stop it first".into()),
+        std::fs::TryLockError::Error(e) => failed(e.to_string()),
+    })
+}
+
+/// As [`lock`], telling apart that it is held and that it cannot be taken.
+pub fn try_lock(state: &std::path::Path) -> Result<std::fs::File, std::fs::TryLockError> {
+    let file = std::fs::File::create(state.join("lock")).map_err(std::fs::TryLockError::Error)?;
+    // One that root makes is the service's, as the folder is. Others can give away nothing, and need not.
+    if let Ok(folder) = std::fs::metadata(state) {
+        let _ = std::os::unix::fs::fchown(&file, Some(folder.uid()), Some(folder.gid()));
     }
+    file.try_lock()?;
+    Ok(file)
 }
 
 /// Whether a gateway runs on this configuration's state folder now.

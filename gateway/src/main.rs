@@ -26,6 +26,7 @@ mod web;
 use clap::Parser;
 use cli::{Chain, Cli, Journal, Verb};
 use failure::{Code, Failure};
+use std::io::Write;
 use std::process::ExitCode;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -41,7 +42,8 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("microgrid-gateway: {failure}");
+            // Whose terminal is lost has an exit code left.
+            let _ = writeln!(std::io::stderr(), "microgrid-gateway: {failure}");
             ExitCode::from(failure.code.number())
         }
     }
@@ -110,6 +112,8 @@ fn log_to_stderr(level: tracing::Level) {
     let ours = ["microgrid_gateway", "actors", "broker", "drivers", "contracts", "ledger"].map(|name| (name, level));
     let only = Targets::new().with_default(tracing::Level::WARN).with_targets(ours);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(terminal);
+    // It would complain on standard error that standard error is lost, and a switch may be open meanwhile.
+    let lines = lines.log_internal_errors(false);
     let log = tracing_subscriber::registry().with(only);
     // Fails only if a log is set already, which nobody does before this.
     let _ = if terminal { log.with(lines).try_init() } else { log.with(lines.without_time()).try_init() };

@@ -16,7 +16,7 @@ use ledger::{Outcome, Purpose, Write};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-pub use step::LINE_SALT;
+pub use step::{CHAIN_ID, LINE_SALT};
 use step::{Notes, Step};
 pub use terms::Agreed;
 

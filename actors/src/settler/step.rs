@@ -33,7 +33,8 @@ use thiserror::Error;
 
 /// The settings that remember which contract on which chain this ledger belongs to.
 pub(crate) const PROVIDER: &str = "provider";
-const CHAIN_ID: &str = "chain_id";
+/// The setting that keeps the id of the chain that the ledger settles on.
+pub const CHAIN_ID: &str = "chain_id";
 /// The setting that keeps what the salts of bill lines come from.
 pub const LINE_SALT: &str = "line_salt";
 
@@ -129,7 +130,8 @@ fn look<'a>(plan: &'a SettlerPlan, ledger: &'a Ledger, turn: Turn) -> Result<Sce
     let due = known.unwrap_or(plan.chain_id);
     if due != chain_id {
         return Err(Trouble::Other(format!(
-            "the chain answers as chain {chain_id}, but this ledger settles on chain {due}; nothing is sent"
+            "the chain answers as chain {chain_id}, but this ledger settles on chain {due}; nothing is sent. Another \
+             chain needs another state folder"
         )));
     }
     let head = plan.chain.head()?;
@@ -153,6 +155,11 @@ fn look<'a>(plan: &'a SettlerPlan, ledger: &'a Ledger, turn: Turn) -> Result<Sce
 impl Scene<'_> {
     fn decide(&self, turn: Turn, notes: &mut Notes) -> Result<Step, Trouble> {
         if self.ledger.meta(CHAIN_ID)?.is_none() {
+            // A street without customers may yet be described for another chain, and a ledger keeps its chain for good.
+            let said = self.plan.provider.is_some() || self.plan.witness.is_some() || self.plan.time_of_use.is_some();
+            if !said && self.ledger.accounts()?.is_empty() && self.ledger.open_intents()?.is_empty() {
+                return Ok(Step::Rest { waiting: None, problem: None, nothing_due: true });
+            }
             let mut writes = vec![Write::Meta(CHAIN_ID.into(), self.chain_id.to_string())];
             writes.extend(self.provider.map(|p| Write::Meta(PROVIDER.into(), p.to_string())));
             return Ok(Step::Write(writes));

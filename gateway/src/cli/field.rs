@@ -18,7 +18,7 @@ pub struct Commission {
     /// Configuration of the gateway, which must not run meanwhile
     #[command(flatten)]
     pub config: ConfigFile,
-    /// Where the report goes, as Markdown
+    /// Where the report goes, as Markdown; one that is there is not overwritten
     #[arg(long, value_name = "FILE", default_value = "commissioning.md")]
     pub report: PathBuf,
     /// Who does it

@@ -22,8 +22,12 @@ fn commands(text: &str) -> Vec<String> {
                 .extend(line.split('`').skip(1).step_by(2).filter(|s| !s.contains(['…', '|', '['])).map(str::to_owned)),
         }
     }
-    commands.retain(|command| command.starts_with("microgrid-gateway "));
-    commands
+    let typed = |command: String| {
+        let command = command.strip_prefix("sudo ").unwrap_or(&command);
+        let command = command.strip_prefix("-u microgrid-gateway ").unwrap_or(command);
+        command.starts_with("microgrid-gateway ").then(|| command.to_owned())
+    };
+    commands.into_iter().filter_map(typed).collect()
 }
 
 #[test]

@@ -74,10 +74,8 @@ fn modbus<R: BufRead, W: Write>(talk: &mut Talk<R, W>, draft: &mut Draft<'_>, pl
                 break;
             }
             Ok(_) => {}
-            Err(why) => {
-                talk.say(format!("  {why}"))?;
-                break;
-            }
+            // Nobody was asked: nobody can have kept silent.
+            Err(why) => return talk.say(format!("  {why}")),
         }
     }
     let Some(way) = heard else {

@@ -1,4 +1,4 @@
-//! `setup`: from a wired cabinet to a configuration, by questions. Nothing is written before the last answer.
+//! `setup`: from a wired cabinet to a configuration, by questions. What was there stays until the last answer.
 
 mod devices;
 mod draft;
@@ -7,10 +7,12 @@ pub mod talk;
 use crate::cli::Setup;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
+use crate::house::settler_key;
+use contracts::key::Signer;
 use draft::{Draft, quoted};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead, IsTerminal, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use talk::Talk;
 
@@ -18,6 +20,8 @@ use talk::Talk;
 pub fn run(options: &Setup) -> Result<(), Failure> {
     let path = std::path::absolute(&options.config.path).map_err(|e| Failure::new(Code::Usage, e))?;
     untouched(&path)?;
+    // An hour of answers must have a place to go.
+    let fresh = Fresh::open(&path)?;
     let stdin = std::io::stdin();
     let echoed = stdin.is_terminal();
     let mut talk = Talk::new(stdin.lock(), std::io::stdout().lock(), echoed);
@@ -41,7 +45,7 @@ pub fn run(options: &Setup) -> Result<(), Failure> {
     if !talk.yes(&format!("write {}", path.display()), Some(true))? {
         return talk.say("nothing was written");
     }
-    write(&path, &text).map_err(|e| Failure::new(Code::Unavailable, format!("{}: {e}", path.display())))?;
+    fresh.keep(&text).map_err(|e| Failure::file(Code::Unavailable, &path, &e))?;
     talk.say(format!("{NEXT} -c {}\n", path.display()))
 }
 
@@ -49,13 +53,16 @@ const NEXT: &str = "
 What else there is to say (fees, classes, lifeline, limits, dispatch) stands in the file, explained, as comments.
 Next, with the service stopped: read every meter and move every switch with somebody looking, for the report to sign:
 
-  microgrid-gateway commission";
+  sudo systemctl stop microgrid-gateway
+  sudo microgrid-gateway commission --by NAME";
 
 /// Set-up begins a street; it does not change one.
 fn untouched(path: &Path) -> Result<(), Failure> {
-    if !path.exists() {
+    let unread = |e: std::io::Error| Failure::file(Code::Unavailable, path, &e);
+    if !path.try_exists().map_err(unread)? {
         return Ok(());
     }
+    File::open(path).map_err(unread)?;
     let there = Config::load(path)?;
     if there.accounts.is_empty() && there.meters.is_empty() && there.buses.is_empty() {
         return Ok(());
@@ -100,32 +107,82 @@ fn house<R: BufRead, W: Write>(talk: &mut Talk<R, W>, draft: &mut Draft<'_>) -> 
     if node == "embedded" {
         return Ok(());
     }
-    talk.ask("id of that chain", Some("1"), |id| {
+    // The wrong one would be money on the wrong chain: nothing is usual here.
+    talk.ask("id of that chain", None, |id| {
         id.parse::<u64>().map_err(|e| e.to_string())?;
         let kind = format!("\"rpc\"\nurl = {}", quoted(&node));
         let keys = [("kind", Some(kind.as_str())), ("chain_id", Some(id)), ("rpc_listen", None)];
         draft.set_all("chain", &keys)
     })?;
-    let key = draft.read().chain.key_file.display().to_string();
-    talk.say(format!("the settler's key is made by: microgrid-gateway key new {key}"))
+    let it = draft.read();
+    let key = it.chain.key_file.display();
+    if it.chain.key_file.try_exists().map_err(|e| Failure::file(Code::Unavailable, &it.chain.key_file, &e))? {
+        let whose = settler_key(it).map_or_else(|_| "its address".to_owned(), |key| key.address().to_string());
+        return talk.say(format!("the settler's key is there, {key}: {whose} needs coin of that chain, for gas"));
+    }
+    talk.say(format!(
+        "the settler's key is made by what follows; the address that it prints needs coin of that chain, for gas\n\n  \
+         sudo -u microgrid-gateway microgrid-gateway key new {key}\n"
+    ))
 }
 
-/// After a power cut there is the old file or the new one. What was there before stays beside it.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let named = |ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let before = std::fs::metadata(path).ok();
-    let new = named(".new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    if let Some(before) = &before {
-        file.set_permissions(std::fs::Permissions::from_mode(before.mode() & 0o777))?;
-        std::fs::copy(path, named(".before-setup"))?;
+/// The file in the making: it is there before the first question, and gone if the last is never answered.
+struct Fresh<'p> {
+    path: &'p Path,
+    new: PathBuf,
+    file: File,
+    whole: bool,
+}
+
+impl<'p> Fresh<'p> {
+    /// With owner and rights of the one before; a first one is read by whom its folder is for.
+    fn open(path: &'p Path) -> Result<Self, Failure> {
+        let new = beside(path, ".new");
+        let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new);
+        let failed = |e: std::io::Error| Failure::file(Code::Unavailable, &new, &e);
+        let fresh = Self { path, file: opened.map_err(failed)?, new: new.clone(), whole: false };
+        let own = fresh.file.metadata().map_err(failed)?;
+        let mode = match std::fs::metadata(path) {
+            Ok(before) => {
+                if (before.uid(), before.gid()) != (own.uid(), own.gid()) {
+                    fchown(&fresh.file, Some(before.uid()), Some(before.gid())).map_err(failed)?;
+                }
+                before.mode() & 0o777
+            }
+            Err(_) => {
+                let folder = std::fs::metadata(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
+                // Who may not give it to that group keeps it.
+                let _ = fchown(&fresh.file, None, Some(folder.gid()));
+                0o640
+            }
+        };
+        fresh.file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
+        Ok(fresh)
     }
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+
+    /// After a power cut there is the old file or the new one. What was there before stays beside it.
+    fn keep(mut self, text: &str) -> std::io::Result<()> {
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_all()?;
+        if self.path.try_exists()? {
+            std::fs::copy(self.path, beside(self.path, ".before-setup"))?;
+        }
+        std::fs::rename(&self.new, self.path)?;
+        self.whole = true;
+        File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    }
+}
+
+impl Drop for Fresh<'_> {
+    fn drop(&mut self) {
+        if !self.whole {
+            let _ = std::fs::remove_file(&self.new);
+        }
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }

@@ -95,6 +95,7 @@ pub fn run(options: &Doctor) -> Result<(), Failure> {
             say(wires::listeners(&config, runs))?;
             say(wires::buses(&config))?;
             say(chain::key(&config))?;
+            say(chain::ledger(&config))?;
             say(chain::nodes(&config))?;
         }
     }

@@ -5,6 +5,7 @@ use crate::cli::{Key, KeyFile, NewKey};
 use crate::failure::{Code, Failure};
 use contracts::key::{Cost, KeyError, LocalKey, Password, Signer};
 use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The name under which systemd's `LoadCredential=` hands over the password of the settler's keystore.
@@ -51,6 +52,11 @@ pub fn password(file: Option<&Path>) -> Result<Password, KeyError> {
 }
 
 fn store(key: &LocalKey, new: &NewKey) -> Result<(), Failure> {
+    // A folder that is made for keys is nobody else's.
+    if let Some(folder) = new.file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|e| Failure::file(Code::Unavailable, folder, &e))?;
+    }
     let stored = match new.keystore {
         true => password(new.password_file.as_deref())
             .and_then(|password| key.save_keystore(&new.file, &password, Cost::default())),

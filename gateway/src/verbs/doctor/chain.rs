@@ -4,11 +4,13 @@ use super::Finding;
 use crate::clock;
 use crate::config::{ChainKind, Config};
 use crate::house;
+use actors::CHAIN_ID;
 use contracts::chain::{Chain, ChainError};
 use contracts::key::{LocalKey, Signer};
 use contracts::provider;
 use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
+use ledger::Ledger;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,6 +36,17 @@ pub fn key(config: &Config) -> Vec<Finding> {
         Ok(key) => Finding::good("key", format!("the settler is {}", key.address())),
         Err(e) => Finding::bad("key", e.to_string(), "chmod 600 it, or see `microgrid-gateway key --help`"),
     }]
+}
+
+/// Whether the ledger settles on the chain that the file says. Which one that is, it never forgets.
+pub fn ledger(config: &Config) -> Vec<Finding> {
+    let path = config.state.join("ledger.db");
+    // One that does not open is a finding already.
+    let kept = Ledger::open_copy(&path).and_then(|ledger| ledger.meta(CHAIN_ID)).ok().flatten();
+    let Some(kept) = kept.filter(|id| *id != config.chain.chain_id.to_string()) else { return Vec::new() };
+    let said = format!("{} settles on chain {kept}, [chain] chain_id is {}", path.display(), config.chain.chain_id);
+    let fix = format!("another chain needs another state folder: [site] state, or chain_id = {kept} again");
+    vec![Finding::bad("chain", said, fix)]
 }
 
 /// The nodes of a chain that is not ours.
