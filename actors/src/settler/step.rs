@@ -206,6 +206,9 @@ impl Scene<'_> {
             });
         };
         self.agreed(provider, notes)?;
+        if let (true, Some(step)) = (turn.settle, self.refused_by_witnesses(provider, &open)?) {
+            return Ok(step);
+        }
         if let Some(step) = self.accounts(provider, may_queue)? {
             return Ok(step);
         }
@@ -222,7 +225,8 @@ impl Scene<'_> {
         if let Some(step) = self.name_holders(provider, &accounts, may_queue, notes)? {
             return Ok(step);
         }
-        if let Some(step) = self.doubted(provider, &accounts)? {
+        // A batch that waits for its witnesses may still be sent, with what was overturned in it or without.
+        if let (None, Some(step)) = (&asked, self.doubted(provider, &accounts)?) {
             return Ok(step);
         }
         let ahead = accounts.iter().filter(|a| a.opened && a.chain_is_ahead()).count();
@@ -266,13 +270,21 @@ impl Scene<'_> {
         if notes.agreed == Some(provider) {
             return Ok(());
         }
-        if let Some(asks) = provider::witness_of(&*self.plan.chain, provider)?
-            && self.plan.witness != Some(asks)
-        {
-            return Err(Trouble::Other(format!(
-                "contract {provider} takes no batch without the witnesses of {asks}: say so in [chain] witness; nothing is \
-                 settled until then"
-            )));
+        match (provider::witness_of(&*self.plan.chain, provider)?, self.plan.witness) {
+            (Some(asks), ours) if ours != Some(asks) => {
+                return Err(Trouble::Other(format!(
+                    "contract {provider} takes no batch without the witnesses of {asks}: say so in [chain] witness; nothing \
+                     is settled until then"
+                )));
+            }
+            (None, Some(ours)) => {
+                return Err(Trouble::Other(format!(
+                    "contract {provider} is an account book that asks no witnesses, and those of [chain] witness, {ours}, \
+                     refuse batches of such a book: take the line out, or begin a new contract with a new state folder; \
+                     nothing is settled until then"
+                )));
+            }
+            _ => {}
         }
         let broken = self.plan.agreed.broken_by(&provider::terms(&*self.plan.chain, provider)?);
         if !broken.is_empty() {
@@ -301,6 +313,21 @@ impl Scene<'_> {
             let digest = proposed(self.ledger, *sequence)?.digest(provider, self.me())?;
             if contracts::witness::accepted(&*self.plan.chain, witness, self.me())? == Some(digest) {
                 return Ok(Some(intent));
+            }
+        }
+        Ok(None)
+    }
+
+    /// If witnesses refused the batch that waits for them, the step that gives it up: what it would have billed goes into a
+    /// fresh one. It was never sent, so that nothing can count twice.
+    fn refused_by_witnesses(&self, provider: Address, open: &[Intent]) -> Result<Option<Step>, Trouble> {
+        let Some(witness) = self.plan.witness else { return Ok(None) };
+        for intent in open.iter().filter(|intent| intent.attempts.is_empty()) {
+            let Purpose::Settle { sequence } = intent.purpose else { continue };
+            let newest = contracts::witness::state(&*self.plan.chain, witness, self.me())?;
+            let refused = newest.draw != 0 && newest.made == 0 && !newest.accepted;
+            if refused && newest.digest == proposed(self.ledger, sequence)?.digest(provider, self.me())? {
+                return Ok(Some(refuse(intent, None, format!("its witnesses refused it in draw {}", newest.draw))));
             }
         }
         Ok(None)

@@ -6,7 +6,7 @@ use contracts::witness::{self, Rules, Standing};
 use contracts::{Address, B256};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How far back is read at a start: a draw lapses within 255 blocks.
+/// How far back is read at a start, and after long away: a draw lapses within 255 blocks.
 const BACK: u64 = 512;
 /// Blocks that are read again: nodes may not have had all of their logs, or another block came in their place.
 const TAIL: u64 = 16;
@@ -43,8 +43,10 @@ impl Seen {
         if self.head == Some(head.hash) {
             return Ok(false);
         }
-        let first = self.rules.is_none();
-        let from = if first { head.number.saturating_sub(BACK) } else { self.upto.saturating_sub(TAIL) };
+        // After long away it begins anew: what lies further back can be of no draw that is open.
+        let back = head.number.saturating_sub(BACK);
+        let first = self.rules.is_none() || self.upto < back;
+        let from = if first { back } else { self.upto.saturating_sub(TAIL) };
         // A chain that is shorter than it was is read anew, once it has gone on.
         let from_block = from.min(head.number).max(1);
         let filter = LogFilter { address: contract, topic0: None, from_block, to_block: head.number };

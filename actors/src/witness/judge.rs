@@ -28,7 +28,7 @@ pub struct Known<'a> {
     pub there: &'a BTreeMap<u32, AccountOnChain>,
     /// What the gateway's meters said.
     pub heard: &'a Heard,
-    /// Up to when each was billed in batches that were accepted, as far as that was seen.
+    /// Up to when each was billed in batches that were settled, as far as that was seen.
     pub billed: &'a BTreeMap<MeterId, Timestamp>,
     /// Meters that the feeder's balance speaks against, with what it says.
     pub doubted: &'a BTreeMap<MeterId, String>,
@@ -51,7 +51,7 @@ pub fn judge(proposal: &Proposal, known: &Known<'_>) -> Judgement {
         of.0 = of.0.saturating_add(span.import.1.0 - span.import.0.0);
         of.1 = of.1.saturating_add(span.export.1.0 - span.export.0.0);
         let before = ends.insert(&span.meter, span);
-        if before.is_some_and(|before| before.at.1 > span.at.0 || before.account != span.account)
+        if before.is_some_and(|before| before.at.1 > span.at.0)
             || billed.get(&span.meter).is_some_and(|until| span.at.0 < *until)
         {
             wrong.push(format!("meter {}: billed twice for the same time", span.meter));

@@ -59,15 +59,57 @@ struct Peer {
     heard: Heard,
     at: Option<Timestamp>,
     proposal: Option<Proposal>,
-    /// Up to when its meters were billed in accepted batches, and would be in the one that was found sound last.
+    /// Up to when its meters were billed in settled batches.
     billed: BTreeMap<MeterId, Timestamp>,
-    sound: Option<(B256, BTreeMap<MeterId, Timestamp>)>,
+    /// What was found sound here last, and what was accepted last and may still be settled.
+    sound: Option<Sound>,
+    accepted: Option<Sound>,
     /// Messages that it may send, and when that was reckoned.
     tokens: Option<(f64, Instant)>,
     complained: bool,
 }
 
+/// A batch, and up to when its meters are billed once it is settled.
+struct Sound {
+    provider: Address,
+    sequence: u64,
+    digest: B256,
+    ends: BTreeMap<MeterId, Timestamp>,
+}
+
+impl Sound {
+    fn of(proposal: &Proposal, digest: B256) -> Self {
+        let mut ends = BTreeMap::new();
+        for span in &proposal.spans {
+            let end = ends.entry(span.meter.clone()).or_insert(span.at.1);
+            *end = span.at.1.max(*end);
+        }
+        Self { provider: proposal.provider, sequence: proposal.sequence, digest, ends }
+    }
+}
+
 impl Peer {
+    /// Counts its accepted batch as billed once its book has gone past its number, which `next` asks. A batch that is
+    /// accepted is settled later, or never: whoever opens another draw before has given it up.
+    fn settled(
+        &mut self,
+        opens: Option<B256>,
+        next: impl FnOnce(Address) -> Result<u64, ChainError>,
+    ) -> Result<(), ChainError> {
+        let Some(sound) = &self.accepted else { return Ok(()) };
+        match next(sound.provider) {
+            Ok(next) if next > sound.sequence => {
+                self.billed.extend(self.accepted.take().into_iter().flat_map(|s| s.ends));
+            }
+            Ok(_) if opens.is_some() => self.accepted = None,
+            Ok(_) => {}
+            Err(error) if error.is_transient() => return Err(error),
+            // A book that does not say so counts nothing.
+            Err(_) => self.accepted = None,
+        }
+        Ok(())
+    }
+
     fn may_speak(&mut self, now: Instant) -> bool {
         let (left, since) = self.tokens.unwrap_or((BURST, now));
         let left = (left + RATE * now.duration_since(since).as_secs_f64()).min(BURST);
@@ -86,16 +128,22 @@ pub(super) struct Mind {
     quorum: BTreeMap<u64, u64>,
     /// What we voted, by draw; `None` until the ledger was asked.
     voted: Option<BTreeMap<u64, Vote>>,
+    /// Whether there is a vote among them that was not handed over to be recorded.
+    unwritten: bool,
     refused: Option<(u64, Timestamp)>,
     /// Batches that were judged since the start: sound, and wrong.
     judged: (u64, u64),
     /// What was said to the contract, and when.
     said: BTreeMap<String, Instant>,
+    /// Reports that the contract does not take any more.
+    too_late: BTreeSet<String>,
     published: Option<Instant>,
     /// What our own meters said, and what the feeder says of all.
     own: Heard,
     feeder: Feeder,
     ours: Option<(i64, B256)>,
+    /// The account book of ours that is known to ask these witnesses.
+    book: Option<Address>,
     /// What was said last of each kind: signing takes a while, and may take another turn every time.
     spoken: BTreeMap<Kind, Said>,
 }
@@ -103,7 +151,7 @@ pub(super) struct Mind {
 impl Mind {
     /// Forgets what could not be recorded, and was not said either.
     pub fn forget(&mut self) {
-        (self.voted, self.refused) = (None, None);
+        (self.voted, self.unwritten, self.refused) = (None, false, None);
         self.said.clear();
         self.spoken.clear();
     }
@@ -115,12 +163,13 @@ impl Mind {
         out.live.address = me.to_string();
         let problem = self.think(plan, ledger, turn, me, &mut out).err();
         out.members = self.seen.members.iter().copied().filter(|member| *member != me).collect();
-        out.live.problem = problem.or_else(|| self.problem(me));
+        out.live.problem = problem.or_else(|| out.live.problem.take()).or_else(|| self.problem(me));
         (out.live.agreed, out.live.refused) = self.judged;
         out.live.members = self.members();
         out
     }
 
+    /// One turn. An error ends it; what goes wrong with one thing alone is noted in `out`, and the others go on.
     fn think(
         &mut self,
         plan: &WitnessPlan,
@@ -144,28 +193,29 @@ impl Mind {
             heard.insert(me, &self.own);
             self.feeder.look(feeder, turn.now, me, &heard);
         }
-        self.publish_readings(plan, samples, out)?;
+        let published = self.publish_readings(plan, samples, out);
+        noted(published, out);
         if self.seen.look(&*plan.chain, plan.contract, me).map_err(|e| wrong(&e))? {
             let members: BTreeSet<Address> = self.seen.members.iter().copied().collect();
             self.peers.retain(|peer, _| members.contains(peer));
             let accepted: BTreeSet<B256> =
                 self.seen.findings.values().filter(|f| !f.refused).map(|f| f.found.digest).collect();
-            for peer in self.peers.values_mut() {
-                if let Some((_, ends)) = peer.sound.take_if(|(digest, _)| accepted.contains(digest)) {
-                    peer.billed.extend(ends);
+            for (who, peer) in &mut self.peers {
+                // Before a newer one takes its place.
+                let opens = self.seen.open.iter().find(|open| open.opener == *who).map(|open| open.digest);
+                let next = |provider| provider::next_sequence(&*plan.chain, provider, *who);
+                noted(peer.settled(opens, next).map_err(|e| wrong(&e)), out);
+                if let Some(sound) = peer.sound.take_if(|sound| accepted.contains(&sound.digest)) {
+                    peer.accepted = Some(sound);
                 }
             }
             self.ballot.keep(&members);
         }
-        let ours = self.ours(ledger, me).map_err(|e| e.to_string())?;
-        if let Some(Ours { batch, provider, digest }) = &ours {
-            out.live.asking = Some(digest.to_string());
-            let said = Said::Batch(propose(batch, *provider).map_err(|e| wrong(&e))?);
-            self.say(plan, said, out)?;
-        }
-        let ours = ours.map(|ours| ours.digest);
+        let asked = self.ask(plan, ledger, me, out);
+        let ours = noted(asked, out).flatten();
         self.note_refusal(turn.now, out);
-        self.vote(plan, ours, me, turn.connected, out)?;
+        self.vote(plan, ours, me, turn.connected, out);
+        self.record_votes(plan, me, out)?;
         let again = self.refused.is_none_or(|(_, at)| at > turn.now || turn.now.since(at) >= plan.again);
         let needed = self.seen.rules.as_ref().map(|r| r.needed.clone()).unwrap_or_default();
         let view = View {
@@ -182,6 +232,12 @@ impl Mind {
             members: &self.seen.members,
         };
         let acts = view.acts(&self.ballot, &mut self.quorum);
+        if let Some((Purpose::Witness { data, .. }, why)) = ledger.last_refusal().map_err(|e| wrong(&e))?
+            && why.contains("TooLate")
+        {
+            self.too_late.insert(data);
+        }
+        self.too_late.retain(|data| acts.iter().any(|act| wire::hex(&act.call.data) == *data));
         self.said.retain(|_, at| at.elapsed() < PAUSE);
         let open = ledger.open_intents().map_err(|e| wrong(&e))?;
         for act in acts {
@@ -189,8 +245,8 @@ impl Mind {
             let purpose = Purpose::Witness { what, data: data.clone() };
             // One thing at a time, and nothing twice while it is under way.
             let under_way = open.iter().any(|intent| matches!(intent.purpose, Purpose::Witness { .. }));
-            if !under_way && out.writes.iter().all(|w| !matches!(w, Write::Queue(_))) && !self.said.contains_key(&data)
-            {
+            let free = !under_way && out.writes.iter().all(|w| !matches!(w, Write::Queue(_)));
+            if free && !self.said.contains_key(&data) && !self.too_late.contains(&data) {
                 self.said.insert(data, Instant::now());
                 out.writes.push(Write::Queue(purpose));
             }
@@ -268,6 +324,25 @@ impl Mind {
         Ok(true)
     }
 
+    /// Publishes the batch that waits for its witnesses, if its book asks them; its digest. Others would refuse a batch of
+    /// another book, and each refusal counts.
+    fn ask(&mut self, plan: &WitnessPlan, ledger: &Ledger, me: Address, out: &mut Out) -> Result<Option<B256>, String> {
+        let Some(Ours { batch, provider, digest }) = self.ours(ledger, me).map_err(|e| e.to_string())? else {
+            return Ok(None);
+        };
+        if self.book != Some(provider) {
+            let asks = provider::witness_of(&*plan.chain, provider).map_err(|e| e.to_string())?;
+            if asks != Some(plan.contract) {
+                return Err(format!("account book {provider} does not ask the witnesses of {}", plan.contract));
+            }
+            self.book = Some(provider);
+        }
+        let said = Said::Batch(propose(&batch, provider).map_err(|e| e.to_string())?);
+        self.say(plan, said, out)?;
+        out.live.asking = Some(digest.to_string());
+        Ok(Some(digest))
+    }
+
     /// The batch that waits for its witnesses, its account book, and its digest.
     fn ours(&mut self, ledger: &Ledger, me: Address) -> Result<Option<Ours>, Trouble> {
         let Some(provider) = ledger.meta(PROVIDER)?.and_then(|text| text.parse::<Address>().ok()) else {
@@ -299,17 +374,9 @@ impl Mind {
         }
     }
 
-    /// Votes on every open draw that we are drawn for and have not voted on.
-    fn vote(
-        &mut self,
-        plan: &WitnessPlan,
-        ours: Option<B256>,
-        me: Address,
-        connected: bool,
-        out: &mut Out,
-    ) -> Result<(), String> {
+    /// Votes on every open draw that we are drawn for and have not voted on. One that cannot be judged holds up no other.
+    fn vote(&mut self, plan: &WitnessPlan, ours: Option<B256>, me: Address, connected: bool, out: &mut Out) {
         let patience = self.seen.rules.as_ref().map_or(2, |r| u64::from(r.patience));
-        let mut fresh = false;
         for open in self.seen.open.clone() {
             let drawn = open.set.as_ref().is_some_and(|set| set.contains(&me));
             if !drawn || self.voted.as_ref().is_none_or(|voted| voted.contains_key(&open.draw)) {
@@ -319,7 +386,14 @@ impl Mind {
             let judged = match open.opener == me {
                 // Of our own batch: only the one that waits in the outbox.
                 true => (ours == Some(open.digest)).then_some(Judgement::Sound),
-                false => self.judge(plan, &open).map_err(|e| e.to_string())?,
+                false => match self.judge(plan, &open) {
+                    Ok(judged) => judged,
+                    // Its book is its opener's doing. But a node of ours that talks nonsense may mend meanwhile.
+                    Err(error) if late && !error.is_transient() => {
+                        Some(Judgement::Wrong(vec![format!("its account book does not answer: {error}")]))
+                    }
+                    Err(error) => noted(Err(error.to_string()), out),
+                },
             };
             let reasons = match judged {
                 Some(Judgement::Sound) => Vec::new(),
@@ -332,29 +406,26 @@ impl Mind {
                 _ => continue,
             };
             let yes = reasons.is_empty();
-            if yes
-                && let Some(peer) = self.peers.get_mut(&open.opener)
-                && let Some(proposal) = &peer.proposal
-            {
-                let mut ends = BTreeMap::new();
-                for span in &proposal.spans {
-                    let end = ends.entry(span.meter.clone()).or_insert(span.at.1);
-                    *end = span.at.1.max(*end);
-                }
-                peer.sound = Some((open.digest, ends));
+            let found = if yes { open.digest } else { witness::refusal(open.digest) };
+            let hash = witness::finding(plan.chain_id, plan.contract, open.draw, found);
+            let signed = witness::sign(hash, &*plan.signer).map_err(|e| e.to_string());
+            let Some(finding) = noted(signed, out).map(|signature| wire::hex(&signature)) else { continue };
+            if yes && let Some(peer) = self.peers.get_mut(&open.opener) {
+                peer.sound = peer.proposal.as_ref().map(|proposal| Sound::of(proposal, open.digest));
             }
             if open.opener != me {
                 *(if yes { &mut self.judged.0 } else { &mut self.judged.1 }) += 1;
                 tracing::info!(draw = open.draw, opener = %open.opener, yes, why = reasons.join("; "), "a batch was judged");
             }
-            let found = if yes { open.digest } else { witness::refusal(open.digest) };
-            let hash = witness::finding(plan.chain_id, plan.contract, open.draw, found);
-            let finding = wire::hex(&witness::sign(hash, &*plan.signer).map_err(|e| e.to_string())?);
             let reasons = reasons.iter().take(wire::MOST_REASONS).map(|r| wire::short(r)).collect();
             let vote = Vote { draw: open.draw, opener: open.opener, digest: open.digest, yes, finding, reasons };
             self.voted.get_or_insert_default().insert(open.draw, vote);
-            fresh = true;
+            self.unwritten = true;
         }
+    }
+
+    /// Has new votes recorded, and says all.
+    fn record_votes(&mut self, plan: &WitnessPlan, me: Address, out: &mut Out) -> Result<(), String> {
         let Some(voted) = &mut self.voted else { return Ok(()) };
         while voted.len() > wire::MOST_VOTES {
             voted.pop_first();
@@ -363,17 +434,20 @@ impl Mind {
         for vote in &votes.votes {
             self.ballot.cast(me, vote, plan.chain_id, plan.contract);
         }
-        if fresh {
+        if self.unwritten {
             let text = serde_json::to_string(&votes).map_err(|e| e.to_string())?;
             out.writes.push(Write::Meta(VOTED.into(), text));
+            self.unwritten = false;
         }
         if !votes.votes.is_empty() {
-            self.say(plan, Said::Votes(votes), out)?;
+            let said = self.say(plan, Said::Votes(votes), out);
+            noted(said, out);
         }
         Ok(())
     }
 
-    /// Compares the batch of another with what was overheard; `None` while it was not published.
+    /// Compares the batch of another with what was overheard; `None` while it was not published, and of what is settled
+    /// already.
     fn judge(&self, plan: &WitnessPlan, open: &Open) -> Result<Option<Judgement>, ChainError> {
         let Some(peer) = self.peers.get(&open.opener) else { return Ok(None) };
         let Some(proposal) = peer.proposal.as_ref().filter(|p| p.digest(open.opener) == Some(open.digest)) else {
@@ -386,6 +460,9 @@ impl Mind {
             _ => return wrong(format!("{} is no account book that asks us", proposal.provider)),
         }
         let next = provider::next_sequence(chain, proposal.provider, open.opener)?;
+        if next > proposal.sequence {
+            return Ok(None);
+        }
         if next != proposal.sequence {
             return wrong(format!("batch {} where {next} is next", proposal.sequence));
         }
@@ -419,7 +496,10 @@ impl Mind {
             return None;
         }
         let reasons: Vec<String> = self.ballot.reasons(draw).iter().map(|(by, why)| format!("{by}: {why}")).collect();
-        Some(format!("our batch was refused by its witnesses, and waits. {}", reasons.join("; ")))
+        Some(format!(
+            "our batch was refused by its witnesses; the next settlement makes another. {}",
+            reasons.join("; ")
+        ))
     }
 
     fn members(&self) -> Vec<MemberLive> {
@@ -435,6 +515,17 @@ impl Mind {
             }
         };
         known.into_iter().map(live).collect()
+    }
+}
+
+/// What came of it; what went wrong is noted, unless something was before.
+fn noted<T>(done: Result<T, String>, out: &mut Out) -> Option<T> {
+    match done {
+        Ok(done) => Some(done),
+        Err(problem) => {
+            out.live.problem.get_or_insert(problem);
+            None
+        }
     }
 }
 
@@ -465,7 +556,8 @@ fn propose(batch: &Batched, provider: Address) -> Result<Proposal, provider::Bad
             Some(last)
                 if last.meter == span.meter
                     && last.account == span.account
-                    && last.at.1 == span.at.0
+                    // Where the registers stood still, nothing is left out.
+                    && last.at.1 <= span.at.0
                     && last.import.1 == span.import.0
                     && last.export.1 == span.export.0 =>
             {
@@ -483,3 +575,6 @@ fn propose(batch: &Batched, provider: Address) -> Result<Proposal, provider::Bad
         spans,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::street::*;
 use actors::Agreed;
 use contracts::chain::{Chain, LogFilter};
 use contracts::embedded::{EmbeddedChain, Genesis};
-use contracts::key::Signer;
+use contracts::key::{LocalKey, Signer};
 use contracts::operator::{self, Roles};
 use contracts::rpc::JsonRpc;
 use contracts::{Address, U256};
@@ -20,15 +20,20 @@ use std::time::Duration;
 const ROLES: Roles = Roles { gateway: true, prover: false };
 
 async fn begin(dir: &Path, clock: Clock) -> (House, Arc<EmbeddedChain>, Address) {
+    begin_with(dir, clock, &keys().1).await
+}
+
+/// A street whose register is somebody's.
+async fn begin_with(dir: &Path, clock: Clock, registrar: &LocalKey) -> (House, Arc<EmbeddedChain>, Address) {
     let (settler, dso) = keys();
     let coins = U256::from(10_000) * U256::from(10).pow(U256::from(18));
     let alloc = vec![(settler.address(), coins), (dso.address(), coins)];
     let chain =
         Arc::new(EmbeddedChain::open(&dir.join("chain"), Genesis { chain_id: 31337, alloc }, clock.clone()).unwrap());
-    let registry = dso.address().create(0);
+    let registry = registrar.address().create(0);
+    crate::leaving::send(&*chain, registrar, operator::deploy_call());
     let agreed = Agreed { registry: Some(registry), ..Agreed::default() };
     let house = House::build_under(dir, clock, Arc::clone(&chain) as _, settler, None, agreed, &[]);
-    house.send(&dso, operator::deploy_call()).await;
     tokio::time::sleep(Duration::from_secs(900)).await;
     for home in 1..=HOMES {
         let money = if home == 5 { 1_000_000_000 } else { 90_000_000_000 };
@@ -152,5 +157,22 @@ fn nobody_is_disconnected_for_the_credit_of_a_provider_that_does_not_feed_them_a
         hours(3).await;
         assert_eq!(contact(&house, 5), Some(Position::Open), "it is ours again, and has no credit");
         assert_eq!(routed(&house).await.last(), Some(&("home-5".to_owned(), true)));
+    });
+}
+
+#[test]
+fn who_owns_the_register_still_disconnects_nobody_for_the_credit_of_another_provider() {
+    let dir = tempfile::tempdir().unwrap();
+    in_virtual_time(async {
+        let (owner, _) = keys();
+        let (house, chain, registry) = begin_with(dir.path(), paused_clock(), &owner).await;
+        let rival = Address::repeat_byte(0x77);
+        house.send(&owner, operator::set_roles(registry, owner.address(), ROLES)).await;
+        house.send(&owner, operator::route(registry, point(5), rival, 5, owner.address())).await;
+        assert_eq!(operator::may_order(&*chain, registry, owner.address(), point(5)), Ok(true));
+        used_up(&house).await;
+        hours(2).await;
+        assert_eq!(contact(&house, 5), Some(Position::Closed), "another's customer was cut off");
+        assert_eq!(routed(&house).await, [("home-5".to_owned(), false)]);
     });
 }

@@ -162,7 +162,7 @@ impl Trial {
     }
 }
 
-fn send(chain: &dyn Chain, from: &LocalKey, call: Call) -> Receipt {
+pub fn send(chain: &dyn Chain, from: &LocalKey, call: Call) -> Receipt {
     let transaction = contracts::tx::Transaction {
         chain_id: 31337,
         nonce: chain.nonce(from.address()).unwrap(),

@@ -9,7 +9,7 @@ use crate::ws::{Place, Socket, is_ws};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tungstenite::{Error, Message};
 
 /// Without a word for so long, the node is asked whether it is there; for twice as long, and it is connected to anew.
@@ -69,7 +69,7 @@ fn follow(place: &Place, wake: &dyn Fn(), ended: &Receiver<()>) {
 
 /// Listens until the connection is lost, and says why; `None` when nobody wants to hear any more.
 fn listen(place: &Place, ended: &Receiver<()>, mut wake: impl FnMut()) -> Option<String> {
-    let mut socket = match place.connect(QUIET) {
+    let mut socket = match place.connect(Instant::now() + QUIET, QUIET) {
         Ok(socket) => socket,
         Err(why) => return Some(why),
     };

@@ -3,6 +3,7 @@
 use crate::chain::ChainError;
 use crate::rpc::{MAX_ANSWER, Unanswered, without_secrets};
 use serde_json::Value;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +14,51 @@ use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Error, Message, WebSocket};
 
 /// An open connection.
-pub(crate) type Socket = WebSocket<MaybeTlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocket<MaybeTlsStream<Timed>>;
+
+/// A connection on which nothing takes longer than it may, also where every byte comes in time.
+pub(crate) struct Timed {
+    stream: TcpStream,
+    /// The longest that one read or write waits.
+    each: Duration,
+    /// Until when all have to be done.
+    until: Option<Instant>,
+}
+
+impl Timed {
+    /// How long the next read or write may wait.
+    fn left(&self) -> std::io::Result<Duration> {
+        let left = self.until.map_or(self.each, |until| until.saturating_duration_since(Instant::now()).min(self.each));
+        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.read(into)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, from: &[u8]) -> std::io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(from)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// Says until when everything on a connection has to be done.
+fn limit(socket: &mut Socket, until: Option<Instant>) {
+    match socket.get_mut() {
+        MaybeTlsStream::Plain(timed) => timed.until = until,
+        MaybeTlsStream::Rustls(tls) => tls.sock.until = until,
+        _ => {}
+    }
+}
 
 /// Whether a URL is of a WebSocket.
 pub(crate) fn is_ws(url: &str) -> bool {
@@ -54,28 +99,33 @@ impl Place {
         &self.shown
     }
 
-    /// Connects. Each address is tried for `timeout`; a later read or write that takes longer fails.
-    pub fn connect(&self, timeout: Duration) -> Result<Socket, String> {
+    /// Connects until then, its handshakes among it. Later, a read or write that takes longer than `each` fails. (The names
+    /// of hosts are looked up by the system, in its own time.)
+    pub fn connect(&self, until: Instant, each: Duration) -> Result<Socket, String> {
         let addresses = (self.host.as_str(), self.port).to_socket_addrs().map_err(|e| e.to_string())?;
         let mut why = "it has no address".to_owned();
         for address in addresses {
-            let stream = match TcpStream::connect_timeout(&address, timeout) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err("it took too long".into());
+            }
+            let stream = match TcpStream::connect_timeout(&address, left) {
                 Ok(stream) => stream,
                 Err(error) => {
                     why = error.to_string();
                     continue;
                 }
             };
-            let set = stream
-                .set_read_timeout(Some(timeout))
-                .and_then(|()| stream.set_write_timeout(Some(timeout)))
-                .and_then(|()| stream.set_nodelay(true));
-            set.map_err(|e| e.to_string())?;
+            stream.set_nodelay(true).map_err(|e| e.to_string())?;
+            let stream = Timed { stream, each, until: Some(until) };
             let most = usize::try_from(MAX_ANSWER).unwrap_or(usize::MAX);
             let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
             let shaken = tungstenite::client_tls_with_config(self.request.clone(), stream, Some(config), None);
             return match shaken {
-                Ok((socket, _)) => Ok(socket),
+                Ok((mut socket, _)) => {
+                    limit(&mut socket, None);
+                    Ok(socket)
+                }
                 Err(error) => Err(self.plain(&error.to_string())),
             };
         }
@@ -105,19 +155,20 @@ impl Line {
     }
 
     /// Sends a request and waits for its answer. A connection that failed is not used again, so that a late answer is
-    /// never taken for the next one.
+    /// never taken for the next one; and all ends in the time that a request has.
     pub fn post(&self, body: &[u8]) -> Result<Vec<u8>, Unanswered> {
         let text = String::from_utf8_lossy(body).into_owned();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + self.timeout;
         if let Some(mut socket) = open.take()
-            && let Ok(answer) = exchange(&mut socket, &text, self.timeout)
+            && let Ok(answer) = exchange(&mut socket, &text, until)
         {
             *open = Some(socket);
             return Ok(answer);
         }
         // Nodes close connections on which nothing happens. Whatever we ask can be asked twice.
-        let mut socket = self.place.connect(self.timeout).map_err(Unanswered::Broken)?;
-        match exchange(&mut socket, &text, self.timeout) {
+        let mut socket = self.place.connect(until, self.timeout).map_err(Unanswered::Broken)?;
+        match exchange(&mut socket, &text, until) {
             Ok(answer) => {
                 *open = Some(socket);
                 Ok(answer)
@@ -128,8 +179,8 @@ impl Line {
     }
 }
 
-fn exchange(socket: &mut Socket, text: &str, timeout: Duration) -> Result<Vec<u8>, Error> {
-    let until = Instant::now() + timeout;
+fn exchange(socket: &mut Socket, text: &str, until: Instant) -> Result<Vec<u8>, Error> {
+    limit(socket, Some(until));
     socket.send(Message::text(text))?;
     while Instant::now() < until {
         match socket.read()? {
@@ -140,7 +191,7 @@ fn exchange(socket: &mut Socket, text: &str, timeout: Duration) -> Result<Vec<u8
             _ => {}
         }
     }
-    Err(Error::Io(std::io::ErrorKind::TimedOut.into()))
+    Err(Error::Io(ErrorKind::TimedOut.into()))
 }
 
 fn is_notice(said: &str) -> bool {

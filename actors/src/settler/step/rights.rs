@@ -4,7 +4,7 @@
 use super::{Notes, Scene, Step, Trouble};
 use crate::rights::{Right, Rights, denied, known, remember};
 use contracts::chain::ChainError;
-use contracts::{Address, operator};
+use contracts::{Address, B256, operator};
 use domain::{Fact, SwitchId};
 use ledger::Write;
 
@@ -18,19 +18,22 @@ impl Scene<'_> {
         }
         let before = known(self.ledger)?;
         let now = match self.plan.agreed.registry {
-            Some(registry) => match self.asked(registry) {
-                Ok(now) => now,
+            Some(registry) => {
+                let (now, error) = self.asked(registry, &before);
                 // What was said last holds; settlement and switching go on.
-                Err(error) => {
-                    notes.rights = Some(format!(
-                        "the register {registry} of [chain] operator does not say who may disconnect whom: {error}"
-                    ));
-                    return Ok(None);
-                }
-            },
-            None => Rights::new(),
+                notes.rights = error.map(|error| {
+                    format!("the register {registry} of [chain] operator does not say who may disconnect whom: {error}")
+                });
+                now
+            }
+            None => {
+                notes.rights = None;
+                Rights::new()
+            }
         };
-        (notes.rights, notes.rights_asked) = (None, Some(self.head.hash));
+        if notes.rights.is_none() {
+            notes.rights_asked = Some(self.head.hash);
+        }
         if now == before {
             return Ok(None);
         }
@@ -39,18 +42,36 @@ impl Scene<'_> {
         Ok(Some(Step::Write(writes)))
     }
 
-    fn asked(&self, registry: Address) -> Result<Rights, ChainError> {
-        let chain = &*self.plan.chain;
-        let mut rights = Rights::new();
+    /// What the register says of each switch, and why it does not of some, which stay as they were.
+    fn asked(&self, registry: Address, before: &Rights) -> (Rights, Option<ChainError>) {
+        let (mut rights, mut wrong) = (Rights::new(), None);
         for (switch, point) in &self.plan.points {
-            let may_disconnect = operator::may_order(chain, registry, self.me(), *point)?;
-            let provider = operator::provider_of(chain, registry, *point)?;
-            // A point that nobody feeds by the register was not routed yet: that denies nothing.
-            if provider != Address::ZERO {
-                rights.insert(switch.clone(), Right { provider: provider.to_string(), may_disconnect });
-            }
+            // Nobody answers: the others would only take as long.
+            let away = wrong.as_ref().is_some_and(ChainError::is_transient);
+            let right = match away {
+                true => before.get(switch).cloned(),
+                false => self.right(registry, *point).unwrap_or_else(|error| {
+                    wrong = Some(error);
+                    before.get(switch).cloned()
+                }),
+            };
+            rights.extend(right.map(|right| (switch.clone(), right)));
         }
-        Ok(rights)
+        (rights, wrong)
+    }
+
+    /// Whether the customer behind a connection point is ours to disconnect. The register's owner may order everything, so
+    /// that is asked for customers of our own provider only.
+    fn right(&self, registry: Address, point: B256) -> Result<Option<Right>, ChainError> {
+        let chain = &*self.plan.chain;
+        let provider = operator::provider_of(chain, registry, point)?;
+        // A point that nobody feeds by the register was not routed yet: that denies nothing.
+        if provider == Address::ZERO {
+            return Ok(None);
+        }
+        let ours = self.provider == Some(provider);
+        let may_disconnect = ours && operator::may_order(chain, registry, self.me(), point)?;
+        Ok(Some(Right { provider: provider.to_string(), may_disconnect }))
     }
 }
 

@@ -89,7 +89,23 @@ fn no_energy_is_billed_twice() {
 }
 
 #[test]
-fn what_an_accepted_batch_billed_is_not_billed_again() {
+fn a_meter_that_moves_to_another_account_is_billed_to_each_for_its_time() {
+    let mut moved = span((20, 30), (7_030, 7_050));
+    moved.account = 2;
+    let item = |number, off_peak, peak| {
+        let (off_peak, peak) = (WattHours(off_peak), WattHours(peak));
+        Item { number, off_peak, peak, feed_in: WattHours(0), charge: Money(0) }
+    };
+    let items = hex(&provider::pack(&[item(1, 500, 130), item(2, 20, 0)]).unwrap());
+    let proposal = Proposal { items, ..batch(0, vec![span((10, 20), (7_000, 7_030)), moved]) };
+    let mut there = there();
+    there.insert(2, AccountOnChain { flags: AccountOnChain::OPEN, ..AccountOnChain::default() });
+    let known = Known { there: &there, heard: &heard(HEARD), billed: &BTreeMap::new(), doubted: &BTreeMap::new() };
+    assert_eq!(judge(&proposal, &known), Judgement::Sound);
+}
+
+#[test]
+fn what_a_settled_batch_billed_is_not_billed_again() {
     let proposal = batch(150, vec![span((20, 40), (7_030, 7_080))]);
     let judged = |until: i64| {
         let billed = [(meter(), Timestamp(until))].into();

@@ -6,6 +6,7 @@ use contracts::heads::Heads;
 use contracts::key::Signer;
 use contracts::rpc::JsonRpc;
 use contracts::{B256, U256};
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -102,6 +103,29 @@ fn a_request_goes_on_over_a_new_connection_where_the_node_closed_the_old_one() {
         }
     });
     assert_eq!((chain.chain_id(), chain.chain_id()), (Ok(31337), Ok(31337)));
+    node.join().unwrap();
+}
+
+#[test]
+fn a_node_that_says_a_byte_now_and_then_has_no_more_time_than_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let chain = JsonRpc::new(&format!("ws://{}", listener.local_addr().unwrap()), Duration::from_millis(500)).unwrap();
+    let node = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut socket = tungstenite::accept(stream).unwrap();
+        let asked: serde_json::Value = serde_json::from_str(&socket.read().unwrap().into_text().unwrap()).unwrap();
+        let answer = serde_json::json!({ "jsonrpc": "2.0", "id": asked["id"], "result": "0x7a69" }).to_string();
+        // The answer, right and whole, in one frame of more than two seconds.
+        let frame = [&[0x81, u8::try_from(answer.len()).unwrap()], answer.as_bytes()].concat();
+        for byte in frame {
+            std::thread::sleep(Duration::from_millis(50));
+            if socket.get_mut().write_all(&[byte]).is_err() {
+                return;
+            }
+        }
+    });
+    let answer = chain.chain_id();
+    assert!(matches!(answer, Err(ChainError::Unreachable { .. })), "{answer:?}");
     node.join().unwrap();
 }
 
