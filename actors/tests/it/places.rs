@@ -219,6 +219,34 @@ fn a_meter_that_was_carried_off_is_held_and_freed_when_it_is_back() {
 }
 
 #[test]
+fn who_is_held_is_freed_where_nobody_is_to_be_held_any_more() {
+    for hold in [Some(false), None] {
+        let dir = tempfile::tempdir().unwrap();
+        in_virtual_time(async {
+            let site = build(dir.path(), 1, paused_clock(), true);
+            let away = Place { x: home(5).x + 60_000, y: home(5).y };
+            site.air.trick(&meter(5), Some(Trick::Moved(away)));
+            tokio::time::sleep(HOUR * 8).await;
+            assert_eq!(site.held().await, [meter(5)]);
+        });
+        in_virtual_time(async {
+            let start = tokio::time::Instant::now();
+            let clock = Clock::new(1, move || MIDNIGHT + HOUR * 9 + start.elapsed());
+            if let Some(hold) = hold {
+                let site = build(dir.path(), 1, clock, hold);
+                tokio::time::sleep(HOUR).await;
+                assert_eq!(site.held().await, []);
+                return site.adds_up().await;
+            }
+            let ledger = Arc::new(Ledger::open(&dir.path().join("ledger.db")).unwrap());
+            let scribe = Recorder::launch(Arc::clone(&ledger), clock.clone()).unwrap();
+            free_places(BTreeMap::new(), clock, scribe).await;
+            assert!(ledger.places().unwrap().values().all(|p| !p.held));
+        });
+    }
+}
+
+#[test]
 fn yesterdays_beacon_proves_nothing_and_what_is_not_held_stays_free() {
     let dir = tempfile::tempdir().unwrap();
     in_virtual_time(async {
@@ -248,7 +276,11 @@ fn a_street_that_nobody_hears_is_left_in_peace_and_it_is_said() {
     in_virtual_time(async {
         let site = build(dir.path(), 3, paused_clock(), true);
         tokio::time::sleep(HOUR * 2).await;
-        site.air.deafen(true);
+        // Somebody else's beacon is heard all the while, and is no sign that ours would be.
+        site.air.put(&"stranger".parse().unwrap(), home(6), Beacon::Fixed("stranger".into()), -40.0);
+        for i in 1..=HOMES {
+            site.air.trick(&meter(i), Some(Trick::Silent));
+        }
         tokio::time::sleep(HOUR * 6).await;
         assert_eq!(site.held().await, Vec::<MeterId>::new());
         let live = site.board.look().location.clone().unwrap();
@@ -261,7 +293,9 @@ fn a_street_that_nobody_hears_is_left_in_peace_and_it_is_said() {
                 .count()
         };
         assert_eq!(degraded(&site.facts().await), HOMES, "each is told once");
-        site.air.deafen(false);
+        for i in 1..=HOMES {
+            site.air.trick(&meter(i), None);
+        }
         tokio::time::sleep(HOUR * 3).await;
         let live = site.board.look().location.clone().unwrap();
         assert_eq!(live.problem, None);

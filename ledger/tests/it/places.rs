@@ -70,6 +70,23 @@ fn while_a_meter_is_held_nothing_is_billed_and_once_it_is_back_its_import_is_owe
 }
 
 #[test]
+fn a_meter_is_found_again_only_by_a_reading_that_says_what_it_exported() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    write(&ledger, Write::Readings(vec![exporting(0, 0, 1_000, 500), exporting(0, 60_000, 1_010, 507)]));
+    ledger.hold_for_place(Timestamp(61_000), &guards(), &name(), (5, 8)).unwrap();
+    write(&ledger, Write::Readings(vec![exporting(0, 120_000, 1_020, 514), reading(0, 180_000, 1_030)]));
+    let refused = ledger.found_at_its_place(Timestamp(181_000), &guards(), &name());
+    assert!(matches!(refused, Err(LedgerError::Refused(ref why)) if why.contains("exported")), "{refused:?}");
+    write(&ledger, Write::Readings(vec![exporting(0, 240_000, 1_040, 521)]));
+    ledger.found_at_its_place(Timestamp(241_000), &guards(), &name()).unwrap();
+    write(&ledger, Write::Readings(vec![exporting(0, 300_000, 1_050, 528)]));
+    write(&ledger, price(&ledger));
+    assert_eq!(registers(&ledger), (50, 14));
+    assert_eq!(ledger.verify(|_| LIMIT).unwrap().findings, []);
+}
+
+#[test]
 fn a_meter_that_is_held_for_its_registers_is_not_freed_by_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = open(dir.path());
@@ -95,6 +112,9 @@ fn an_epoch_is_judged_once_and_a_person_who_releases_begins_again() {
     }
     let again = located(&ledger, proof(10, Verdict::Here, true));
     assert!(matches!(again, Err(LedgerError::Refused(ref why)) if why.contains("judged already")), "{again:?}");
+    // Nor is one before it, by a clock that was set back.
+    let before = located(&ledger, proof(6, Verdict::Here, true));
+    assert!(matches!(before, Err(LedgerError::Refused(_))), "{before:?}");
     let placed = ledger.places().unwrap()[&name()].clone();
     assert_eq!((placed.track, placed.held), (Track { failed: 0b101, judged: 3 }, false));
     assert_eq!(placed.proof, Some(proof(10, Verdict::Unclear, true)));
