@@ -12,6 +12,7 @@ use contracts::tx::Call;
 use contracts::witness::{self, Rules, Standing};
 use serde_json::json;
 use solvers::witness::{bound, mistaken, threshold};
+use std::collections::BTreeSet;
 
 /// The largest set that is drawn unless one is named: beyond it little is gained.
 const SET: u8 = 15;
@@ -44,14 +45,17 @@ fn deploy(founding: &Founding) -> Result<(), Failure> {
     let rules = rules(founding, others.len()).map_err(|wrong| Failure::new(Code::Usage, wrong.join("\n")))?;
     let (_, key, chain) = open(&founding.config)?;
     let at = deployed(&send(&*chain, &key, witness::deploy_call(&rules))?)?;
-    let mut members = vec![key.address()];
-    members.extend(others.into_iter().filter(|other| *other != key.address()));
-    members.dedup();
-    for member in members {
-        let receipt = send(&*chain, &key, witness::admit(at, member))?;
+    for member in BTreeSet::from_iter(others.into_iter().chain([key.address()])) {
+        let failed = |code, why: &dyn std::fmt::Display| {
+            let what = format!(
+                "{at} is deployed, but {member} was not admitted: {why}\nwrite witness = \"{at}\" into [chain], and go on \
+                 with `witness status` and `witness admit`"
+            );
+            Failure::new(code, what)
+        };
+        let receipt = send(&*chain, &key, witness::admit(at, member)).map_err(|e| failed(e.code, &e.message))?;
         if !receipt.ok {
-            let what = format!("{at} is deployed, but {member} was not admitted: {}", receipt.transaction);
-            return Err(Failure::new(Code::Found, what));
+            return Err(failed(Code::Found, &receipt.transaction));
         }
     }
     print(&format!("{at}\n"))

@@ -118,6 +118,7 @@ fn a_node_that_says_a_byte_now_and_then_has_no_more_time_than_others() {
         // The answer, right and whole, in one frame of more than two seconds.
         let frame = [&[0x81, u8::try_from(answer.len()).unwrap()], answer.as_bytes()].concat();
         for byte in frame {
+            #[allow(clippy::disallowed_methods, reason = "the node is slow; nobody waits for it")]
             std::thread::sleep(Duration::from_millis(50));
             if socket.get_mut().write_all(&[byte]).is_err() {
                 return;
