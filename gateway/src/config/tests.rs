@@ -485,6 +485,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("\"300ms\"", "\"300ms\"\ntls_ca = \"ca.pem\"", "bus[1].tls_ca", "no key that is known"),
     ("\"300ms\"", "\"300ms\"\npipeline = 2", "bus[1].pipeline", "no key that is known"),
     ("pipeline = 8", "pipeline = 17", "bus[2].pipeline", "from 1 to 16"),
+    ("timeout = \"2s\"\npipeline = 8", "timeout = \"8s\"\npipeline = 8", "bus[2].pipeline", "more than 60 s"),
     ("timeout = \"2s\"", "timeout = \"2s\"\ntls_ca = \"nowhere.pem\"", "bus[2].tls_ca", "nowhere.pem"),
     ("timeout = \"2s\"", "timeout = \"2s\"\ntls_name = \"meter\"", "bus[2].tls_name", "needs tls_ca"),
     ("timeout = \"2s\"", "timeout = \"2s\"\ntls_ca = \"x\"\ntls_key = \"x\"", "bus[2].tls_certificate", "is missing"),

@@ -77,12 +77,25 @@ pub(super) fn tls(table: &Table<'_, '_>, base: &Path, address: &str) -> Option<O
     found.ok().map(Some)
 }
 
+/// What failed beside others is asked again alone, one after the other. If none is answered that may take so long at most:
+/// half of what the watchdog waits for a sign of life.
+const ALL_IN_VAIN: Duration = Duration::from_secs(60);
+
 /// How many questions may be under way: of others than Modbus TCP the key is unknown. Where something else is wrong with
 /// the bus, nobody knows yet whether it belongs there.
 pub(super) fn pipeline(table: &Table<'_, '_>, kind: Option<&BusKind>) -> u8 {
     let numbered = |kind: &BusKind| matches!(kind, BusKind::ModbusTcp { .. } | BusKind::ModbusTls { .. });
     let range = 1..i128::from(BusSpec::PIPELINE) + 1;
-    kind.is_none_or(numbered).then(|| table.number("pipeline", range)).flatten().unwrap_or(1)
+    let pipeline: u8 = kind.is_none_or(numbered).then(|| table.number("pipeline", range)).flatten().unwrap_or(1);
+    if let Some(BusKind::ModbusTcp { timeout, .. } | BusKind::ModbusTls { timeout, .. }) = kind
+        && pipeline > 1
+        && *timeout * u32::from(pipeline) > ALL_IN_VAIN
+    {
+        let most = ALL_IN_VAIN.as_secs();
+        let why = format!("times timeout is more than {most} s: so long a device that is gone would stop the bus");
+        table.problem("pipeline", why);
+    }
+    pipeline
 }
 
 /// Who turns an RS-485 line around.
