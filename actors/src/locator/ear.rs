@@ -288,7 +288,7 @@ mod tests {
     fn sends(ear: &mut Ear, code: &str, truth: Place, times: i64) {
         let plan = Arc::clone(&ear.plan);
         for (i, anchor) in plan.anchors.iter().enumerate() {
-            #[allow(clippy::cast_precision_loss)]
+            #[allow(clippy::cast_precision_loss, reason = "metres of a street")]
             let far = (anchor.place.apart(truth) as f64 / 1000.0).max(1.0);
             let rssi = Dbm::finite(model(&MODEL).rssi(far)).unwrap();
             for n in 0..times {

@@ -43,7 +43,6 @@ struct State {
     /// Shadowing stays as long as nobody moves.
     links: BTreeMap<(MeterId, usize), (Place, Link)>,
     rng: Rng,
-    deaf: bool,
 }
 
 /// The air of a street. Clones share it.
@@ -67,7 +66,7 @@ impl SimulatedAir {
     /// An air by a seed, in which a beacon sends so often. Beacons follow the challenge on the board.
     #[must_use]
     pub fn new(air: Air, seed: u64, every: Duration, clock: Clock, board: Board) -> Self {
-        let state = State { senders: BTreeMap::new(), links: BTreeMap::new(), rng: Rng::with_seed(seed), deaf: false };
+        let state = State { senders: BTreeMap::new(), links: BTreeMap::new(), rng: Rng::with_seed(seed) };
         Self { air: Arc::new(air), board, clock, every, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -87,11 +86,6 @@ impl SimulatedAir {
                 sender.trick = trick;
             }
         });
-    }
-
-    /// Whether all anchors are deaf.
-    pub fn deafen(&self, deaf: bool) {
-        self.with(|state| state.deaf = deaf);
     }
 
     /// The radio of an anchor that stands here. Each has its own number.
@@ -117,8 +111,8 @@ impl SimulatedAir {
     fn sample(&self, turn: usize, number: usize, stands: Place) -> Option<Heard> {
         let challenge = self.challenge()?;
         self.with(|state| {
-            let State { senders, links, rng, deaf } = state;
-            let (id, sender) = senders.iter().nth(turn % senders.len().max(1)).filter(|_| !*deaf)?;
+            let State { senders, links, rng } = state;
+            let (id, sender) = senders.iter().nth(turn % senders.len().max(1))?;
             let (place, code) = match &sender.trick {
                 Some(Trick::Silent) => return None,
                 Some(Trick::Moved(place)) => (*place, sender.beacon.code(challenge)),

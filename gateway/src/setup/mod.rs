@@ -98,10 +98,11 @@ fn house<R: BufRead, W: Write>(talk: &mut Talk<R, W>, draft: &mut Draft<'_>) -> 
         draft.set_all("web", &keys).map_err(|e| Failure::new(Code::Internal, e))?;
     }
     let node = talk.ask("chain: embedded, or the URL of a node", Some("embedded"), |answer| {
-        if answer == "embedded" || answer.starts_with("http://") || answer.starts_with("https://") {
+        let node = ["http://", "https://", "ws://", "wss://"].iter().any(|scheme| answer.starts_with(scheme));
+        if node || answer == "embedded" {
             Ok(answer.to_owned())
         } else {
-            Err("embedded, or http://… or https://…")
+            Err("embedded, or http(s)://… or ws(s)://…")
         }
     })?;
     if node == "embedded" {

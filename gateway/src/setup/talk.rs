@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{BufRead, Write};
 
 /// The longest answer that is read.
-const LONGEST: u64 = 4096;
+pub const LONGEST: u64 = 4096;
 
 /// A conversation.
 pub struct Talk<R, W> {
@@ -72,11 +72,16 @@ impl<R: BufRead, W: Write> Talk<R, W> {
     /// Asks for yes or no.
     pub fn yes(&mut self, question: &str, usual: Option<bool>) -> Result<bool, Failure> {
         let usual = usual.map(|yes| if yes { "yes" } else { "no" });
-        self.ask(question, usual, |answer| match answer.to_lowercase().as_str() {
-            "y" | "yes" => Ok(true),
-            "n" | "no" => Ok(false),
-            _ => Err("yes or no?"),
-        })
+        self.ask(question, usual, yes_or_no)
+    }
+}
+
+/// What an answer to a question for one of the two means.
+pub fn yes_or_no(answer: &str) -> Result<bool, &'static str> {
+    match answer.to_lowercase().as_str() {
+        "y" | "yes" => Ok(true),
+        "n" | "no" => Ok(false),
+        _ => Err("yes or no?"),
     }
 }
 

@@ -1,13 +1,11 @@
 //! Questions and answers while devices are waited for: the runtime goes on between them, and a signal ends them.
 
 use crate::failure::{Code, Failure};
+use crate::setup::talk::{LONGEST, yes_or_no};
 use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-
-/// The longest answer that is read.
-const LONGEST: u64 = 4096;
 
 /// A conversation with whoever stands in front of the cabinet.
 pub struct Answers {
@@ -83,10 +81,9 @@ impl Answers {
             if !self.echoed {
                 self.say(typed);
             }
-            match typed.to_lowercase().as_str() {
-                "y" | "yes" => return Ok(true),
-                "n" | "no" => return Ok(false),
-                _ => self.say("  yes or no?"),
+            match yes_or_no(typed) {
+                Ok(answer) => return Ok(answer),
+                Err(why) => self.say(format!("  {why}")),
             }
         }
     }
