@@ -10,6 +10,7 @@ use contracts::embedded::{EmbeddedChain, Genesis};
 use contracts::heads::Heads;
 use contracts::key::{LocalKey, Signer};
 use contracts::rpc::JsonRpc;
+use contracts::trust::Trust;
 use domain::{AccountId, Clock, Fact, Money, Permille, Price, Rates, Seq, Source, Tariff, TimeZone, Timestamp};
 use ledger::{Enrolled, Enrolment, Ledger, Write};
 use std::collections::BTreeMap;
@@ -149,7 +150,8 @@ async fn trial(kind: &str, customers: usize, rate: u32) -> Result<(u64, Vec<Dura
         fees: FeePolicy { ceiling: 500_000_000_000, patience: Duration::from_secs(60) },
     };
     let settler = Settler::new(plan, clock, scribe.clone(), Board::default()).start();
-    let _heads = if told { Heads::follow(&url, move || _ = settler.try_send(HeadCame))? } else { None };
+    let _heads =
+        if told { Heads::follow(&url, &Trust::default(), move || _ = settler.try_send(HeadCame))? } else { None };
     // The contract and the accounts first.
     while !ledger.accounts()?.iter().all(|a| a.opened) {
         tokio::time::sleep(Duration::from_millis(100)).await;

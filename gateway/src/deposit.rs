@@ -8,6 +8,7 @@ use crate::verbs::print;
 use contracts::chain::{Chain, ChainError};
 use contracts::key::{KeyError, LocalKey, Signer};
 use contracts::provider::{self, BadValue};
+use contracts::trust::Trust;
 use contracts::tx::Transaction;
 use contracts::{Address, B256, U256};
 use domain::Money;
@@ -53,9 +54,9 @@ pub fn pay(
 pub fn run(options: &Topup) -> Result<(), Failure> {
     let config = Config::load(&options.config.path)?;
     let amount = config.currency.parse(&options.amount).map_err(|e| Failure::new(Code::Usage, e))?;
-    let urls = match &config.chain.kind {
-        ChainKind::Rpc { urls } => urls.clone(),
-        ChainKind::Embedded { rpc: Some(at), .. } if at.port() != 0 => vec![format!("http://{at}")],
+    let (urls, trust) = match &config.chain.kind {
+        ChainKind::Rpc { urls, trust } => (urls.clone(), trust.clone()),
+        ChainKind::Embedded { rpc: Some(at), .. } if at.port() != 0 => (vec![format!("http://{at}")], Trust::default()),
         ChainKind::Embedded { .. } => {
             let why = "the running gateway's chain cannot be reached: give [chain] rpc_listen a port of its own";
             return Err(Failure::new(Code::Config, why));
@@ -80,7 +81,7 @@ pub fn run(options: &Topup) -> Result<(), Failure> {
         let why = format!("{} is not open on the chain yet; the running gateway does that", account.name);
         return Err(Failure::new(Code::Unavailable, why));
     };
-    let chain = house::nodes(&urls, config.chain.chain_id)?;
+    let chain = house::nodes(&urls, &trust, config.chain.chain_id)?;
     let hash = pay(&chain, &key, provider, account.number, amount, house::wei_per_unit(&config))
         .map_err(|e| Failure::new(Code::Unavailable, e))?;
     let shown = config.currency.show(amount);

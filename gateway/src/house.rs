@@ -18,6 +18,7 @@ use contracts::endpoints::Endpoints;
 use contracts::heads::Heads;
 use contracts::key::{LocalKey, Signer};
 use contracts::rpc::JsonRpc;
+use contracts::trust::Trust;
 use contracts::{Address, U256};
 use domain::{BusId, Clock, Fact, MeterId, Money};
 use drivers::{Bus, Switch, Webhook};
@@ -320,10 +321,10 @@ fn enrol(config: &mut Config, ledger: &Ledger, clock: &Clock) -> Result<(), Fail
 }
 
 /// The nodes behind these URLs. Those that answer as another chain are refused here; the others may be down.
-pub fn nodes(urls: &[String], chain_id: u64) -> Result<Endpoints, Failure> {
+pub fn nodes(urls: &[String], trust: &Trust, chain_id: u64) -> Result<Endpoints, Failure> {
     let mut nodes: Vec<(String, Box<dyn Chain>)> = Vec::new();
     for url in urls {
-        let node = JsonRpc::new(url, Duration::from_secs(10)).map_err(|e| Failure::new(Code::Config, e))?;
+        let node = JsonRpc::trusting(url, Duration::from_secs(10), trust).map_err(|e| Failure::new(Code::Config, e))?;
         nodes.push((node.shown().to_owned(), Box::new(node)));
     }
     // All at once: the start must not wait for one dead node after the other.
@@ -353,8 +354,8 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
             }
             ("embedded".into(), chain)
         }
-        ChainKind::Rpc { urls } => {
-            let nodes = nodes(urls, config.chain.chain_id)?;
+        ChainKind::Rpc { urls, trust } => {
+            let nodes = nodes(urls, trust, config.chain.chain_id)?;
             // Nobody's light depends on the chain: start, and settle when it is back.
             if let Err(error) = nodes.chain_id() {
                 tracing::warn!(%error, "settlement waits");
@@ -391,11 +392,11 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
 
 /// Nodes behind WebSockets tell of their blocks; the others are asked now and then, as those are too.
 fn follow_heads(config: &Config, settler: &Addr<Settler>) -> Result<Vec<Heads>, Failure> {
-    let ChainKind::Rpc { urls } = &config.chain.kind else { return Ok(Vec::new()) };
+    let ChainKind::Rpc { urls, trust } = &config.chain.kind else { return Ok(Vec::new()) };
     let follow = |url: &String| {
         let settler = settler.clone();
         // A settler that is busy looks anyway.
-        Heads::follow(url, move || _ = settler.try_send(HeadCame)).transpose()
+        Heads::follow(url, trust, move || _ = settler.try_send(HeadCame)).transpose()
     };
     let heads = urls.iter().filter_map(follow).collect::<Result<_, _>>();
     heads.map_err(|e| Failure::new(Code::Config, e))

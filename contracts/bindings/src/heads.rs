@@ -5,6 +5,7 @@
 
 use crate::chain::ChainError;
 use crate::rpc::shown;
+use crate::trust::Trust;
 use crate::ws::{Place, Socket, is_ws};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
@@ -32,9 +33,9 @@ impl Heads {
     ///
     /// # Errors
     /// [`ChainError::Nonsense`] for a URL that cannot be connected to, whoever listens; and if no thread can be had.
-    pub fn follow(url: &str, wake: impl Fn() + Send + 'static) -> Result<Option<Self>, ChainError> {
+    pub fn follow(url: &str, trust: &Trust, wake: impl Fn() + Send + 'static) -> Result<Option<Self>, ChainError> {
         let Some(shown) = shown(url).filter(|_| is_ws(url)) else { return Ok(None) };
-        let place = Place::new(url, shown)?;
+        let place = Place::new(url, shown, trust)?;
         let (alive, ended) = channel();
         let thread = std::thread::Builder::new().name("heads".into());
         thread

@@ -1,8 +1,9 @@
 //! The chain side of the gateway: keys, transactions, the contracts, and chains behind one trait.
 //!
-//! [`rpc::JsonRpc`] talks to any Ethereum node, [`heads::Heads`] is told by one of new blocks, [`endpoints::Endpoints`] to several of one chain; [`embedded::EmbeddedChain`] is a small chain in this process, for
-//! development and for single sites, and never a consensus network. Everything here blocks: callers on an async
-//! runtime go through its blocking threads.
+//! [`rpc::JsonRpc`] talks to any Ethereum node, [`endpoints::Endpoints`] to several of one chain, [`heads::Heads`] is told by
+//! one of its new blocks, [`trust::Trust`] says who vouches for them; [`embedded::EmbeddedChain`] is a small chain in this
+//! process, for development and for single sites, and never a consensus network. Everything here blocks: callers on an
+//! async runtime go through its blocking threads.
 
 pub use revm::primitives::{Address, B256, U256, keccak256};
 
@@ -24,6 +25,7 @@ pub mod provider;
 mod reasons;
 pub mod rpc;
 pub mod tou;
+pub mod trust;
 pub mod tx;
 pub mod voucher;
 pub mod witness;

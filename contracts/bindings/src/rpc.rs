@@ -2,6 +2,7 @@
 
 use crate::chain::{Chain, ChainError, Head, Log, LogFilter, Receipt, Refusal, quoted};
 use crate::json::{big_quantity, data, quantity, read_address, read_data, read_hash, read_u64, read_u128, read_u256};
+use crate::trust::Trust;
 use crate::tx::{Call, Fees};
 use crate::ws::{self, Line};
 use crate::{Address, B256, U256};
@@ -35,16 +36,25 @@ impl JsonRpc {
     /// # Errors
     /// [`ChainError::Nonsense`] if this is no `http`, `https`, `ws` or `wss` URL.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, ChainError> {
+        Self::trusting(url, timeout, &Trust::default())
+    }
+
+    /// [`JsonRpc::new`], where others than the public authorities vouch for the node.
+    ///
+    /// # Errors
+    /// Those of [`JsonRpc::new`].
+    pub fn trusting(url: &str, timeout: Duration, trust: &Trust) -> Result<Self, ChainError> {
         let shown = shown(url)
             .ok_or_else(|| ChainError::nonsense("configuration", "the URL is not http(s)://host or ws(s)://host"))?;
         if ws::is_ws(url) {
-            let line = Line::new(url, shown.clone(), timeout)?;
+            let line = Line::new(url, shown.clone(), timeout, trust)?;
             return Ok(Self::over(shown, move |body| line.post(body).map(|text| (200, text))));
         }
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .max_redirects(0)
+            .tls_config(trust.http())
             .user_agent(concat!("microgrid-gateway/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();

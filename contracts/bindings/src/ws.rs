@@ -2,6 +2,7 @@
 
 use crate::chain::ChainError;
 use crate::rpc::{MAX_ANSWER, Unanswered, without_secrets};
+use crate::trust::Trust;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -73,6 +74,8 @@ pub(crate) struct Place {
     request: Request,
     host: String,
     port: u16,
+    /// Who vouches for it.
+    trust: Trust,
 }
 
 impl Place {
@@ -80,7 +83,7 @@ impl Place {
     ///
     /// # Errors
     /// [`ChainError::Nonsense`] if it cannot be connected to, whoever listens.
-    pub fn new(url: &str, shown: String) -> Result<Self, ChainError> {
+    pub fn new(url: &str, shown: String, trust: &Trust) -> Result<Self, ChainError> {
         let nonsense = |what: &str| ChainError::nonsense("configuration", format!("the URL {shown}… {what}"));
         let request = url.into_client_request().map_err(|_| nonsense("cannot be read"))?;
         let uri = request.uri();
@@ -91,7 +94,7 @@ impl Place {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let usual = if url.starts_with("wss") { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(usual);
-        Ok(Self { url: url.to_owned(), shown, request, host, port })
+        Ok(Self { url: url.to_owned(), shown, request, host, port, trust: trust.clone() })
     }
 
     /// Who is asked, without credentials.
@@ -120,7 +123,8 @@ impl Place {
             let stream = Timed { stream, each, until: Some(until) };
             let most = usize::try_from(MAX_ANSWER).unwrap_or(usize::MAX);
             let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
-            let shaken = tungstenite::client_tls_with_config(self.request.clone(), stream, Some(config), None);
+            let shaken =
+                tungstenite::client_tls_with_config(self.request.clone(), stream, Some(config), self.trust.websocket());
             return match shaken {
                 Ok((mut socket, _)) => {
                     limit(&mut socket, None);
@@ -150,8 +154,8 @@ impl Line {
     ///
     /// # Errors
     /// Those of [`Place::new`].
-    pub fn new(url: &str, shown: String, timeout: Duration) -> Result<Self, ChainError> {
-        Ok(Self { place: Place::new(url, shown)?, timeout, open: Mutex::default() })
+    pub fn new(url: &str, shown: String, timeout: Duration, trust: &Trust) -> Result<Self, ChainError> {
+        Ok(Self { place: Place::new(url, shown, trust)?, timeout, open: Mutex::default() })
     }
 
     /// Sends a request and waits for its answer. A connection that failed is not used again, so that a late answer is

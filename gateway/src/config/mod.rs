@@ -9,6 +9,7 @@ pub use problems::Problems;
 
 use actors::{MeterPlace, Rule, Trick};
 use contracts::Address;
+use contracts::trust::Trust;
 use domain::feeder::Counted;
 use domain::place::{HoldRule, Place};
 use domain::token::TokenPlan;
@@ -510,6 +511,8 @@ pub enum ChainKind {
     Rpc {
         /// Their URLs, the preferred one first.
         urls: Vec<String>,
+        /// Who vouches for those behind https and wss.
+        trust: Trust,
     },
 }
 

@@ -26,6 +26,7 @@ pub(crate) use operators::LONGEST_NAME;
 use super::{Broker, Bus, Chain, ChainKind, Config, Problems, Simulator};
 use contracts::Address;
 use contracts::rpc::JsonRpc;
+use contracts::trust::Trust;
 use devices::{accounts, meters, rare_meters, shared_units, switches};
 pub use dispatch::own_meter;
 use domain::{BusId, Currency, TimeZone, Timestamp};
@@ -349,10 +350,14 @@ impl Reader<'_> {
         let agreed = agreed::agreed(table, unit, settle_every);
         let patience = duration(table, "patience", "1m", Duration::from_secs(1)..=DAY);
         let (rpc, urls, fund) = (address(table, "rpc_listen", false), table.text_or_texts("url"), table.texts("fund"));
+        let ca_file = table.text("ca_file").map(|file| self.base.join(file));
         let kind = match embedded? {
             true => {
                 if urls.is_some() {
                     table.problem("url", "does not belong to an embedded chain; set kind = \"rpc\" to use a node");
+                }
+                if ca_file.is_some() {
+                    table.problem("ca_file", "vouches for a node; an embedded chain needs nobody to");
                 }
                 loopback_only(table, "rpc_listen", rpc, "JSON-RPC has no log-in");
                 let mut funded = Vec::new();
@@ -378,12 +383,22 @@ impl Reader<'_> {
                         );
                     }
                 }
+                let trust = ca_file.map(|file| trust(&file)).transpose().unwrap_or_else(|problem| {
+                    table.problem("ca_file", problem);
+                    None
+                });
+                if let (Some(_), Some(urls)) = (&trust, &urls)
+                    && !urls.iter().any(|url| url.starts_with("https://") || url.starts_with("wss://"))
+                {
+                    table.problem("ca_file", "belongs to an https:// or wss:// url");
+                }
+                let trust = trust.unwrap_or_default();
                 for key in ["rpc_listen", "fund"] {
                     if table.get(key).is_some() {
                         table.problem(key, "belongs to an embedded chain only");
                     }
                 }
-                ChainKind::Rpc { urls: urls? }
+                ChainKind::Rpc { urls: urls?, trust }
             }
         };
         Some(Chain {
@@ -409,6 +424,12 @@ const MAX_FEE_GWEI: u128 = 500;
 
 /// Blocks on top of a transaction before it counts, on a chain that may reorganise.
 const REMOTE_CONFIRMATIONS: u64 = 6;
+
+/// Who vouches for nodes, from a PEM file.
+fn trust(file: &Path) -> Result<Trust, String> {
+    let found = std::fs::read(file).map_err(|e| format!("cannot be read: {e}")).and_then(|pem| Trust::only(&pem));
+    found.map_err(|what| format!("names {}, which {what}", file.display()))
+}
 
 fn zone(site: &Table<'_, '_>) -> Option<TimeZone> {
     let name = site.text("timezone").unwrap_or_else(|| "UTC".into());

@@ -647,22 +647,52 @@ fn challenges_and_fees_of_the_grid_need_the_operators_register() {
     assert_eq!(fields, ["chain.challenge_window", "chain.max_network_fee", "chain.operator"]);
 }
 
+/// What in `FULL` belongs to an embedded chain only.
+const RPC_LISTEN: &str = "rpc_listen = \"127.0.0.1:8545\"\n";
+const FUND: &str = "fund = [\"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\"]\n";
+
 #[test]
 fn nodes_are_one_or_a_list_and_each_must_be_a_url() {
-    let (own, fund) =
-        ("rpc_listen = \"127.0.0.1:8545\"\n", "fund = [\"0x70997970c51812dc3a010c7d01b50e0d17dc79c8\"]\n");
     let node = |url: &str| {
-        let text = FULL.replace(own, "").replace(fund, "");
+        let text = FULL.replace(RPC_LISTEN, "").replace(FUND, "");
         text.replace("kind = \"embedded\"\nchain_id", &format!("kind = \"rpc\"\nurl = {url}\nchain_id"))
     };
     for (url, count) in [("\"http://a:1\"", 1), ("[\"http://a:1\", \"https://b/v3/key\"]", 2)] {
-        let ChainKind::Rpc { urls } = sound(&node(url)).chain.kind else { panic!("{url}") };
+        let ChainKind::Rpc { urls, .. } = sound(&node(url)).chain.kind else { panic!("{url}") };
         assert_eq!(urls.len(), count);
     }
     for url in ["[]", "\"\"", "[\"http://a:1\", \"a:1/s3cret\"]", "[7]"] {
         let Err(Problems(found)) = parse(&node(url)) else { panic!("{url} was taken") };
         assert!(found.iter().all(|p| p.field == "chain.url"), "{found:#?}");
         assert!(!format!("{found:?}").contains("s3cret"));
+    }
+}
+
+#[test]
+fn who_vouches_for_a_node_is_a_file_of_certificates_and_somebody_whom_it_helps() {
+    let room = tempfile::tempdir().unwrap();
+    let (good, bad) = (room.path().join("ca.pem"), room.path().join("bad.pem"));
+    std::fs::write(&good, rcgen::generate_simple_self_signed(vec!["node".to_owned()]).unwrap().cert.pem()).unwrap();
+    std::fs::write(&bad, "no certificate").unwrap();
+    let named = |file: &Path, url: &str| {
+        let text = FULL.replace(RPC_LISTEN, "").replace(FUND, "");
+        let chain = format!("kind = \"rpc\"\nurl = \"{url}\"\nca_file = \"{}\"\nchain_id", file.display());
+        text.replace("kind = \"embedded\"\nchain_id", &chain)
+    };
+    for url in ["https://node:8545", "wss://node:8546"] {
+        let ChainKind::Rpc { trust, .. } = sound(&named(&good, url)).chain.kind else { panic!("{url}") };
+        assert_eq!(format!("{trust:?}"), "Trust(own)");
+    }
+    let refused = [
+        (named(&good, "http://node:8545"), "belongs to an https:// or wss:// url"),
+        (named(&bad, "https://node:8545"), "bad.pem, which holds no certificate"),
+        (named(&room.path().join("gone.pem"), "https://node:8545"), "gone.pem, which cannot be read"),
+        (FULL.replace("chain_id = 31337", "chain_id = 31337\nca_file = \"ca.pem\""), "an embedded chain needs nobody"),
+    ];
+    for (text, part) in refused {
+        let Err(Problems(found)) = parse(&text) else { panic!("taken, though {part}") };
+        let [problem] = found.as_slice() else { panic!("{found:#?}") };
+        assert!(problem.field == "chain.ca_file" && problem.what.contains(part), "{problem:?}");
     }
 }
 

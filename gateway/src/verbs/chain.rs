@@ -91,7 +91,7 @@ pub(super) fn open(file: &ConfigFile) -> Result<(Config, LocalKey, Arc<dyn Chain
     let clock = clock::open(&config)?;
     let chain: Arc<dyn Chain> = match &config.chain.kind {
         ChainKind::Embedded { fund, .. } => Arc::new(house::embedded_chain(&config, fund, key.address(), &clock)?),
-        ChainKind::Rpc { urls } => Arc::new(house::nodes(urls, config.chain.chain_id)?),
+        ChainKind::Rpc { urls, trust } => Arc::new(house::nodes(urls, trust, config.chain.chain_id)?),
     };
     Ok((config, key, chain))
 }

@@ -31,7 +31,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rmqtt-codec", &["broker"]),
     ("rumqttc", &["drivers"]),
     ("rusqlite", &["ledger"]),
-    ("rustls", &["gateway"]),
+    ("rustls", &["contracts", "gateway"]),
     ("scrypt", &["contracts"]),
     ("serial2", &["drivers"]),
     ("sha2", &["gateway"]),

@@ -51,13 +51,13 @@ pub fn ledger(config: &Config) -> Vec<Finding> {
 
 /// The nodes of a chain that is not ours.
 pub fn nodes(config: &Config) -> Vec<Finding> {
-    let ChainKind::Rpc { urls } = &config.chain.kind else {
+    let ChainKind::Rpc { urls, trust } = &config.chain.kind else {
         return vec![Finding::good("chain", "embedded")];
     };
     let settler = config.chain.key_file.exists().then(|| house::settler_key(config).ok()).flatten();
     let mut found = Vec::new();
     for url in urls {
-        match JsonRpc::new(url, PATIENCE).and_then(|node| node_found(&node, config, settler.as_ref())) {
+        match JsonRpc::trusting(url, PATIENCE, trust).and_then(|node| node_found(&node, config, settler.as_ref())) {
             Ok(more) => found.extend(more),
             Err(e) => found.push(Finding::bad("chain", e.to_string(), "metering and billing go on; settlement waits")),
         }
