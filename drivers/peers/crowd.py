@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import sqlite3
 import statistics
 import time
-import urllib.request
 from pathlib import Path
 
 from field import Field
@@ -19,10 +19,10 @@ PERIOD = 10
 SECONDS = 60
 
 
-def recorded(page: int) -> int:
-    """Readings in the ledger, as the gateway's own page says."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{page}/api/v1/state", timeout=30) as answer:
-        return json.load(answer)["ledger"]["readings"]
+def recorded(home: Path) -> int:
+    """Readings in the ledger of a running gateway."""
+    with contextlib.closing(sqlite3.connect(f"file:{home}/state/ledger.db?mode=ro", uri=True, timeout=30)) as ledger:
+        return ledger.execute("SELECT count(*) FROM readings").fetchone()[0]
 
 
 def measure(field: Field, folder: Path) -> dict:
@@ -34,20 +34,20 @@ def measure(field: Field, folder: Path) -> dict:
         body += our_meter(f"tcp-{n}", f"tcp-{n}", 1, f"{PERIOD}s")
     body += f'[[bus]]\nid = "line"\nkind = "modbus-rtu"\nport = "{line}"\nbaud = {BAUD}\nparity = "none"\n'
     body += "".join(our_meter(f"rtu-{n}", "line", n, f"{PERIOD}s") for n in range(1, UNITS + 1))
-    home, page = folder / "crowd", free_port()
+    home = folder / "crowd"
     home.mkdir()
     meters = DEVICES + UNITS
     field.order("reset")
-    with our_gateway(home, page, body) as child:
+    with our_gateway(home, free_port(), body) as child:
         field.wait(60, lambda report: report.readings >= meters or not child.alive)
         # Until the first round of everybody is over and the accounts are open on the chain.
         time.sleep(2 * PERIOD)
         if not child.alive:
             raise RuntimeError(f"ended by itself: {child.tail()}")
-        before, cpu = recorded(page), child.cpu()
+        before, cpu = recorded(home), child.cpu()
         field.order("reset")
         time.sleep(SECONDS)
-        report, spent, after = field.report(), child.cpu() - cpu, recorded(page)
+        report, spent, after = field.report(), child.cpu() - cpu, recorded(home)
         resident = child.resident()
     units = list(report.units.values())
     wire = [unit for (place, _), unit in report.units.items() if place == "line"]
