@@ -202,6 +202,13 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
             reorg::reopen(db, *from)?;
             Ok(Outcome::Recorded(current(db)?))
         }
+        Write::NotOpen(numbers) => {
+            let mut closed = db.prepare_cached("UPDATE accounts SET opened = 0 WHERE number = ?")?;
+            for number in numbers {
+                closed.execute([number])?;
+            }
+            Ok(Outcome::Recorded(current(db)?))
+        }
         Write::CatchUp { upto, accounts } => {
             catch_up::catch_up(db, *upto, accounts)?;
             Ok(Outcome::Recorded(current(db)?))

@@ -116,6 +116,8 @@ pub enum Write {
         /// The oldest of them.
         from: i64,
     },
+    /// Accounts with these numbers, thought to be open on the chain, are not: they are opened again.
+    NotOpen(Vec<u32>),
     /// The chain has settled batches up to and including `upto` that this ledger, put back from a copy, never saw: what it
     /// says of the accounts counts from here on.
     CatchUp {

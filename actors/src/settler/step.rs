@@ -193,6 +193,7 @@ impl Scene<'_> {
         let refusal = self.ledger.last_refusal()?;
         let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| sets_up(what));
         let may_queue = !set_up_refused || (turn.settle && !turn.queued);
+        let refused = refusal.as_ref().map(|(what, _)| what.clone());
         let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
         let problem = problem.or_else(|| notes.low_on_coin.clone()).or_else(|| notes.holders.clone());
         let problem = problem.or_else(|| notes.ranges_problem.clone());
@@ -207,6 +208,11 @@ impl Scene<'_> {
         };
         self.agreed(provider, notes)?;
         if let (true, Some(step)) = (turn.settle, self.refused_by_witnesses(provider, &open)?) {
+            return Ok(step);
+        }
+        if let (true, Some(what)) = (turn.settle, &refused)
+            && let Some(step) = self.not_open_there(provider, what)?
+        {
             return Ok(step);
         }
         if let Some(step) = self.accounts(provider, may_queue)? {

@@ -1,12 +1,13 @@
 //! What the chain refuses is said, tried again at a decent pace, and loses nothing.
 
+use crate::books::{Life, Terms, account};
 use crate::day::{embedded, keys};
 use crate::street::*;
 use contracts::U256;
 use contracts::key::Signer;
 use contracts::provider::{self, Prices};
 use domain::*;
-use ledger::Ledger;
+use ledger::{Enrolled, Enrolment, Ledger, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,5 +93,36 @@ fn a_block_that_a_node_tells_of_is_looked_at_before_the_next_poll() {
         house.settler.send(actors::HeadCame).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(topped_up().await, Money(5_000_000_000));
+    });
+}
+
+/// What a settler believes that found an account open in a block which the chain then takes back.
+#[test]
+fn an_account_that_is_not_open_on_the_chain_after_all_is_opened_when_its_batch_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    in_virtual_time(async {
+        let (clock, (owner, _)) = (paused_clock(), keys());
+        let mut terms = Terms::new(embedded(dir.path(), &clock), owner);
+        terms.confirmations = 1;
+        let life = Life::begin(dir.path(), clock.now(), &terms);
+        life.settle_all("three homes", || ()).await;
+        drop(life);
+
+        terms.homes = 1..=4;
+        let ledger = Ledger::open(&dir.path().join("ledger.db")).unwrap();
+        let enrolled = |home| Enrolled { id: account(home), debt_share: Permille::FULL };
+        ledger.enrol(&Enrolment { accounts: (1..=4).map(enrolled).collect(), meters: Vec::new() }).unwrap();
+        let believed = Fact::AccountOpened { account: account(4), number: 4 };
+        ledger.commit(clock.now(), &[Write::Fact(believed)]).unwrap().remove(0).unwrap();
+        drop(ledger);
+
+        let life = Life::begin(dir.path(), clock.now(), &terms);
+        (life.pay(1, 1, 500).await, life.pay(4, 2, 700).await);
+        life.settle_all("four homes", || ()).await;
+        let facts = life.scribe.read(|l| l.facts_after(Seq(0), 10_000)).await.unwrap();
+        assert_eq!(refusals(&facts), 1, "the batch was refused once");
+        let at = life.scribe.read(|l| l.meta("provider")).await.unwrap().unwrap().parse().unwrap();
+        let there = provider::accounts(&*terms.chain, at, &[1, 4]).unwrap();
+        assert_eq!(there.iter().map(|a| (a.is_open(), a.balance.0)).collect::<Vec<_>>(), [(true, 500), (true, 700)]);
     });
 }

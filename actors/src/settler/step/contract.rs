@@ -1,6 +1,6 @@
 //! What the next step has to ask the contract: accounts, prices, and what became of a batch.
 
-use super::incoming::LOG_RANGE;
+use super::incoming::{AT_ONCE, LOG_RANGE};
 use super::{LINE_SALT, Scene, Step, Trouble, name_word, refuse, waiting};
 use contracts::chain::LogFilter;
 use contracts::lines::{self, SaltSecret};
@@ -62,6 +62,28 @@ impl Scene<'_> {
         }
         let numbers = closed.iter().map(|a| a.number).collect();
         Ok(may_queue.then(|| Step::Write(vec![Write::Queue(Purpose::OpenAccounts { numbers })])))
+    }
+
+    /// If the chain refused a batch that has accounts which are not open there, the step that has them opened again.
+    ///
+    /// An account that was found open, rather than opened by a transaction which is looked for when blocks are taken back, may
+    /// have been so in a block that is gone: its opening was refused because an older one of ours was just before it.
+    pub(super) fn not_open_there(&self, provider: Address, refused: &Purpose) -> Result<Option<Step>, Trouble> {
+        let Purpose::Settle { sequence } = refused else { return Ok(None) };
+        let items = self.ledger.batch(*sequence)?.map_or_else(Vec::new, |batch| batch.items);
+        let accounts = self.ledger.accounts()?;
+        let thought_open = |number: &u32| accounts.iter().any(|a| a.number == *number && a.opened);
+        let numbers: Vec<u32> = items.iter().map(|item| item.number).filter(thought_open).collect();
+        let mut closed = Vec::new();
+        for some in numbers.chunks(AT_ONCE) {
+            let there = provider::accounts(&*self.plan.chain, provider, some)?;
+            closed.extend(some.iter().zip(there).filter(|(_, there)| !there.is_open()).map(|(number, _)| *number));
+        }
+        if closed.is_empty() {
+            return Ok(None);
+        }
+        tracing::warn!(accounts = ?closed, "the chain took back the opening of accounts: they are opened again");
+        Ok(Some(Step::Write(vec![Write::NotOpen(closed)])))
     }
 
     /// If the contract has moved past this batch's number, the step that notes what became of it.

@@ -17,7 +17,7 @@ const LOG_TAIL: u64 = 16;
 /// The cursor is written at least once in so many blocks, and with every event.
 const CURSOR_STEP: u64 = 50;
 /// Accounts that are asked for at once.
-const AT_ONCE: usize = 200;
+pub(super) const AT_ONCE: usize = 200;
 
 /// Something that somebody did to an account.
 pub(super) struct Found {
