@@ -110,15 +110,16 @@ mod tests {
 
     #[test]
     fn a_unit_that_led_astray_lately_does_not_take_the_blend_with_it() {
-        let day =
-            |n: usize| (0..24).map(|hour| f64::from(hour) + if n % 2 == 0 { 0.1 } else { -0.1 }).collect::<Vec<f64>>();
+        let day = |n: usize| {
+            (0..24).map(|hour| f64::from(hour) + if n.is_multiple_of(2) { 0.1 } else { -0.1 }).collect::<Vec<f64>>()
+        };
         let values: Vec<f64> = (0..21).flat_map(day).collect();
         let series = Series { first: 0, step: 60, offset: 0, real: vec![true; values.len()], values };
         let flat = |level: f64| Some(vec![level; 24]);
         let hours = || Some((0..24).map(f64::from).collect::<Vec<f64>>());
         // The regression misses by 0.1, the unit by 60 and more, the naive models by some hours.
         let says = |unit: f64| [flat(9.0), flat(14.0), hours(), flat(unit), None];
-        let wild = |n: usize| if n % 2 == 0 { 90.0 } else { -60.0 };
+        let wild = |n: usize| if n.is_multiple_of(2) { 90.0 } else { -60.0 };
         let days: Vec<Day> =
             (0..20).map(|n| Day { origin: 24 * n, said: says(wild(n)), usual: vec![9.0; 24] }).collect();
         let said = blend(&series, &days, &says(90.0), &[9.0; 24], 24 * 20);
