@@ -1,5 +1,6 @@
 //! Prints what the models are worth on load histories: `cargo run --release -p solvers --example forecast FILE DAYS`,
-//! the last DAYS of each file kept back, one forecast of a day from every midnight.
+//! the last DAYS of each file kept back, one forecast of a day from every midnight. With DAYS 0 it does what the gateway does
+//! once a day.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -9,7 +10,20 @@
 
 use domain::{LoadTable, Timestamp};
 use solvers::forecast::{Row, Series, Settings, forecast};
-use std::time::Instant;
+
+/// A number of this process that the kernel tells (Linux), the so-manieth behind a word.
+fn status(file: &str, behind: &str, at: usize) -> u64 {
+    let text = std::fs::read_to_string(file).expect("Linux");
+    let after = text.split_once(behind).expect("a word").1;
+    after.split_whitespace().nth(at).expect("a number").parse().expect("a number")
+}
+
+/// Seconds of the processor that this process has used, which do not depend on who else is busy.
+fn used() -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "nanoseconds of minutes")]
+    let nanoseconds = status("/proc/self/schedstat", "", 0) as f64;
+    nanoseconds / 1e9
+}
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,9 +35,9 @@ fn main() {
     let last = series.instant(series.values.len());
     let until = Timestamp(last.0 - days * 86_400_000);
     let settings = Settings { train_until: Some(until), ..Settings::new(series.day(), 1) };
-    let start = Instant::now();
+    let start = used();
     let outcome = forecast(&series, &settings).expect("a forecast");
-    println!("{} slots of {} min, {:.1} s", series.values.len(), series.step, start.elapsed().as_secs_f64());
+    println!("{} slots of {} min, {:.1} s of the processor", series.values.len(), series.step, used() - start);
     println!("| model | validation MAPE, MASE, coverage | test MAPE, MASE, coverage |");
     println!("| --- | --- | --- |");
     let show = |s: &solvers::forecast::Score| {
@@ -33,6 +47,15 @@ fn main() {
     for s in &outcome.scores {
         println!("| {} | {} | {} |", s.model, show(&s.validation), s.test.as_ref().map_or(String::new(), show));
     }
+    if let Some(model) = &outcome.model {
+        let (origin, times) = (series.slot_at(until), 200);
+        let start = used();
+        for _ in 0..times {
+            std::hint::black_box(model.ahead(std::hint::black_box(&series), origin, series.day()));
+        }
+        println!("a day by what was learned: {:.2} ms", 1000.0 * (used() - start) / f64::from(times));
+    }
+    println!("resident at most: {} KiB", status("/proc/self/status", "VmHWM:", 0));
     let (numbers, bytes) = outcome.model.as_ref().map_or((0, 0), |m| (m.size(), m.bytes().len()));
     println!("chosen: {}; origins {:?}; model of {numbers} numbers, {bytes} bytes", outcome.chosen, outcome.origins);
 }

@@ -2,8 +2,8 @@
 //!
 //! Five models speak beside each other: the same time yesterday, the same time a week ago, a robust regression on lags
 //! and calendar, a recurrent unit on what the regression leaves, and a blend of them by what each was worth lately. Each is
-//! scored on days that it did not learn from, one forecast a day from a rolling origin; the best there is chosen, the blend
-//! where it is close, and what they were worth is told with it.
+//! scored on days that it did not learn from, one forecast a day from a rolling origin; the blend is chosen unless another was
+//! better there by more than chance, and what they were worth is told with it.
 //!
 //! Nothing depends on the machine: see [`gru`]. [`Model::bytes`] and [`bytes`] are what is hashed.
 
@@ -37,8 +37,6 @@ const MOST_TEST_DAYS: usize = 120;
 const RELEARN_DAYS: usize = 60;
 /// The place of the blend among [`MODELS`].
 const BLEND: usize = 4;
-/// By so much the blend may be worse than the best on validation, and is chosen all the same.
-const CLEARLY: f64 = 1.02;
 /// The most days that are kept of a series: two years to learn from, and lags.
 const MOST_DAYS: usize = 800;
 
@@ -104,7 +102,7 @@ pub struct Scores {
 pub struct Outcome {
     /// Of every model that could be fitted.
     pub scores: Vec<Scores>,
-    /// The one with the least error on validation; the blend, unless another is better by a fiftieth.
+    /// The blend, unless another was better on validation by more than a standard error.
     pub chosen: &'static str,
     /// The slots after training ended, by the chosen model.
     pub ahead: Vec<Ahead>,
@@ -176,6 +174,31 @@ impl Rolling<'_> {
         (said, usual)
     }
 
+    /// Whether one model was better than another on some days by more than a standard error of the daily differences: what
+    /// is nearer together a draw of other days could turn (the rule of Breiman, Friedman, Olshen and Stone, 1984).
+    fn clearly_better(&self, days: std::ops::Range<usize>, model: usize, other: usize, to: usize) -> bool {
+        let mut apart = Vec::with_capacity(days.len());
+        for d in &self.days[days] {
+            let (Some(said), Some(others)) = (&d.said[model], &d.said[other]) else { continue };
+            let (mut sum, mut n) = (0.0, 0);
+            for (i, (y, o)) in said.iter().zip(others).enumerate().take(self.settings.horizon) {
+                let slot = d.origin + i;
+                if slot < to && self.series.real[slot] {
+                    let truth = self.series.values[slot];
+                    sum += (truth - o).abs() - (truth - y).abs();
+                    n += 1;
+                }
+            }
+            if n > 0 {
+                apart.push(sum / series::count_f64(n));
+            }
+        }
+        let n = series::count_f64(apart.len());
+        let mean = apart.iter().sum::<f64>() / n.max(1.0);
+        let squares = apart.iter().map(|a| (a - mean) * (a - mean)).sum::<f64>();
+        apart.len() > 1 && mean > 0.0 && mean * mean > squares / (n - 1.0) / n
+    }
+
     /// Scores of a model over some days, with the intervals that it had on each.
     fn score(&self, days: std::ops::Range<usize>, model: usize, bands: &Bands, to: usize, naive: f64) -> Score {
         let mut tally = Tally::default();
@@ -241,23 +264,47 @@ pub fn forecast(series: &Series, settings: &Settings) -> Result<Outcome, NoForec
             test: (before < all).then(|| rolling.score(before..all, *m, bands, to, naive)),
         })
         .collect();
-    let mut best = 0;
+    let (mut best, mut chosen) = (0, known[0]);
     for (i, s) in scores.iter().enumerate() {
         if s.validation.mae < scores[best].validation.mae {
-            best = i;
+            (best, chosen) = (i, known[i]);
         }
     }
-    // The blend follows when habits or weather change; another has to be clearly better.
-    if let Some(blend) = known.iter().position(|m| *m == BLEND)
-        && scores[blend].validation.mae <= scores[best].validation.mae * CLEARLY
-    {
-        best = blend;
+    // The blend follows when habits or weather change: another is chosen only where more than chance speaks for it.
+    if known.contains(&BLEND) && !rolling.clearly_better(0..before, chosen, BLEND, cut) {
+        chosen = BLEND;
     }
-    let chosen = known[best];
     let said = said[chosen].as_deref().unwrap_or_default();
     let quantiles = Bands::at(&kept, &rolling.days[..before], chosen, said, cut, settings.horizon, positive);
     let ahead = said.iter().zip(quantiles).take(settings.horizon).enumerate();
     let ahead = ahead.map(|(i, (y, quantiles))| Ahead { at: kept.instant(cut + i), value: *y, quantiles }).collect();
     let data = (kept.instant(0), kept.instant(cut));
     Ok(Outcome { scores, chosen: MODELS[chosen], ahead, model, data, origins: (before, all - before) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a model that says these levels, one a day, is clearly better than one that says the others; the load is zero.
+    fn clearly(levels: &[f64], others: &[f64]) -> bool {
+        let slots = 24 * levels.len();
+        let series = Series { first: 0, step: 60, offset: 0, values: vec![0.0; slots], real: vec![true; slots] };
+        let says = |n: usize| [Some(vec![levels[n]; 24]), Some(vec![others[n]; 24]), None, None, None];
+        let day = |n: usize| Day { origin: 24 * n, said: says(n), usual: vec![0.0; 24] };
+        let settings = Settings::new(24, 1);
+        let days = (0..levels.len()).map(day).collect();
+        let rolling = Rolling { series: &series, settings: &settings, ahead: 24, positive: false, days };
+        rolling.clearly_better(0..levels.len(), 0, 1, slots)
+    }
+
+    #[test]
+    fn what_a_draw_of_other_days_could_turn_is_not_clearly_better() {
+        // Better on the average by 0.5 either way: on all days alike, or by one day of ten.
+        assert!(clearly(&[1.0; 10], &[1.4, 1.6, 1.4, 1.6, 1.4, 1.6, 1.4, 1.6, 1.4, 1.6]));
+        assert!(!clearly(&[1.0; 10], &[0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 10.5]));
+        assert!(!clearly(&[1.6; 10], &[1.0; 10]));
+        assert!(!clearly(&[1.0; 10], &[1.0; 10]));
+        assert!(!clearly(&[1.0], &[9.0]));
+    }
 }

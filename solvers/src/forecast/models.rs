@@ -181,6 +181,13 @@ impl Model {
         Said { day, week, usual, ridge: base.into_iter().map(back).collect(), gru }
     }
 
+    /// What the regression and the units say together of so many slots from one on, which the series may end at: `gru`
+    /// alone, as somebody with the model and the readings works it out again.
+    #[must_use]
+    pub fn ahead(&self, series: &Series, origin: usize, slots: usize) -> Vec<f64> {
+        Self::say(Some(self), series, origin, slots).gru
+    }
+
     /// The model as bytes, every number as its 64 bits in big-endian order: the same model has the same bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
