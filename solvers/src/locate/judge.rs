@@ -243,6 +243,7 @@ pub fn judge(x: i64, y: i64, sightings: &[Sighting], limits: &Limits) -> Result<
         dropped |= 1 << worst;
     };
     let mut judged = Judged { verdict: Verdict::Unclear, x, y, dropped: 0, off: whole(off), left: whole(left) };
+    // From the claim all of them pull to there, without a drop.
     let claim = all.unwrap_or_default();
     let mut dropped = 0;
     loop {
