@@ -52,12 +52,32 @@ fn main() {
             let share = f64::from(held) / f64::from(all) * 100.0;
             println!("  {name:<18} {share:>6.2} %  ({:.2} to {:.2} %)", low * 100.0, high * 100.0);
         }
+        verdicts(&lane, n, provers, &limits, &mut rng);
         errors(&lane, n, provers, &limits, &mut rng);
         if spare(provers) > 0 {
             liar(&lane, n, provers, &limits, &mut rng);
         }
     }
     deposits();
+}
+
+/// What is said of devices that are not where they say, all provers being truthful.
+fn verdicts(lane: &Lane, n: u32, provers: usize, limits: &Limits, rng: &mut Rng) {
+    let (mut all, mut elsewhere, mut unclear, mut dropped) = (0, 0, 0, 0);
+    while all < n {
+        let Some((judged, ..)) = lane.proof(provers, Sender::Elsewhere(20.0, 80.0, 0.0), limits, rng) else { continue };
+        all += 1;
+        elsewhere += u32::from(judged.verdict == Verdict::Elsewhere);
+        unclear += u32::from(judged.verdict == Verdict::Unclear);
+        dropped += u32::from(judged.dropped != 0);
+    }
+    let of = |n: u32| f64::from(n) / f64::from(all) * 100.0;
+    println!(
+        "  20 to 80 m away: elsewhere {:.1} %, unclear {:.1} %, a truthful prover dropped {:.1} %",
+        of(elsewhere),
+        of(unclear),
+        of(dropped)
+    );
 }
 
 /// What becomes of one prover that says what the wrong verdict asks for.

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 /// @title A claimed place against measured distances
 /// @notice The same steps with the same integers as `solvers::locate::judge`, where the method and its limits are explained.
 /// @dev Lengths are millimetres relative to the claim, below 2^20. Unit vectors and logarithms count in 2^-20, weights in
-/// 2^-48 of 1/mm^2, with at least two metres. The largest product is below 2^117, so nothing below can overflow 256 bits.
+/// 2^-48 of 1/mm^2, with at least two metres. The largest product is below 2^126, so nothing below can overflow 256 bits.
 library Judge {
     /// @dev What one prover measured, and where it stands.
     struct Seen {
@@ -41,6 +41,15 @@ library Judge {
         int256 by;
     }
 
+    /// @dev A place, how provers are seen from there, what the distances leave, and who leaves most.
+    struct Found {
+        int256 x;
+        int256 y;
+        int256 left;
+        uint256 worst;
+        Sight[] sights;
+    }
+
     /// @dev A prover as it is seen from a place: unit vector, distance, logarithm of the measured over it.
     struct Sight {
         int256 ux;
@@ -62,7 +71,14 @@ library Judge {
 
     /// @dev A prover nearer than this weighs as much as one so near.
     int256 private constant NEAREST = 2000;
+    /// @dev Steps of a descent, those that led nowhere included.
     uint256 private constant STEPS = 8;
+    /// @dev A step that left more is taken so many times shorter.
+    int256 private constant SHORTER = 4;
+    /// @dev A step not longer than this is none.
+    int256 private constant ARRIVED = 4;
+    /// @dev Bits of a length and of a weight where circles cross.
+    uint256 private constant COARSE = 16;
     uint256 private constant UNIT = 20;
     uint256 private constant WEIGHT = 48;
     /// @dev Bits after the point of a ratio.
@@ -103,7 +119,8 @@ library Judge {
         }
     }
 
-    /// @dev The claim does not hold: where do the distances pull to, from a first step on, and do they agree on it?
+    /// @dev The claim does not hold: where do the distances pull to, and do they agree on it? `from` is the first step from
+    /// the claim.
     function _seek(
         Seen[] memory seen,
         Sight[] memory claim,
@@ -113,22 +130,13 @@ library Judge {
         int256 fromY
     ) private pure {
         unchecked {
-            Sight[] memory sights = new Sight[](seen.length);
             uint256 dropped = 0;
             while (true) {
-                (int256 x, int256 y) = (_within(fromX), _within(fromY));
-                for (uint256 i = 0; i < STEPS; ++i) {
-                    for (uint256 j = 0; j < seen.length; ++j) sights[j] = _sight(seen[j], x, y);
-                    (bool fit, int256 sx, int256 sy) = _step(_normal(sights, dropped));
-                    if (!fit) return;
-                    (x, y) = (_within(x + sx), _within(y + sy));
-                    if (sx == 0 && sy == 0) break;
-                }
-                for (uint256 j = 0; j < seen.length; ++j) sights[j] = _sight(seen[j], x, y);
-                // Nothing is linear any more: no step from here.
-                (int256 left, uint256 worst) = _left(sights, dropped, 0, 0);
-                (judged.x, judged.y, judged.left) = (x, y, _whole(left));
-                if (left <= _limit(limits, seen.length, dropped)) {
+                int256 allowed = _limit(limits, seen.length, dropped);
+                (bool any, Found memory best) = _sought(seen, dropped, fromX, fromY, allowed);
+                if (!any) return;
+                (judged.x, judged.y, judged.left) = (best.x, best.y, _whole(best.left));
+                if (best.left <= allowed) {
                     // Who stands so that a true claim would be blunt cannot say that one is false either.
                     if (_isSharp(_normal(claim, dropped), limits)) {
                         (judged.verdict, judged.dropped) = (ELSEWHERE, dropped);
@@ -136,9 +144,141 @@ library Judge {
                     return;
                 }
                 if (!_mayDrop(seen.length, dropped)) return;
-                dropped |= 1 << worst;
+                dropped |= 1 << best.worst;
             }
         }
+    }
+
+    /// @dev The best place that descents lead to: from where the circles cross, and, if more than allowed is left there,
+    /// from where the claim's own step leads.
+    function _sought(
+        Seen[] memory seen,
+        uint256 dropped,
+        int256 fromX,
+        int256 fromY,
+        int256 allowed
+    ) private pure returns (bool any, Found memory best) {
+        unchecked {
+            (bool crosses, int256 x, int256 y) = _crossing(seen, dropped);
+            if (crosses) {
+                (any, best) = _descend(seen, dropped, x, y);
+                if (any && best.left <= allowed) return (any, best);
+            }
+            (bool fit, Found memory other) = _descend(seen, dropped, fromX, fromY);
+            if (fit && (!any || other.left < best.left)) return (true, other);
+        }
+    }
+
+    /// @dev Steps from a place, each taken if it leaves less, and shortened if not.
+    function _descend(
+        Seen[] memory seen,
+        uint256 dropped,
+        int256 x,
+        int256 y
+    ) private pure returns (bool fit, Found memory best) {
+        unchecked {
+            best = _at(seen, dropped, x, y);
+            int256 sx;
+            int256 sy;
+            (fit, sx, sy) = _step(_normal(best.sights, dropped));
+            if (!fit) return (false, best);
+            for (uint256 i = 0; i < STEPS; ++i) {
+                if (_abs(sx) + _abs(sy) <= ARRIVED) break;
+                Found memory next = _at(seen, dropped, best.x + sx, best.y + sy);
+                if (next.left < best.left) {
+                    best = next;
+                    bool further;
+                    (further, sx, sy) = _step(_normal(best.sights, dropped));
+                    if (!further) break;
+                } else {
+                    (sx, sy) = (sx / SHORTER, sy / SHORTER);
+                }
+            }
+        }
+    }
+
+    /// @dev What the distances leave at a place, or at the nearest one that is near enough.
+    function _at(
+        Seen[] memory seen,
+        uint256 dropped,
+        int256 x,
+        int256 y
+    ) private pure returns (Found memory found) {
+        unchecked {
+            (found.x, found.y) = (_within(x), _within(y));
+            found.sights = new Sight[](seen.length);
+            for (uint256 i = 0; i < seen.length; ++i) {
+                if ((dropped >> i) & 1 == 0) found.sights[i] = _sight(seen[i], found.x, found.y);
+            }
+            // Nothing is linear any more: no step from here.
+            (found.left, found.worst) = _left(found.sights, dropped, 0, 0);
+        }
+    }
+
+    /// @dev Where the circles cross: less their mean they are straight lines, whose least squares follow at once. A circle
+    /// counts by the inverse square of its radius. Not if the provers stand in one line.
+    function _crossing(Seen[] memory seen, uint256 dropped) private pure returns (bool fit, int256 px, int256 py) {
+        unchecked {
+            (uint256 shift, int256 nearest) = _scale(seen, dropped);
+            int256[4][] memory circles = new int256[4][](seen.length);
+            int256[4] memory mean;
+            for (uint256 i = 0; i < seen.length; ++i) {
+                if ((dropped >> i) & 1 == 1) continue;
+                int256[4] memory c = circles[i];
+                (c[1], c[2]) = (seen[i].x >> shift, seen[i].y >> shift);
+                int256 d = seen[i].distance;
+                int256 nearness = (nearest << COARSE) / (d > NEAREST ? d : NEAREST);
+                int256 w = (nearness * nearness) >> COARSE;
+                if (w < 1) w = 1;
+                d >>= shift;
+                (c[0], c[3]) = (w, c[1] * c[1] + c[2] * c[2] - d * d);
+                mean[0] += w;
+                for (uint256 j = 1; j < 4; ++j) mean[j] += w * c[j];
+            }
+            for (uint256 j = 1; j < 4; ++j) mean[j] /= mean[0];
+            Normal memory n;
+            for (uint256 i = 0; i < seen.length; ++i) {
+                if ((dropped >> i) & 1 == 1) continue;
+                int256[4] memory c = circles[i];
+                (int256 x, int256 y, int256 z) = (c[1] - mean[1], c[2] - mean[2], c[3] - mean[3]);
+                (int256 wx, int256 wy) = (c[0] * x, c[0] * y);
+                n.xx += wx * x;
+                n.xy += wx * y;
+                n.yy += wy * y;
+                n.bx += wx * z;
+                n.by += wy * z;
+            }
+            int256 det = n.xx * n.yy - n.xy * n.xy;
+            int256 sum = n.xx + n.yy;
+            if (det <= (sum * sum) >> UNIT) return (false, 0, 0);
+            // Each line is twice its centre from the mean, so the place is half of the solution.
+            px = (((n.yy * n.bx - n.xy * n.by) / det) << shift) >> 1;
+            py = (((n.xx * n.by - n.xy * n.bx) / det) << shift) >> 1;
+            fit = true;
+        }
+    }
+
+    /// @dev By how many bits lengths are too long for `COARSE`, and the least distance.
+    function _scale(Seen[] memory seen, uint256 dropped) private pure returns (uint256 shift, int256 nearest) {
+        unchecked {
+            int256 longest = 0;
+            nearest = LARGEST;
+            for (uint256 i = 0; i < seen.length; ++i) {
+                if ((dropped >> i) & 1 == 1) continue;
+                (int256 x, int256 y, int256 d) = (_abs(seen[i].x), _abs(seen[i].y), seen[i].distance);
+                if (x > longest) longest = x;
+                if (y > longest) longest = y;
+                if (d > longest) longest = d;
+                if (d < nearest) nearest = d;
+            }
+            if (nearest < NEAREST) nearest = NEAREST;
+            uint256 bits = _log2(uint256(longest)) + 1;
+            shift = bits > COARSE ? bits - COARSE : 0;
+        }
+    }
+
+    function _abs(int256 v) private pure returns (int256) {
+        return v < 0 ? -v : v;
     }
 
     function _sight(Seen memory s, int256 x, int256 y) private pure returns (Sight memory) {

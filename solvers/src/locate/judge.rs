@@ -8,14 +8,16 @@
 //! left, the prover that leaves most is dropped: one, from five on. How far an accepted device can be from its claim is
 //! the ellipse of the limit; it depends on where the provers stand only, so [`sharp`] can be asked before anybody measures.
 //!
-//! If the claim does not hold, the place is sought by more such steps, and provers are dropped there by the same limits. If
-//! the others agree on it, the device is elsewhere; if they do not, nothing is known.
+//! If the claim does not hold, the place is sought: from where the circles of the distances cross, and if too much is left
+//! there, also from where the claim's own step leads, by more such steps, each taken only if it leaves less. Provers are
+//! dropped there by the same limits. If the others agree on it, the device is elsewhere; if they do not, nothing is known.
 //!
 //! Lengths are millimetres relative to the claim, below 2^20. Unit vectors and logarithms count in 2^-20, weights
 //! `2^48/ρ²` with `ρ` at least two metres: at most 2^26.1. Up to 15 provers: the normal matrix is below 2^50.1. A
 //! logarithm is below 2^24 (it is that of a ratio below 2^21), and `weight * ρ` below 2^37.1, so the right side is below
 //! 2^65.1 before it is divided by 2^20. The largest product, two products of matrix and right side times 2^20, is below
-//! 2^117.
+//! 2^117. Where circles cross, lengths and weights have 16 bits: a circle's square is within 2^34 of the mean, the right side
+//! is below 2^71, the matrix below 2^54, and what is divided at last below 2^126.
 
 use super::limits::Limits;
 use std::fmt;
@@ -26,7 +28,14 @@ pub const MOST: usize = 15;
 pub const LARGEST: i64 = 1 << 20;
 /// A prover nearer to the claim than this weighs as much as one so near, in millimetres.
 const NEAREST: i128 = 2_000;
+/// Steps of a descent, those that led nowhere included.
 const STEPS: u32 = 8;
+/// A step that left more is taken so many times shorter.
+const SHORTER: i128 = 4;
+/// A step not longer than this is none, in millimetres east and north together.
+const ARRIVED: i128 = 4;
+/// Bits of a length and of a weight where circles cross.
+const COARSE: u32 = 16;
 const UNIT: u32 = 20;
 const WEIGHT: u32 = 48;
 /// Bits after the point of a ratio.
@@ -234,14 +243,13 @@ pub fn judge(x: i64, y: i64, sightings: &[Sighting], limits: &Limits) -> Result<
         dropped |= 1 << worst;
     };
     let mut judged = Judged { verdict: Verdict::Unclear, x, y, dropped: 0, off: whole(off), left: whole(left) };
-    // From where all of them pull to, without a drop.
-    let (sx, sy) = all.unwrap_or_default();
+    // From the claim all of them pull to there, without a drop.
+    let claim = all.unwrap_or_default();
     let mut dropped = 0;
     loop {
-        let Some((px, py)) = settle(&seen, dropped, sx, sy) else { return Ok(judged) };
-        let (left, worst) = at_the_place(&seen, dropped, px, py);
-        (judged.x, judged.y, judged.left) = (place(px, x), place(py, y), whole(left));
-        if left <= limits.left(&seen, dropped) {
+        let Some(found) = sought(&seen, dropped, claim, limits.left(&seen, dropped)) else { return Ok(judged) };
+        (judged.x, judged.y, judged.left) = (place(found.x, x), place(found.y, y), whole(found.left));
+        if found.left <= limits.left(&seen, dropped) {
             // Who stands so that a true claim would be blunt cannot say that one is false either.
             if Normal::at(&seen, dropped, 0, 0).is_sharp(limits) {
                 (judged.verdict, judged.dropped) = (Verdict::Elsewhere, dropped);
@@ -251,7 +259,7 @@ pub fn judge(x: i64, y: i64, sightings: &[Sighting], limits: &Limits) -> Result<
         if !may_drop(&seen, dropped) {
             return Ok(judged);
         }
-        dropped |= 1 << worst;
+        dropped |= 1 << found.worst;
     }
 }
 
@@ -272,18 +280,95 @@ impl Limits {
     }
 }
 
-/// More steps from the first one, none farther than [`LARGEST`] from the claim.
-fn settle(seen: &[Seen], dropped: u16, x: i128, y: i128) -> Option<(i128, i128)> {
-    let within = |v: i128| v.clamp(-i128::from(LARGEST), i128::from(LARGEST));
-    let (mut x, mut y) = (within(x), within(y));
-    for _ in 0..STEPS {
-        let (sx, sy) = Normal::at(seen, dropped, x, y).step()?;
-        (x, y) = (within(x + sx), within(y + sy));
-        if sx == 0 && sy == 0 {
+/// A place, what the distances leave there, and who leaves most.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    x: i128,
+    y: i128,
+    left: i128,
+    worst: u32,
+}
+
+impl Found {
+    fn at(seen: &[Seen], dropped: u16, x: i128, y: i128) -> Self {
+        let (left, worst) = at_the_place(seen, dropped, x, y);
+        Self { x, y, left, worst }
+    }
+}
+
+/// The best place that descents lead to: from where the circles cross, and, if more than allowed is left there, from
+/// where the claim's own step leads.
+fn sought(seen: &[Seen], dropped: u16, claim: (i128, i128), allowed: i128) -> Option<Found> {
+    let mut best: Option<Found> = None;
+    for start in crossing(seen, dropped).into_iter().chain([claim]) {
+        if let Some(found) = descend(seen, dropped, start.0, start.1)
+            && best.is_none_or(|best| found.left < best.left)
+        {
+            best = Some(found);
+        }
+        if best.is_some_and(|best| best.left <= allowed) {
             break;
         }
     }
-    Some((x, y))
+    best
+}
+
+fn within(v: i128) -> i128 {
+    v.clamp(-i128::from(LARGEST), i128::from(LARGEST))
+}
+
+/// Steps from a place, none farther than [`LARGEST`] from the claim, each taken if it leaves less, and shortened if not.
+fn descend(seen: &[Seen], dropped: u16, x: i128, y: i128) -> Option<Found> {
+    let mut best = Found::at(seen, dropped, within(x), within(y));
+    let mut step = Normal::at(seen, dropped, best.x, best.y).step()?;
+    for _ in 0..STEPS {
+        if step.0.abs() + step.1.abs() <= ARRIVED {
+            break;
+        }
+        let next = Found::at(seen, dropped, within(best.x + step.0), within(best.y + step.1));
+        if next.left < best.left {
+            best = next;
+            let Some(further) = Normal::at(seen, dropped, best.x, best.y).step() else { break };
+            step = further;
+        } else {
+            step = (step.0 / SHORTER, step.1 / SHORTER);
+        }
+    }
+    Some(best)
+}
+
+/// Where the circles cross: less their mean they are straight lines, whose least squares follow at once (Caffery, "A new
+/// approach to the geometry of TOA location", 2000). A circle counts by the inverse square of its radius. None if the
+/// provers stand in one line.
+fn crossing(seen: &[Seen], dropped: u16) -> Option<(i128, i128)> {
+    let all = || kept(seen, dropped).map(|(_, s)| s);
+    let longest = all().map(|s| s.x.abs().max(s.y.abs()).max(s.distance)).max()?;
+    let nearest = all().map(|s| s.distance.max(NEAREST)).min()?;
+    let shift = (longest.ilog2() + 1).saturating_sub(COARSE);
+    // A circle: its weight, its centre, and the square of that less the square of the radius.
+    let circle = |s: &Seen| {
+        let (x, y, d) = (s.x >> shift, s.y >> shift, s.distance >> shift);
+        let nearness = (nearest << COARSE) / s.distance.max(NEAREST);
+        (((nearness * nearness) >> COARSE).max(1), x, y, x * x + y * y - d * d)
+    };
+    let circles: Vec<_> = all().map(circle).collect();
+    let (w, x, y, z) =
+        circles.iter().fold((0, 0, 0, 0), |sum, (w, x, y, z)| (sum.0 + w, sum.1 + w * x, sum.2 + w * y, sum.3 + w * z));
+    let mean = (x / w, y / w, z / w);
+    let mut n = Normal::default();
+    for (w, x, y, z) in circles {
+        let (x, y, z) = (x - mean.0, y - mean.1, z - mean.2);
+        n.xx += w * x * x;
+        n.xy += w * x * y;
+        n.yy += w * y * y;
+        n.bx += w * x * z;
+        n.by += w * y * z;
+    }
+    let det = n.det();
+    // Each line is twice its centre from the mean, so the place is half of the solution.
+    let of = |across: i128| ((across / det) << shift) >> 1;
+    let in_line = det <= (n.xx + n.yy).pow(2) >> UNIT;
+    (!in_line).then(|| (of(n.yy * n.bx - n.xy * n.by), of(n.xx * n.by - n.xy * n.bx)))
 }
 
 /// What the distances leave after this step from the claim, as if all were linear there; and who leaves most.

@@ -29,7 +29,8 @@ pub enum Sender {
 /// What was judged, where the device is, and each prover's range.
 pub type Proof = (Judged, Place, Vec<(Place, Range)>);
 
-fn mm(metres: f64) -> i64 {
+/// Metres as the judge counts them.
+pub fn mm(metres: f64) -> i64 {
     (metres * 1000.0).round() as i64
 }
 
@@ -62,6 +63,12 @@ impl Lane {
     }
 
     /// So many provers near a claim that could tell, if there are.
+    /// A house that is claimed, and who could tell, if there are so many.
+    pub fn scene(&self, provers: usize, limits: &Limits, rng: &mut Rng) -> Option<(Place, Vec<Place>)> {
+        let claim = self.houses[rng.usize(..self.houses.len())];
+        Some((claim, self.provers(claim, provers, limits, rng)?))
+    }
+
     fn provers(&self, claim: Place, provers: usize, limits: &Limits, rng: &mut Rng) -> Option<Vec<Place>> {
         let near = |h: &Place| *h != claim && far(*h, claim) < self.hearing;
         let mut near: Vec<Place> = self.houses.iter().copied().filter(near).collect();
@@ -71,7 +78,8 @@ impl Lane {
         (near.len() == provers && sharp(mm(claim.0), mm(claim.1), &whole, limits) == Ok(true)).then_some(near)
     }
 
-    fn place(&self, claim: Place, sender: Sender, rng: &mut Rng) -> Place {
+    /// Where the device is.
+    pub fn place(&self, claim: Place, sender: Sender, rng: &mut Rng) -> Place {
         match sender {
             Sender::Honest => claim,
             Sender::Elsewhere(least, most, _) => {
@@ -89,8 +97,7 @@ impl Lane {
     /// A proof: a house is claimed, provers are drawn, and what they hear is judged. `None` if there are too few of
     /// them in reach, or they stand so that they could not tell. With it, where the device is, and each prover's range.
     pub fn proof(&self, provers: usize, sender: Sender, limits: &Limits, rng: &mut Rng) -> Option<Proof> {
-        let claim = self.houses[rng.usize(..self.houses.len())];
-        let near = self.provers(claim, provers, limits, rng)?;
+        let (claim, near) = self.scene(provers, limits, rng)?;
         let at = self.place(claim, sender, rng);
         let louder = if let Sender::Elsewhere(.., louder) = sender { louder } else { 0.0 };
         let ranges: Vec<(Place, Range)> =
@@ -106,8 +113,7 @@ impl Lane {
             Sender::Honest => Sender::Elsewhere(60.0, 60.0, 0.0),
             Sender::Elsewhere(..) => Sender::Honest,
         };
-        let claim = self.houses[rng.usize(..self.houses.len())];
-        let near = self.provers(claim, provers, limits, rng)?;
+        let (claim, near) = self.scene(provers, limits, rng)?;
         let at = self.place(claim, sender, rng);
         let pretended = self.place(claim, lie, rng);
         let heard = |(i, prover): (usize, &Place)| self.heard(if i == 0 { pretended } else { at }, SENT, *prover, rng);

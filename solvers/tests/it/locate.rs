@@ -1,6 +1,6 @@
 //! Where a device is, and whether it is where it says.
 
-use crate::lane::{Lane, Sender};
+use crate::lane::{Lane, Sender, mm};
 use fastrand::Rng;
 use proptest::prelude::*;
 use solvers::locate::air::Air;
@@ -254,6 +254,34 @@ fn provers_that_lie_are_dropped_and_more_of_them_decide_nothing() {
     assert_eq!(judge(0, 0, &half, &limits()).unwrap().verdict, Verdict::Unclear);
 }
 
+/// 20 to 80 m from the claim, among houses on both sides of a lane; what is not told from the claim is left out.
+#[test]
+fn distances_that_are_exact_always_find_the_device() {
+    let seed = 9;
+    println!("seed {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let (lane, limits) = (Lane::new(45.0, &mut rng), limits());
+    for provers in [3, 5, 7, 9] {
+        let (mut elsewhere, mut mirrored) = (0, 0);
+        while elsewhere < 1000 {
+            let Some((claim, near)) = lane.scene(provers, &limits, &mut rng) else { continue };
+            let at = lane.place(claim, Sender::Elsewhere(20.0, 80.0, 0.0), &mut rng);
+            let whole: Vec<(i64, i64)> = near.iter().map(|(x, y)| (mm(*x), mm(*y))).collect();
+            let at = (mm(at.0), mm(at.1));
+            let judged = judge(mm(claim.0), mm(claim.1), &measured(&whole, at), &limits).unwrap();
+            if judged.verdict == Verdict::Here {
+                continue;
+            }
+            elsewhere += 1;
+            assert_eq!((judged.verdict, judged.dropped), (Verdict::Elsewhere, 0), "{claim:?} {at:?} {near:?}");
+            // Houses of one side are nearly a line: the image in it explains the distances nearly as well.
+            mirrored += u32::from((judged.x - at.0).abs().max((judged.y - at.1).abs()) > 500);
+        }
+        println!("{provers} provers: {mirrored} of {elsewhere} on the other side");
+        assert!(mirrored <= 10, "{mirrored}");
+    }
+}
+
 #[test]
 fn provers_that_could_not_tell_do_not_decide() {
     let line: Vec<(i64, i64)> = (1..6).map(|i| (i * 9_000, 0)).collect();
@@ -291,6 +319,28 @@ proptest! {
             }
             (a, b) => prop_assert_eq!(a, b),
         }
+    }
+}
+
+proptest! {
+    /// Provers all around, at most a quarter of a turn between two of them, and the device 40 to 200 m away.
+    #[test]
+    fn exact_distances_of_provers_all_around_never_leave_a_claim_unclear(
+        turn in 0.0..std::f64::consts::TAU,
+        stand in prop::collection::vec((-0.3..0.3, 8_000.0..40_000.0), 7..=MOST),
+        far in 40_000.0..200_000.0, towards in 0.0..std::f64::consts::TAU,
+    ) {
+        let sector = std::f64::consts::TAU / f64::from(u32::try_from(stand.len()).unwrap());
+        let whole = |range: f64, angle: f64| (mm(range * angle.cos() / 1000.0), mm(range * angle.sin() / 1000.0));
+        let provers: Vec<(i64, i64)> = (0_u32..)
+            .zip(&stand)
+            .map(|(i, (aside, range))| whole(*range, turn + sector * (f64::from(i) + aside)))
+            .collect();
+        let at = whole(far, towards);
+        let judged = judge(0, 0, &measured(&provers, at), &limits()).unwrap();
+        prop_assert_eq!((judged.verdict, judged.dropped), (Verdict::Elsewhere, 0), "{:?}", judged);
+        // Distances are whole millimetres: what is far outside of the ring is less sure.
+        prop_assert!((judged.x - at.0).abs().max((judged.y - at.1).abs()) < 100, "{:?} {:?}", judged, at);
     }
 }
 

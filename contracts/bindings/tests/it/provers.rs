@@ -66,6 +66,11 @@ pub fn salt(id: u64, who: Address) -> B256 {
 impl Ring {
     /// So many provers 12 to 40 m around the meter, of whom so many are drawn.
     pub fn new(provers: u8, drawn: u8) -> Self {
+        Self::timed(provers, drawn, [600, 300, 120, 180])
+    }
+
+    /// With so many seconds to apply, to reveal numbers, to measure, and to reveal distances.
+    pub fn timed(provers: u8, drawn: u8, [apply, reveal, measure, open]: [u32; 4]) -> Self {
         let provers: Vec<(Address, (i32, i32))> = (0..provers)
             .map(|i| {
                 let (angle, range) = (2.4 * f64::from(i), 12_000.0 + f64::from(u32::from(i) * 7_919 % 28_000));
@@ -87,10 +92,10 @@ impl Ring {
             deposit: DEPOSIT,
             reward: REWARD,
             range: 60_000,
-            apply: 600,
-            reveal: 300,
-            measure: 120,
-            open: 180,
+            apply,
+            reveal,
+            measure,
+            open,
             off: limits.off,
             reach: limits.reach,
             left: limits.left,
