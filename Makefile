@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo deb arm test fuzz soak bench gpio peers contracts invariants analyse lint clean
+.PHONY: help build demo deb arm audit release test fuzz soak bench gpio peers contracts invariants analyse lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -22,6 +22,13 @@ deb: build ## a Debian package for this machine, in target/debian
 arm: ## the tests of domain and solvers on an emulated arm64, where figures must be the same to the byte; needs Debian and root
 	@.ci/need build
 	.ci/arm same
+
+audit: ## licences, sources and bans of what others wrote (deny.toml), known holes; OFFLINE=1 where their list cannot be had
+	@.ci/need build
+	.ci/audit
+
+release: ## packages, bills of materials and checksums in target/release-files, signed; KEY=an SSH key
+	.ci/release $(KEY)
 
 test: contracts .venv/ready ## everything
 	MICROGRID_REQUIRE_FOREIGN=1 cargo test --workspace --locked

@@ -71,7 +71,9 @@ impl From<crate::config::Problems> for Failure {
 impl From<ledger::LedgerError> for Failure {
     fn from(error: ledger::LedgerError) -> Self {
         let code = match error {
-            ledger::LedgerError::Damaged { .. } | ledger::LedgerError::Unreadable { .. } => Code::Data,
+            ledger::LedgerError::Damaged { .. }
+            | ledger::LedgerError::Newer { .. }
+            | ledger::LedgerError::Unreadable { .. } => Code::Data,
             ledger::LedgerError::Foreign { .. } | ledger::LedgerError::Refused(_) => Code::Config,
             ledger::LedgerError::Open { .. } | ledger::LedgerError::Database(_) => Code::Unavailable,
         };

@@ -121,6 +121,12 @@ impl House {
 
         let lock = lock(&config.state)?;
         let ledger = Arc::new(Ledger::open(&config.state.join("ledger.db"))?);
+        if let Some(kept) = ledger.kept_as_it_was() {
+            tracing::warn!(
+                "the ledger is one of this version now; as it was it is kept as {}, to go back to until you remove it",
+                kept.display()
+            );
+        }
         enrol(&mut config, &ledger, &clock)?;
         let config = Arc::new(config);
         let scribe = Recorder::launch(Arc::clone(&ledger), clock.clone())?;

@@ -140,6 +140,8 @@ fn first_user(house: &House) {
 /// `check`
 pub fn check(file: &ConfigFile, devices: bool) -> Result<(), Failure> {
     let config = Config::load(&file.path)?.beside_the_service();
+    // Asked before a package restarts the service with another version of the program.
+    Ledger::fits(&config.state.join("ledger.db"))?;
     let sound = format!(
         "{}: sound: {} buses, {} accounts, {} meters, {} switches\n",
         file.path.display(),

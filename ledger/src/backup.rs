@@ -15,7 +15,8 @@ use std::sync::Mutex;
 const RESTORED: &str = "restored";
 
 impl Ledger {
-    /// Opens a copy only to look at it: nothing in it changes, and it may stand on a medium that cannot be written.
+    /// Opens a copy only to look at it: nothing in it changes, and it may stand on a medium that cannot be written. One of an
+    /// earlier version is looked at as it is; what it has no table for cannot be asked.
     pub fn open_copy(path: &Path) -> Result<Self, LedgerError> {
         // A connection that may only read does not make a file, but says so in SQLite's words.
         if let Err(e) = File::open(path) {
@@ -27,7 +28,7 @@ impl Ledger {
             return Err(crate::schema::classify(path, &error));
         }
         check(path, &first)?;
-        Ok(Self { path: path.to_owned(), reader: Mutex::new(first), writer: Mutex::new(second) })
+        Ok(Self { path: path.to_owned(), kept: None, reader: Mutex::new(first), writer: Mutex::new(second) })
     }
 
     /// Writes a copy of everything as it stands at one moment, without holding up whoever records. It is packed: pages
@@ -61,7 +62,7 @@ impl Ledger {
             )),
             _ => failed(&part, "cannot be made", &e),
         })?;
-        let copied = self.copy_into(&part).map_err(E::from).and_then(|size| {
+        let copied = copy(&self.path, &part).map_err(E::from).and_then(|size| {
             let more = more()?;
             std::fs::rename(&part, to).map_err(|e| failed(to, "cannot be given its name", &e))?;
             sync_folder(to)?;
@@ -74,20 +75,21 @@ impl Ledger {
         copied
     }
 
-    fn copy_into(&self, part: &Path) -> Result<u64, LedgerError> {
-        let name = part.to_str().ok_or_else(|| LedgerError::Refused(format!("{} is no text", part.display())))?;
-        // On a connection of its own: the page and the Pricer go on reading over theirs.
-        open_reader(&self.path)?.execute("VACUUM INTO ?", [name])?;
-        let file = File::open(part).map_err(|e| failed(part, "cannot be read", &e))?;
-        // SQLite does not sync what it vacuums into.
-        file.sync_all().map_err(|e| failed(part, "cannot be synced", &e))?;
-        Ok(file.metadata().map_err(|e| failed(part, "cannot be read", &e))?.len())
-    }
-
     /// When this ledger was put back from a copy, if it ever was.
     pub fn restored_at(&self) -> Result<Option<Timestamp>, LedgerError> {
         Ok(self.meta(RESTORED)?.and_then(|text| text.parse().ok()).map(Timestamp))
     }
+}
+
+/// Copies the ledger in a file as it stands at one moment, packed and synced; the answer is its size in bytes.
+pub(crate) fn copy(ledger: &Path, part: &Path) -> Result<u64, LedgerError> {
+    let name = part.to_str().ok_or_else(|| LedgerError::Refused(format!("{} is no text", part.display())))?;
+    // On a connection of its own: the page and the Pricer go on reading over theirs.
+    open_reader(ledger)?.execute("VACUUM INTO ?", [name])?;
+    let file = File::open(part).map_err(|e| failed(part, "cannot be read", &e))?;
+    // SQLite does not sync what it vacuums into.
+    file.sync_all().map_err(|e| failed(part, "cannot be synced", &e))?;
+    Ok(file.metadata().map_err(|e| failed(part, "cannot be read", &e))?.len())
 }
 
 /// A copy on its way to where the ledger is to be. Dropped before it is there, it leaves nothing behind.
@@ -106,6 +108,7 @@ impl Restoration {
         this.clear();
         source.back_up(&this.part)?;
         let mut db = Connection::open(&this.part)?;
+        crate::migrate::migrate_copy(&mut db)?;
         let tx = db.transaction()?;
         tx.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -180,18 +183,18 @@ impl Drop for Restoration {
 }
 
 /// The same path with more at its end.
-fn beside(path: &Path, tail: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, tail: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(tail);
     name.into()
 }
 
 /// A name is on the disk when its folder is.
-fn sync_folder(of: &Path) -> Result<(), LedgerError> {
+pub(crate) fn sync_folder(of: &Path) -> Result<(), LedgerError> {
     let folder = of.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|f| f.sync_all()).map_err(|e| failed(folder, "cannot be synced", &e))
 }
 
-fn failed(path: &Path, what: &str, error: &std::io::Error) -> LedgerError {
+pub(crate) fn failed(path: &Path, what: &str, error: &std::io::Error) -> LedgerError {
     LedgerError::Open { path: path.to_owned(), what: format!("it {what}: {error}") }
 }

@@ -14,7 +14,21 @@ pub enum LedgerError {
         /// What was found.
         what: String,
     },
-    /// A database, but not ours, or of a version that this program does not know.
+    /// A program of a later version wrote it.
+    #[error(
+        "{path} was written by a newer version of this program (its schema is {found}, this one knows up to {known}). Nothing was changed. Install that version again{back}"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i32,
+        /// The latest that is known here.
+        known: i32,
+        /// The other way out.
+        back: String,
+    },
+    /// A database, but not ours, or of a version from before the first release.
     #[error("{path} is not a ledger this version can use: {what}")]
     Foreign {
         /// The file.

@@ -19,6 +19,7 @@ mod history;
 mod lines;
 mod load;
 mod meters;
+mod migrate;
 mod money;
 mod on_chain;
 mod outbox;
@@ -60,6 +61,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// not hold up recording.
 pub struct Ledger {
     path: PathBuf,
+    kept: Option<PathBuf>,
     reader: Mutex<Connection>,
     /// Dropped after the reader: only a connection that may write can fold the write-ahead log into the file when it is
     /// the last one to close.
@@ -68,11 +70,17 @@ pub struct Ledger {
 
 impl Ledger {
     /// Opens the ledger in this file, or makes a new one. A file that is no ledger, is damaged, or comes from a newer
-    /// version is refused with advice.
+    /// version is refused with advice. One from an earlier version is brought to this one, and stays beside as it was.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let writer = schema::open_writer(path)?;
+        let (writer, kept) = schema::open_writer(path)?;
         let reader = schema::open_reader(path)?;
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), reader: Mutex::new(reader) })
+        Ok(Self { path: path.to_owned(), kept, writer: Mutex::new(writer), reader: Mutex::new(reader) })
+    }
+
+    /// Where the ledger is kept as an earlier version left it, if opening it just now brought it to this one.
+    #[must_use]
+    pub fn kept_as_it_was(&self) -> Option<&Path> {
+        self.kept.as_deref()
     }
 
     /// Folds the write-ahead log into the file, so that the file alone is the whole ledger.

@@ -1,13 +1,14 @@
 //! The tables, and how the file is opened.
 
-use crate::LedgerError;
+use crate::{LedgerError, migrate};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// "MGGW" as SQLite's application id, so that a foreign database is recognised.
-const APPLICATION_ID: i32 = 0x4D47_4757;
-const VERSION: i32 = 4;
+pub(crate) const APPLICATION_ID: i32 = 0x4D47_4757;
+/// Rises with every change that a program from before it would not read right: see `migrate.rs`, which then needs a step.
+pub(crate) const VERSION: i32 = 5;
 /// Files up to this size are checked page by page at every start; beyond it that would delay the start for long.
 const QUICK_CHECK_BYTES: u64 = 64 << 20;
 
@@ -128,13 +129,27 @@ CREATE TABLE last_readings (
 );
 ";
 
-pub(crate) fn open_writer(path: &Path) -> Result<Connection, LedgerError> {
-    let connection = Connection::open(path).map_err(|e| classify(path, &e))?;
-    prepare(path, &connection).map_err(|e| match e {
+/// Tables that came later, each beside what it is for.
+pub(crate) fn additions() -> impl Iterator<Item = &'static str> {
+    [
+        crate::supply::TABLES,
+        crate::reorg::TABLES,
+        crate::on_chain::TABLES,
+        crate::dispatch::TABLES,
+        crate::places::TABLES,
+    ]
+    .into_iter()
+}
+
+/// The connection that writes, and where the ledger is kept as it was if it is of an earlier version.
+pub(crate) fn open_writer(path: &Path) -> Result<(Connection, Option<PathBuf>), LedgerError> {
+    migrate::refuse_newer(path)?;
+    let mut connection = Connection::open(path).map_err(|e| classify(path, &e))?;
+    let kept = prepare(path, &mut connection).map_err(|e| match e {
         LedgerError::Database(e) => classify(path, &e),
         other => other,
     })?;
-    Ok(connection)
+    Ok((connection, kept))
 }
 
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
@@ -144,7 +159,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
     Ok(connection)
 }
 
-fn prepare(path: &Path, db: &Connection) -> Result<(), LedgerError> {
+fn prepare(path: &Path, db: &mut Connection) -> Result<Option<PathBuf>, LedgerError> {
     db.busy_timeout(Duration::from_secs(5))?;
     // Asked before anything is set: a file that is not ours is left exactly as it is.
     if !is_new(db)? {
@@ -162,18 +177,13 @@ fn prepare(path: &Path, db: &Connection) -> Result<(), LedgerError> {
         db.execute_batch("BEGIN IMMEDIATE")?;
         // Asked again under the lock: somebody else may have made the tables meanwhile.
         if is_new(db)? {
-            db.execute_batch(&format!(
-                "{TABLES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION};"
-            ))?;
+            db.execute_batch(TABLES)?;
+            additions().try_for_each(|tables| db.execute_batch(tables))?;
+            db.execute_batch(&format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION};"))?;
         }
         db.execute_batch("COMMIT")?;
     }
-    db.execute_batch(crate::supply::TABLES)?;
-    db.execute_batch(crate::reorg::TABLES)?;
-    db.execute_batch(crate::on_chain::TABLES)?;
-    db.execute_batch(crate::dispatch::TABLES)?;
-    db.execute_batch(crate::places::TABLES)?;
-    Ok(())
+    migrate::migrate(path, db)
 }
 
 fn is_new(db: &Connection) -> Result<bool, LedgerError> {
@@ -182,7 +192,7 @@ fn is_new(db: &Connection) -> Result<bool, LedgerError> {
     Ok(tables == 0 && application == 0)
 }
 
-/// Whether a database that has something in it is ours, of our version, and whole.
+/// Whether a database that has something in it is ours, of a version that can be read here, and whole.
 pub(crate) fn check(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     let application: i32 = db.pragma_query_value(None, "application_id", |r| r.get(0))?;
     let version: i32 = db.pragma_query_value(None, "user_version", |r| r.get(0))?;
@@ -190,16 +200,15 @@ pub(crate) fn check(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     if application != APPLICATION_ID {
         return Err(foreign("it is another program's SQLite database; name another file".into()));
     }
-    if version < VERSION {
+    if version < migrate::OLDEST {
         return Err(foreign(format!(
-            "its schema has version {version}, from before the first release, and this program keeps version {VERSION}; \
-             begin with a new state folder"
+            "its schema has version {version}, from before the first release, and this program reads {} to {VERSION}; \
+             begin with a new state folder",
+            migrate::OLDEST
         )));
     }
     if version > VERSION {
-        return Err(foreign(format!(
-            "its schema has version {version}, this program knows {VERSION}; update the program"
-        )));
+        return Err(migrate::newer(path, version));
     }
     if std::fs::metadata(path).is_ok_and(|m| m.len() <= QUICK_CHECK_BYTES) {
         let found: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;

@@ -148,3 +148,42 @@ fn the_unit_that_moves_switches_is_fenced_in_like_the_gateway() {
     assert_eq!(silence[silence.find("LimitCORE=").unwrap()..].trim_end(), fence);
     assert!(gateway.contains("OnFailure=microgrid-gateway-silence.service\n"));
 }
+
+#[test]
+fn a_program_that_is_older_than_its_ledger_ends_with_65_and_leaves_it_as_it_is() {
+    let room = Room::new();
+    let config = room.config(&street(house::free_port(), true, "state"));
+    assert_eq!(Running::gateway(&config).stop(), 0);
+    house::verb(&["check"], &config).well();
+
+    let ledger = room.path("state").join("ledger.db");
+    let mut bytes = std::fs::read(&ledger).unwrap();
+    // The number of the schema, where SQLite's header has it.
+    bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
+    std::fs::write(&ledger, &bytes).unwrap();
+    for verb in [&["run"][..], &["check"], &["journal", "verify"]] {
+        house::verb(verb, &config)
+            .complains(65, &["ledger.db", "newer version", "Nothing was changed", "journal restore"]);
+    }
+    assert!(std::fs::read(&ledger).unwrap() == bytes, "it was touched");
+    // The switches move all the same.
+    house::verb(&["silence"], &config).complains(0, &["not recorded", "newer version"]);
+    assert!(std::fs::read(&ledger).unwrap() == bytes, "it was touched");
+}
+
+#[test]
+fn a_whole_demonstration_tells_no_key() {
+    let room = Room::new();
+    let mut command = house::gateway(["demo", "--for", "20s", "--speed", "60", "--http", "127.0.0.1:0", "--seed", "7"]);
+    let mut demo = Running::start("the demonstration", command.env("TMPDIR", room.path("")));
+    let key = house::eventually("the settler's key", || {
+        let own = std::fs::read_dir(room.path("")).unwrap().next()?.ok()?.path();
+        std::fs::read_to_string(own.join("keys/settler.key")).ok().filter(|key| key.trim().len() == 64)
+    });
+    assert_eq!(demo.ended(), 0);
+    let said = demo.lines().join("\n").to_lowercase();
+    assert!(said.contains("settled"), "it signed something: {said}");
+    for part in [&key[..16], &key[24..40], &key[48..64]] {
+        assert!(!said.contains(part), "a part of the key was said");
+    }
+}

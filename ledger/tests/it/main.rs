@@ -17,6 +17,7 @@ mod dispatch;
 mod history;
 mod load;
 mod meters;
+mod migration;
 mod money;
 mod on_chain;
 mod places;
