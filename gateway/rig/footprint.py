@@ -50,7 +50,7 @@ def ours(folder: Path, seconds: float, embedded: bool) -> dict[str, float]:
             until("anvil answers", 20, lambda: node_is_up(node))
             private(folder / "settler.key", RICH_KEY)
             chain = f'kind = "rpc"\nurl = "http://127.0.0.1:{node}"\nkey_file = "settler.key"\nconfirmations = 1'
-        site = Site("street", folder, METERS, chain, model="ten-floats")
+        site = Site("street", folder, METERS, chain, model="ten-floats", settle_every="20s")
         running.enter_context(site.devices())
         began = time.monotonic()
         gateway = running.enter_context(site.run())

@@ -27,8 +27,8 @@ from collections import Counter
 from pathlib import Path
 
 import audit
-from street import ANVIL, GATEWAY, MOSQUITTO, RICH_KEY, ROOT, Child, Site, anvil, free_port, memory, mosquitto, node_is_up
-from street import private, rpc, say, table, until
+from street import ANVIL, GATEWAY, MOSQUITTO, RICH_KEY, ROOT, Child, Site, anvil, as_installed, free_port, memory, mosquitto
+from street import node_is_up, private, rpc, say, table, until
 
 METERS = 20
 DAYS = 3
@@ -71,7 +71,7 @@ class House:
             env["LD_PRELOAD"] = str(FAKETIME)
         # The signal that comes with a limit on files would end it: a full disk sends none.
         command = ["sh", "-c", 'trap "" XFSZ; exec "$0" run -c "$1"', GATEWAY, self.site.config]
-        child = Child(command, folder, env)
+        child = Child(command, folder, as_installed() | env)
         os.link(child.log, folder / f"log-{time.monotonic_ns()}")
         return child
 

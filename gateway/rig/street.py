@@ -185,7 +185,7 @@ class Site:
         """Starts the gateway."""
         folder = self.folder / "gateway"
         folder.mkdir(exist_ok=True)
-        return Child([GATEWAY, "run", "-c", self.config], folder)
+        return Child([GATEWAY, "run", "-c", self.config], folder, as_installed())
 
     def comes_in(self) -> None:
         """Makes a token, which needs a ledger to note it in."""
@@ -219,6 +219,13 @@ class Site:
     def recorded(self) -> int:
         """Readings in the ledger; 0 while nobody answers."""
         return (self.state() or {}).get("ledger", {}).get("readings", 0)
+
+
+def as_installed() -> dict[str, str]:
+    """The environment that the packaged unit gives."""
+    lines = (ROOT / "systemd/microgrid-gateway.service").read_text().splitlines()
+    given = (line.removeprefix("Environment=") for line in lines if line.startswith("Environment="))
+    return dict(pair.split("=", 1) for line in given for pair in line.split())
 
 
 def listens(port: int) -> bool:
