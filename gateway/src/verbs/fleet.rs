@@ -32,7 +32,7 @@ fn status(options: &FleetStatus) -> Result<(), Failure> {
     let clock = clock::open(&config)?;
     let (said, unheard) = block_on(listen(&config, options))?;
     let chain = match &config.chain.kind {
-        ChainKind::Rpc { urls } => Some(house::nodes(urls, config.chain.chain_id)?),
+        ChainKind::Rpc { urls, trust } => Some(house::nodes(urls, trust, config.chain.chain_id)?),
         // Each gateway has its own, and nobody else's can be asked.
         ChainKind::Embedded { .. } => None,
     };
