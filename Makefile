@@ -1,13 +1,13 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo deb arm audit release test fuzz soak bench gpio peers contracts invariants analyse lint clean
+.PHONY: help build demo deb arm audit release test fuzz soak soak-house footprint cluster bench gpio peers contracts invariants analyse lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help: ## list what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile
 
 build: ## the release binary, in target/release
 	@.ci/need build
@@ -41,6 +41,18 @@ soak: contracts/node_modules/.ready ## power cuts at every write of 20 lives of 
 	@.ci/need test
 	LIVES=20 EVERY=1 cargo test --locked -p ledger --test it power -- --nocapture
 	MICROGRID_SCHEDULES=1000 MICROGRID_REQUIRE_FOREIGN=1 cargo test --locked -p actors --test it chaos -- --nocapture
+
+soak-house: build contracts/node_modules/.ready ## a whole gateway under chaos, and a street that lives three days meanwhile; two hours, SOAK="--minutes 30"
+	@gateway/rig/install
+	python3 -B gateway/rig/soak.py $(SOAK)
+
+footprint: build contracts/node_modules/.ready ## what a gateway with fifty meters costs, beside collectd and mosquitto; ten minutes
+	@gateway/rig/install
+	python3 -B gateway/rig/footprint.py $(FOOTPRINT)
+
+cluster: build contracts/node_modules/.ready ## five gateways of 200 meters on one node and one broker, one of them put back from its backup; ten minutes
+	@gateway/rig/install
+	python3 -B gateway/rig/cluster.py $(CLUSTER)
 
 contracts: contracts/node_modules/.ready ## artefacts match sources, vectors match ethers, lint
 	cd contracts && npm test --silent

@@ -2,6 +2,7 @@
 
 mod access;
 mod field;
+mod fleet;
 mod load;
 mod network;
 mod operator;
@@ -10,6 +11,7 @@ mod witness;
 
 pub use access::{Access, AccessToken, Desk, PasswordFrom, User};
 pub use field::{Commission, Doctor, Paper, Papers, Setup, Silence};
+pub use fleet::{Fleet, FleetStatus};
 pub use load::{Forecast, History, Horizon, Load, Tou};
 pub use network::{Flow, Opf};
 pub use operator::{Account, By, Look, Meter, Money, Office, Tariff, Token, Voucher};
@@ -126,6 +128,9 @@ pub enum Verb {
     /// Found a neighbourhood of gateways that check each other's batches, and say who belongs to it
     #[command(subcommand)]
     Witness(Witness),
+    /// Look at the gateways of a neighbourhood
+    #[command(subcommand)]
+    Fleet(Fleet),
     /// Write the load of the homes, interval by interval, as CSV
     Load(Load),
     /// Hold the places that devices claim against how loud they were heard

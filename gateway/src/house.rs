@@ -3,7 +3,7 @@
 use crate::access::Access;
 use crate::config::{ChainKind, Config, own_meter};
 use crate::failure::{Code, Failure};
-use crate::{broker, radios, simulate, web};
+use crate::{broker, fleet, radios, simulate, web};
 use actix::{Actor, Addr};
 use actors::witness::feeder::FeederPlan;
 use actors::{
@@ -148,6 +148,7 @@ impl House {
         }
         let chain = Arc::clone(&plan.chain);
         let witness = witness_plan(&config, &plan, &clock);
+        let signer = Arc::clone(&plan.signer);
         let simulated = simulate::serve(&config, &clock).await?;
 
         let (buses, mut meters, switches) = devices(&config, &clock)?;
@@ -198,6 +199,13 @@ impl House {
             };
             Notifier::new(plan, scribe.clone(), board.clone()).start();
         }
+        fleet::start(fleet::Teller {
+            config: Arc::clone(&config),
+            clock: clock.clone(),
+            scribe: scribe.clone(),
+            board: board.clone(),
+            signer,
+        });
         let access = Access::new(&config.state);
         if let Some(plan) = &config.web {
             let shared = web::Shared::new(Arc::clone(&config), clock.clone(), scribe.clone(), board.clone());

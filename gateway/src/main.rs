@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod deposit;
 mod failure;
+mod fleet;
 mod house;
 mod narrate;
 mod network;
@@ -74,6 +75,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Balance(options) => verbs::balance(&options),
         Verb::SimulateConsensus(options) => verbs::consensus(&options),
         Verb::Witness(verb) => verbs::witness(&verb),
+        Verb::Fleet(verb) => verbs::fleet(&verb),
         Verb::Load(options) => verbs::load(&options),
         Verb::Locate(options) => verbs::locate(&options),
         Verb::Forecast(options) => verbs::forecast(&options),

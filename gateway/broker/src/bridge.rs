@@ -46,6 +46,8 @@ pub struct Bridge {
     pub credentials: Option<(String, String)>,
     /// Client id there: one broker knows two bridges apart by it.
     pub client_id: String,
+    /// Whether it leaves no session behind there: for who only looks, and is gone.
+    pub passing: bool,
     /// What stands before all topics there.
     pub prefix: String,
     /// Filters of what goes out.
@@ -149,7 +151,7 @@ fn introduction(bridge: &Bridge) -> Connect {
     let (username, password) = bridge.credentials.clone().unzip();
     Connect {
         // The other broker keeps for us what comes in while we are away.
-        clean_start: false,
+        clean_start: bridge.passing,
         keep_alive: KEEP_ALIVE,
         client_id: bridge.client_id.clone().into(),
         username: username.map(Into::into),
@@ -187,6 +189,10 @@ fn take_place(hub: &mut Hub, now: u64, bridge: &Bridge, outbox: &Rc<Outbox>) -> 
         retain_as_published: true,
         retain_handling: RetainHandling::AtSubscribeNew,
     };
+    // Where nothing goes out there is nothing to ask for, and to ask for nothing is a mistake.
+    if bridge.publish.is_empty() {
+        return Some(place);
+    }
     let topic_filters = bridge.publish.iter().map(|filter| (filter.clone().into(), options)).collect();
     let asked = Subscribe { packet_id: NonZeroU16::MIN, id: None, user_properties: Vec::new(), topic_filters };
     hub.subscribe(now, place, asked).ok()?;

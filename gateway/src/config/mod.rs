@@ -19,6 +19,7 @@ use domain::{
 };
 use drivers::{BusSpec, Credentials, DeviceAddress, Template};
 use ledger::Keep;
+use sha2::{Digest, Sha256};
 use solvers::balance::Settings;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,6 +35,8 @@ pub const DEFAULT: &str = include_str!("default.toml");
 pub struct Config {
     /// The site's name: a level of every topic.
     pub site: String,
+    /// SHA-256 of the configuration's text, in hex.
+    pub digest: String,
     /// Where the ledger, the chain and the keys live.
     pub state: PathBuf,
     /// The currency of the site.
@@ -539,7 +542,8 @@ impl Config {
 
     /// Reads a text; `base` is where relative paths begin.
     pub fn parse(file: &str, text: &str, base: &Path) -> Result<Self, Problems> {
-        parse::parse(file, text, base)
+        let digest = hex::encode(Sha256::digest(text));
+        parse::parse(file, text, base).map(|config| Self { digest, ..config })
     }
 
     /// What each meter's registers are judged by.

@@ -166,6 +166,7 @@ impl Reader<'_> {
         root.close();
         Some(Config {
             site: name?,
+            digest: String::new(),
             state: state?,
             currency: currency?,
             tariff: tariff?,

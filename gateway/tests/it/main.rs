@@ -20,6 +20,7 @@ mod crash;
 mod demo;
 mod dispatch;
 mod field;
+mod fleet;
 mod foreign;
 mod full_disk;
 mod gpio;

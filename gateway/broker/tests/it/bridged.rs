@@ -87,6 +87,7 @@ fn here(folder: &Path, other: SocketAddr) -> Broker {
         tls: None,
         credentials: None,
         client_id: "bridge".into(),
+        passing: false,
         prefix: "street/".into(),
         publish: vec!["out/#".into()],
         subscribe: vec!["in/#".into()],
