@@ -4,6 +4,7 @@ mod alarms;
 mod commands;
 mod discovery;
 mod inverters;
+mod leavers;
 mod places;
 mod prices;
 
@@ -104,6 +105,7 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
     let mut up = link.connected();
     let mut birth = link.subscribe(&format!("{}/status", plan.discovery));
     let mut commands = commands::Commands::new(&plan, &link);
+    let mut leavers = leavers::Leavers::new(&plan, &link);
     let mut changes = board.changes();
     // What the broker was last told, so that only news is sent. It may have forgotten all of it when it was away.
     let mut told: BTreeMap<String, String> = BTreeMap::new();
@@ -123,6 +125,15 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
                 }
             }
             let news = gather(&plan, &clock, &scribe, &board).await;
+            let (cleared, again) = leavers.cleared(&plan, &news);
+            for (topic, payload) in cleared {
+                if let Err(error) = link.publish(&topic, payload, true).await {
+                    tracing::warn!(%topic, %error, "what is gone stays announced");
+                }
+            }
+            for topic in again {
+                told.remove(&topic);
+            }
             for (topic, payload) in news {
                 if told.get(&topic) != Some(&payload) && link.publish(&topic, payload.clone(), true).await.is_ok() {
                     told.insert(topic, payload);
