@@ -25,7 +25,7 @@ export const PHRASES = {
 		'Operator: release, replace or move a meter': 'Betreiber: einen Zähler freigeben, ersetzen oder umziehen', 'Act': 'Handlung', 'releases it, if held': 'gibt ihn frei, wenn angehalten',
 		'replaces its device': 'ersetzt sein Gerät', 'moves it to a customer': 'gibt ihn einem Kunden', 'The old device\'s last import': 'Letzter Bezug des alten Geräts', 'The new device\'s first import': 'Erster Bezug des neuen Geräts',
 		'The old device\'s last export': 'Letzte Einspeisung des alten Geräts', 'The new device\'s first export': 'Erste Einspeisung des neuen Geräts', 'if it counts one': 'wenn er eine zählt', 'When, if not just now': 'Wann, wenn nicht eben jetzt',
-		'The customer who pays from now on': 'Der Kunde, der von nun an zahlt', 'Release': 'Freigeben', 'Replace': 'Ersetzen', 'Move': 'Umziehen', 'This page needs JavaScript.': 'Diese Seite braucht JavaScript.',
+		'The customer who pays from now on': 'Der Kunde, der von nun an zahlt', 'Release': 'Freigeben', 'Replace': 'Ersetzen', 'Move': 'Umziehen',
 		'prosumer': 'Einspeiser', 'protected': 'geschützt', 'receipt': 'Beleg', 'Operator': 'Betreiber', 'takes cash': 'nimmt Bargeld', 'takes a voucher': 'nimmt einen Gutschein', 'takes a token': 'nimmt ein Token',
 		'pays back': 'zahlt zurück', 'adjusts the balance': 'berichtigt das Guthaben', 'lends': 'leiht', 'Amount': 'Betrag', 'Why, for the customer': 'Warum, für den Kunden', 'Your number for it': 'Ihre Nummer dafür', 'Pay in': 'Einzahlen',
 		'Language': 'Sprache',

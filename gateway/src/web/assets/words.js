@@ -1,7 +1,7 @@
 // What the door and a customer's page say, in every language that they speak: a language is one more column here, and, for
-// the operator's page, one more table of phrases.
+// the operator's page, one more table of phrases, which only they fetch who read it.
 
-import { PHRASES } from './phrases.js';
+const TABLES = { de: './phrases.js' };
 
 const WORDS = {
 	en: {
@@ -75,6 +75,8 @@ function chosen() {
 	try { return localStorage.getItem('language'); } catch { return null; }
 }
 export const language = [chosen(), ...(navigator.languages ?? []).map((tag) => tag.slice(0, 2))].find((tag) => WORDS[tag]) ?? 'en';
+// English is better than nothing.
+const PHRASES = TABLES[language] && (await import(TABLES[language]).catch(() => null))?.PHRASES[language];
 export function choose(tag) {
 	try { localStorage.setItem('language', tag); } catch { /* for this visit only */ }
 	location.reload();
@@ -90,19 +92,19 @@ export const unsaid = new Set();
 
 /** An English phrase of the operator's page in the visitor's language, where that has it. */
 export function phrase(english, ...values) {
-	const own = PHRASES[language]?.[english];
-	if (own == null && PHRASES[language]) unsaid.add(english);
+	const own = PHRASES?.[english];
+	if (own == null && PHRASES) unsaid.add(english);
 	return fill(own ?? english, values);
 }
 
 /** Puts what a page is written with into the visitor's language. */
 export function translate(root) {
-	if (!PHRASES[language]) return;
+	if (!PHRASES) return;
 	if (root === document) root.documentElement.lang = language;
 	const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
 	while (texts.nextNode()) {
 		const node = texts.currentNode, english = node.data.trim();
-		if (/[a-z]{2}/.test(english) && !node.parentNode.closest?.('[data-say],script,code')) node.data = node.data.replace(english, () => phrase(english));
+		if (/[a-z]{2}/.test(english) && !node.parentNode.closest?.('[data-say],[data-languages],script,noscript,code')) node.data = node.data.replace(english, () => phrase(english));
 	}
 	for (const node of root.querySelectorAll('[aria-label],[placeholder]')) {
 		for (const name of ['aria-label', 'placeholder']) {
