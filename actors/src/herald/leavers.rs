@@ -4,16 +4,22 @@
 use super::HeraldPlan;
 use drivers::mqtt::{Link, Message};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Announcements that wait to be looked at; while they do the broker's wait before them.
 const WAITING: usize = 256;
 
+/// A message to publish: its topic, payload, and whether the broker keeps it.
+pub(super) type Word = (String, String, bool);
+
 /// Announcements of this gateway that the broker kept, each time that it is connected to.
 pub(super) struct Leavers {
+    site: String,
     kept: mpsc::Receiver<(String, Value)>,
+    /// What is said once more when Home Assistant comes: it may be away now, and hears nothing of what is cleared meanwhile.
+    later: BTreeMap<String, String>,
     _ear: JoinSet<()>,
 }
 
@@ -32,24 +38,31 @@ impl Leavers {
                 }
             }
         });
-        Self { kept, _ear: ear }
+        Self { site: plan.site.clone(), kept, later: BTreeMap::new(), _ear: ear }
     }
 
-    /// What is to be published beside the news, in this order, and which of the news must be told again after that.
-    pub fn cleared(&mut self, plan: &HeraldPlan, news: &[(String, String)]) -> (Vec<(String, String)>, Vec<String>) {
-        let (mut out, mut again) = (Vec::new(), Vec::new());
+    /// What is to be published before the news, in this order; of topics among it the news is to be told again. `born`: Home
+    /// Assistant has just come.
+    pub fn cleared(&mut self, news: &[(String, String)], born: bool) -> Vec<Word> {
+        let heard_now = if born { std::mem::take(&mut self.later) } else { BTreeMap::new() };
+        let mut out: Vec<Word> = heard_now.into_iter().map(|(topic, payload)| (topic, payload, true)).collect();
         while let Ok((topic, kept)) = self.kept.try_recv() {
             match news.iter().find(|(ours, _)| *ours == topic) {
-                None => out.extend(leave(plan, &topic, &kept)),
+                None => {
+                    // Who is there hears it now; the broker keeps the announcement for us until Home Assistant has come.
+                    out.push((topic.clone(), String::new(), false));
+                    out.extend(own(&self.site, &kept).into_iter().map(|own| (own, String::new(), true)));
+                    self.later.insert(topic, String::new());
+                }
                 Some((_, now)) => {
                     if let Some(less) = serde_json::from_str(now).ok().and_then(|now| without(&kept, now)) {
-                        out.push((topic.clone(), less));
-                        again.push(topic);
+                        out.push((topic.clone(), less.clone(), true));
+                        self.later.insert(topic, less);
                     }
                 }
             }
         }
-        (out, again)
+        out
     }
 }
 
@@ -68,15 +81,14 @@ fn announced(gateway: &str, message: &Message) -> Option<(String, Value)> {
     ours.then(|| (message.topic.clone(), said))
 }
 
-/// Takes a device back, and what the broker keeps of its own: not what it told of an account or a switch, which may stay.
-fn leave(plan: &HeraldPlan, topic: &str, kept: &Value) -> Vec<(String, String)> {
+/// The topics of a device itself: not where it is told of an account or a switch, which may stay.
+fn own(site: &str, kept: &Value) -> BTreeSet<String> {
     let name = kept["device"]["name"].as_str().unwrap_or_default();
-    let own = ["meter", "inverter"].map(|kind| format!("microgrid/{}/{kind}/{name}/", plan.site));
+    let own = ["meter", "inverter"].map(|kind| format!("microgrid/{site}/{kind}/{name}/"));
     let told = kept["components"].as_object().into_iter().flat_map(|all| all.values()).map(|c| &c["state_topic"]);
     let available = kept["availability"].as_array().into_iter().flatten().map(|a| &a["topic"]);
-    let topics: BTreeSet<&str> = told.chain(available).filter_map(Value::as_str).collect();
-    let topics = topics.into_iter().filter(|told| !name.is_empty() && own.iter().any(|own| told.starts_with(own)));
-    [topic].into_iter().chain(topics).map(|topic| (topic.to_owned(), String::new())).collect()
+    let topics = told.chain(available).filter_map(Value::as_str);
+    topics.filter(|told| !name.is_empty() && own.iter().any(|own| told.starts_with(own))).map(str::to_owned).collect()
 }
 
 /// The announcement with every part that is gone named by its platform only, which takes it back; none if all are there.
@@ -123,5 +135,22 @@ mod tests {
         assert_eq!(less["components"]["credit"], json!({ "platform": "sensor" }));
         assert_eq!(less["components"]["power"]["name"], "Power");
         assert_eq!(without(&now, now.clone()), None);
+    }
+
+    #[tokio::test]
+    async fn who_comes_late_hears_of_what_left_too() {
+        let (send, heard) = mpsc::channel(2);
+        let mut leavers = Leavers { site: "lane".into(), kept: heard, later: BTreeMap::new(), _ear: JoinSet::new() };
+        let shed = json!({
+            "device": { "name": "shed" }, "availability": [{ "topic": "microgrid/lane/meter/shed/availability" }],
+            "components": { "a": { "state_topic": "microgrid/lane/account/shed/state" } },
+        });
+        send.send(("shed/config".into(), shed)).await.unwrap();
+        let own = "microgrid/lane/meter/shed/availability";
+        let now = leavers.cleared(&[], false);
+        assert_eq!(now, [("shed/config".into(), String::new(), false), (own.into(), String::new(), true)]);
+        assert_eq!(leavers.cleared(&[], false), []);
+        assert_eq!(leavers.cleared(&[], true), [("shed/config".into(), String::new(), true)]);
+        assert_eq!(leavers.cleared(&[], true), []);
     }
 }

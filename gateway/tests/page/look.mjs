@@ -27,7 +27,7 @@ function say(fine, what) {
 
 /** The simulated street, and the address that lets one browser in. */
 function street() {
-	const child = spawn(program, ['demo', '--for', '9m'], { stdio: ['ignore', 'pipe', 'inherit'] });
+	const child = spawn(program, ['demo', '--for', '60m'], { stdio: ['ignore', 'pipe', 'inherit'] });
 	const address = new Promise((found, lost) => {
 		let heard = '';
 		child.stdout.on('data', (more) => {
