@@ -233,7 +233,12 @@ class Home:
             assert (await self.socket.receive_json())["type"] == "auth_ok"
             self.number = 0
         self.number += 1
-        await self.socket.send_json({"id": self.number, "type": kind, **what})
+        try:
+            await self.socket.send_json({"id": self.number, "type": kind, **what})
+        except aiohttp.ClientError:
+            # It hangs up on who was quiet for long: the next question opens a new one.
+            self.socket = None
+            raise
         while True:
             answer = await self.socket.receive_json(timeout=60)
             if answer.get("id") == self.number:
