@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo deb arm audit release test fuzz soak soak-house footprint cluster bench gpio peers contracts invariants analyse lint clean
+.PHONY: help build demo deb arm audit release test fuzz soak soak-house footprint cluster ha page bench gpio peers contracts invariants analyse lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -84,12 +84,23 @@ peers: build ## our acquisition beside other gateways', our power flows beside o
 gpio: build ## the GPIO driver on a real kernel in a virtual machine, some minutes; needs Debian
 	.ci/gpio
 
+ha: build ## a real Home Assistant beside the gateway, a quarter of an hour; needs Python 3.13
+	.ci/ha
+
+page: build gateway/tests/page/node_modules/.ready ## the page in a real browser: contrast, keyboard, width, console; screenshots in target/page
+	node gateway/tests/page/look.mjs target/release/microgrid-gateway target/page
+
 clean: ## everything that was built or installed here
-	rm -rf target .venv contracts/node_modules contracts/.forge */fuzz/target gateway/broker/fuzz/target
+	rm -rf target .venv contracts/node_modules gateway/tests/page/node_modules contracts/.forge */fuzz/target gateway/broker/fuzz/target
 
 contracts/node_modules/.ready: contracts/package-lock.json
 	@.ci/need test
 	cd contracts && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+gateway/tests/page/node_modules/.ready: gateway/tests/page/package-lock.json
+	@.ci/need page
+	cd gateway/tests/page && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 contracts/.forge/venv/ready:

@@ -48,6 +48,18 @@ pub(super) fn announcements(plan: &HeraldPlan) -> Vec<(String, String)> {
                     "state_topic": topic, "value_template": "{{ value_json.credit }}",
                 }),
             );
+            // What a customer may wish, where the operator allows it; it is granted or refused by the usual rules.
+            let wishes = [("emergency", "Take emergency credit"), ("reconnect", "Reconnect")];
+            for (key, name) in wishes.into_iter().filter(|_| plan.customer_commands) {
+                components.insert(
+                    key.into(),
+                    json!({
+                        "platform": "button", "unique_id": format!("{id}_{key}"), "name": name,
+                        "command_topic": plan.topic("account", account.as_str(), key),
+                        "payload_press": "Home Assistant", "qos": 1,
+                    }),
+                );
+            }
             for (switch, _) in plan.switches.iter().filter(|(_, owner)| owner == account) {
                 components.insert(
                     format!("switch_{switch}"),

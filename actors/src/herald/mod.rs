@@ -4,6 +4,7 @@ mod alarms;
 mod commands;
 mod discovery;
 mod inverters;
+mod leavers;
 mod places;
 mod prices;
 
@@ -104,6 +105,8 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
     let mut up = link.connected();
     let mut birth = link.subscribe(&format!("{}/status", plan.discovery));
     let mut commands = commands::Commands::new(&plan, &link);
+    let mut born = false;
+    let mut leavers = leavers::Leavers::new(&plan, &link);
     let mut changes = board.changes();
     // What the broker was last told, so that only news is sent. It may have forgotten all of it when it was away.
     let mut told: BTreeMap<String, String> = BTreeMap::new();
@@ -120,9 +123,16 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
             while let Some(message) = birth.try_recv() {
                 if message.payload == b"online" {
                     told.clear();
+                    born = true;
                 }
             }
             let news = gather(&plan, &clock, &scribe, &board).await;
+            for (topic, payload, retain) in leavers.cleared(&news, std::mem::take(&mut born)) {
+                told.remove(&topic);
+                if let Err(error) = link.publish(&topic, payload, retain).await {
+                    tracing::warn!(%topic, %error, "what is gone stays announced");
+                }
+            }
             for (topic, payload) in news {
                 if told.get(&topic) != Some(&payload) && link.publish(&topic, payload.clone(), true).await.is_ok() {
                     told.insert(topic, payload);
@@ -145,7 +155,10 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
             wish = commands.next() => commands.follow(&wish, &plan, &scribe).await,
             changed = changes.changed() => { let _ = changed; }
             changed = up.changed() => { let _ = changed; }
-            message = birth.recv() => if message.payload == b"online" { told.clear(); },
+            message = birth.recv() => if message.payload == b"online" {
+                told.clear();
+                born = true;
+            },
             // Accounts change in the ledger without a change on the board.
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
         }

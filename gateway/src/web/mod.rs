@@ -42,6 +42,7 @@ const CUSTOMER: &str = include_str!("assets/customer.html");
 const CUSTOMER_SCRIPT: &str = include_str!("assets/customer.js");
 const OPENAPI: &str = include_str!("assets/openapi.json");
 const WORDS: &str = include_str!("assets/words.js");
+const PHRASES: &str = include_str!("assets/phrases.js");
 const FEEDER: &str = include_str!("assets/feeder.js");
 const PLACES: &str = include_str!("assets/places.js");
 const PLACES_STYLE: &str = include_str!("assets/places.css");

@@ -1,7 +1,7 @@
 //! What can be asked for, and what each needs: whatever is not in this table is not answered.
 
 use super::{ACCESS, CUSTOMER_SCRIPT, FEEDER, ICON, OPENAPI, PAGE, PLACES, PLACES_STYLE, PRICES, PRICES_STYLE};
-use super::{SCRIPT, STYLE, WITNESS, WORDS};
+use super::{PHRASES, SCRIPT, STYLE, WITNESS, WORDS};
 use super::{acts, asset, bill, customer, events, health, metrics, office, session, state};
 use crate::access::Scope;
 use actix_web::http::Method;
@@ -57,6 +57,7 @@ pub const ENTRIES: &[Entry] = &[
     get("/feeder.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", FEEDER))),
     get("/places.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", PLACES))),
     get("/places.css", Need::Nothing, || web::to(|| asset("text/css; charset=utf-8", PLACES_STYLE))),
+    get("/phrases.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", PHRASES))),
     get("/words.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", WORDS))),
     get("/style.css", Need::Nothing, || web::to(|| asset("text/css; charset=utf-8", STYLE))),
     get("/favicon.svg", Need::Nothing, || web::to(|| asset("image/svg+xml", ICON))),

@@ -68,6 +68,7 @@ fn the_page_is_whole(at: SocketAddr) {
         ("/app.js", "text/javascript", "EventSource"),
         ("/access.js", "text/javascript", "export"),
         ("/words.js", "text/javascript", "export"),
+        ("/phrases.js", "text/javascript", "export"),
         ("/feeder.js", "text/javascript", "one-line"),
         ("/places.js", "text/javascript", "to scale"),
         ("/places.css", "text/css", "#p-places"),

@@ -1,6 +1,7 @@
 // One snapshot in, the existing nodes patched. Data only ever becomes text, never markup.
 
 import { leave, onEnter, post } from './access.js';
+import { phrase, translate } from './words.js';
 
 const $ = (id) => document.getElementById(id);
 const buttons = document.querySelectorAll('[data-show]');
@@ -75,14 +76,14 @@ function span(ms) {
 
 function age(at, now) {
 	const ms = now - Date.parse(at);
-	if (!at || Number.isNaN(ms)) return 'never';
+	if (!at || Number.isNaN(ms)) return phrase('never');
 	const s = Math.max(0, Math.round(ms / 1000));
-	if (s < 100) return s + NB + 's ago';
-	if (s < 6000) return Math.round(s / 60) + NB + 'min ago';
-	if (s < 172800) return Math.round(s / 3600) + NB + 'h ago';
-	return Math.round(s / 86400) + NB + 'days ago';
+	if (s < 100) return phrase('{0} ago', s + NB + 's');
+	if (s < 6000) return phrase('{0} ago', Math.round(s / 60) + NB + 'min');
+	if (s < 172800) return phrase('{0} ago', Math.round(s / 3600) + NB + 'h');
+	return phrase('{0} days ago', Math.round(s / 86400));
 }
-const some = (names) => (names.length > 8 ? names.slice(0, 8).join(', ') + ' and ' + (names.length - 8) + ' more' : names.join(', '));
+const some = (names) => (names.length > 8 ? phrase('{0} and {1} more', names.slice(0, 8).join(', '), names.length - 8) : names.join(', '));
 const stop = (t) => (t ? (/[.!?]$/.test(t) ? t : t + '.') : '');
 const cap = (t) => (t ? t[0].toUpperCase() + t.slice(1) : '');
 const sum = (list) => list.reduce((a, b) => a + b, 0);
@@ -99,24 +100,24 @@ function powerOf(home) {
 }
 function supplyOf(home) {
 	const switches = list(home.switches);
-	if (!switches.length) return { state: 'closed', word: 'Connected', why: 'no switch' };
+	if (!switches.length) return { state: 'closed', word: phrase('Connected'), why: phrase('no switch') };
 	const off = switches.find((s) => s.position === 'open');
 	const lost = switches.find((s) => s.position == null);
 	const one = off || lost || switches[0], why = one.reason || '';
 	if (one.wanted && one.position && one.wanted !== one.position) {
 		return one.wanted === 'open'
-			? { state: off ? 'open' : 'closed', word: 'Still connected', why: 'is to be disconnected', moving: true }
-			: { state: 'open', word: 'Still disconnected', why: 'is to be connected', moving: true };
+			? { state: off ? 'open' : 'closed', word: phrase('Still connected'), why: phrase('is to be disconnected'), moving: true }
+			: { state: 'open', word: phrase('Still disconnected'), why: phrase('is to be connected'), moving: true };
 	}
-	if (off) return { state: 'open', word: off.state === 'ready_for_reconnection' ? 'Ready for reconnection' : 'Disconnected', why };
-	if (lost) return { state: 'unknown', word: 'Position unknown', why: lost.wanted ? 'should be ' + (lost.wanted === 'open' ? 'disconnected' : 'connected') : '' };
-	return { state: 'closed', word: 'Connected', why };
+	if (off) return { state: 'open', word: phrase(off.state === 'ready_for_reconnection' ? 'Ready for reconnection' : 'Disconnected'), why };
+	if (lost) return { state: 'unknown', word: phrase('Position unknown'), why: lost.wanted ? phrase(lost.wanted === 'open' ? 'should be disconnected' : 'should be connected') : '' };
+	return { state: 'closed', word: phrase('Connected'), why };
 }
 const ailing = (home) => list(home.meters).some((m) => !m.ok || m.held) || list(home.switches).some((s) => s.problem || s.suspicion);
 const needsLook = (home) => ailing(home) || home.credit !== 'good';
 
-const foundSize = (f) => `${num(f.power_w)}${NB}W (${num(f.low_w)} to ${num(f.high_w)}), ${energy(f.per_day_wh)} a day` +
-	(f.counts ? `, it counts ${f.counts}` : '') + `, ${f.confidence} sure, since ${f.since.slice(0, 16).replace('T', ' ')}`;
+const foundSize = (f) => phrase('{0} ({1} to {2}), {3} a day', num(f.power_w) + NB + 'W', num(f.low_w), num(f.high_w), energy(f.per_day_wh)) +
+	(f.counts ? ', ' + phrase('it counts {0}', f.counts) : '') + ', ' + phrase('{0} sure, since {1}', f.confidence, f.since.slice(0, 16).replace('T', ' '));
 
 function drawBalance(b) {
 	show($('p-balance'), !!b);
@@ -126,10 +127,10 @@ function drawBalance(b) {
 	put('f-homes', wh(a.homes_wh));
 	put('f-losses', wh(a.losses_wh));
 	put('f-rest', wh(a.unexplained_wh));
-	const absent = Object.entries(b.absent || {}).sort((x, y) => y[1] - x[1]).map(([m, n]) => `${m} in ${n}`);
+	const absent = Object.entries(b.absent || {}).sort((x, y) => y[1] - x[1]).map(([m, n]) => phrase('{0} in {1}', m, n));
 	put('f-note', b.verdict === 'judged'
-		? `The interval from ${a.from.slice(11, 16)} UTC. Judged by ${num(b.intervals)} intervals; losses ${num(b.loss_permille / 10, 1)} % of what flows. ${b.found.length ? '' : 'Everything adds up.'}`
-		: `Not enough to judge yet: ${b.have} of ${b.need} intervals in which every meter is known.${absent.length ? ' Absent: ' + some(absent) + '.' : ''}`);
+		? phrase('The interval from {0} UTC. Judged by {1} intervals; losses {2} % of what flows.', a.from.slice(11, 16), num(b.intervals), num(b.loss_permille / 10, 1)) + (b.found.length ? '' : ' ' + phrase('Everything adds up.'))
+		: phrase('Not enough to judge yet: {0} of {1} intervals in which every meter is known.', b.have, b.need) + (absent.length ? ' ' + phrase('Absent: {0}.', some(absent)) : ''));
 	keyed($('found'), pools.found, 't-found', list(b.found), (f) => f.cause + (f.meter || ''), (r, f) => {
 		attr(r.root, 'data-level', f.told ? 'alarm' : null);
 		text(r.what, (f.meter ? f.meter + ': ' : '') + cap(f.text));
@@ -143,66 +144,66 @@ function alarmsOf(s) {
 	const meters = [...s.homes.flatMap((h) => list(h.meters)), ...s.others];
 	const add = (key, level, title, what, todo) => out.push({ key, level, title, what: stop(cap(what)), todo });
 	if (s.ledger.problem) {
-		add('ledger', 'alarm', 'The ledger cannot be written', s.ledger.problem,
-			'Nothing new is billed while this lasts. Check that the disk/SD card is not full or read-only.');
+		add('ledger', 'alarm', phrase('The ledger cannot be written'), s.ledger.problem,
+			phrase('Nothing new is billed while this lasts. Check that the disk/SD card is not full or read-only.'));
 	}
 	if (s.chain.problem) {
-		add('chain', 'warn', 'The chain does not take settlements', s.chain.problem,
-			'Metering, billing and switching go on; settlements wait in the outbox and follow when the chain is back. Check the chain node and the network to it.');
+		add('chain', 'warn', phrase('The chain does not take settlements'), s.chain.problem,
+			phrase('Metering, billing and switching go on; settlements wait in the outbox and follow when the chain is back. Check the chain node and the network to it.'));
 	}
 	const silent = new Map();
 	for (const m of meters) if (!m.ok) silent.set(m.bus, [...(silent.get(m.bus) || []), m]);
 	for (const [bus, down] of silent) {
 		const whole = down.length > 1 && down.length === meters.filter((m) => m.bus === bus).length;
 		add('bus:' + bus, 'alarm',
-			whole ? `No meter on bus ${bus} answers` : down.length === 1 ? `Meter ${down[0].id} does not answer` : `${down.length} meters on bus ${bus} do not answer`,
-			(down.length > 1 ? some(down.map((m) => m.id)) + ': ' : '') + ([...new Set(down.map((m) => m.problem).filter(Boolean))].slice(0, 3).join('; ') || 'no answer'),
-			whole ? `Check the adapter or gateway of bus ${bus} and its cable: everything on it is silent.`
-				: `Check that ${down.length === 1 ? 'the meter has' : 'the meters have'} power and that the cable and the address on bus ${bus} are right. The last values stay shown.`);
+			whole ? phrase('No meter on bus {0} answers', bus) : down.length === 1 ? phrase('Meter {0} does not answer', down[0].id) : phrase('{0} meters on bus {1} do not answer', down.length, bus),
+			(down.length > 1 ? some(down.map((m) => m.id)) + ': ' : '') + ([...new Set(down.map((m) => m.problem).filter(Boolean))].slice(0, 3).join('; ') || phrase('no answer')),
+			whole ? phrase('Check the adapter or gateway of bus {0} and its cable: everything on it is silent.', bus)
+				: phrase(`Check that ${down.length === 1 ? 'the meter has' : 'the meters have'} power and that the cable and the address on bus {0} are right. The last values stay shown.`, bus));
 	}
 	const elsewhere = new Set(list(s.places?.meters).filter((m) => m.held).map((m) => m.meter));
 	for (const m of meters) {
 		if (!m.held) continue;
-		add('held:' + m.id, 'alarm', `Billing of meter ${m.id} is held`, m.held, elsewhere.has(m.id)
-			? 'Look where it is, and at the anchors. It is billed again by itself when its proofs hold; releasing it lets what it imported meanwhile go.'
-			: 'Nothing is billed for it until somebody has looked. Compare with the meter’s own display, then release or replace it under Devices.');
+		add('held:' + m.id, 'alarm', phrase('Billing of meter {0} is held', m.id), m.held, elsewhere.has(m.id)
+			? phrase('Look where it is, and at the anchors. It is billed again by itself when its proofs hold; releasing it lets what it imported meanwhile go.')
+			: phrase('Nothing is billed for it until somebody has looked. Compare with the meter’s own display, then release or replace it under Devices.'));
 	}
 	for (const h of s.homes) {
 		for (const w of list(h.switches)) {
 			if (w.suspicion) {
-				add('suspect:' + w.id, 'alarm', `The switch of ${h.account} is not to be trusted`, w.suspicion,
-					'Go and look: at the switch, its breaker, and for a wire around it.');
+				add('suspect:' + w.id, 'alarm', phrase('The switch of {0} is not to be trusted', h.account), w.suspicion,
+					phrase('Go and look: at the switch, its breaker, and for a wire around it.'));
 			}
 			if (!w.problem) continue;
-			const should = w.wanted ? `It should be ${w.wanted} and is ${w.position || 'in an unknown position'}. ` : '';
-			add('switch:' + w.id, 'alarm', `The switch of ${h.account} does not follow`, w.problem,
-				should + 'The gateway keeps trying. Check the switch’s power and wiring; tell the customer before moving it by hand.');
+			const should = w.wanted ? phrase('It should be {0} and is {1}.', phrase(w.wanted), phrase(w.position || 'in an unknown position')) + ' ' : '';
+			add('switch:' + w.id, 'alarm', phrase('The switch of {0} does not follow', h.account), w.problem,
+				should + phrase('The gateway keeps trying. Check the switch’s power and wiring; tell the customer before moving it by hand.'));
 		}
 	}
 	for (const f of list(s.balance?.found)) {
 		if (!f.told) continue;
-		add('found:' + f.cause + (f.meter || ''), 'alarm', f.meter ? `Meter ${f.meter} does not agree with the feeder` : 'The feeder does not add up',
+		add('found:' + f.cause + (f.meter || ''), 'alarm', f.meter ? phrase('Meter {0} does not agree with the feeder', f.meter) : phrase('The feeder does not add up'),
 			`${f.text}: ${foundSize(f)}`, cap(stop(f.advice)));
 	}
 	for (const m of list(s.behind?.meters)) {
-		add('behind:' + m.meter, 'warn', `The configuration is behind: meter ${m.meter} is ${m.account}’s`, `[[meter]] ${m.meter} names another account`,
-			`Write account = "${m.account}" there, and into its [[switch]] if that moved too. Until then the gateway follows what was done.`);
+		add('behind:' + m.meter, 'warn', phrase('The configuration is behind: meter {0} is {1}’s', m.meter, m.account), phrase('[[meter]] {0} names another account', m.meter),
+			phrase('Write account = "{0}" there, and into its [[switch]] if that moved too. Until then the gateway follows what was done.', m.account));
 	}
 	if (s.behind?.tariff) {
-		add('behind', 'warn', 'The configuration is behind: other prices were announced', `Version ${s.behind.tariff} of the tariff is not what [tariff] says`,
-			'Write into [tariff] what was announced, so that whoever changes it next begins from there. Until it is changed the announcement holds.');
+		add('behind', 'warn', phrase('The configuration is behind: other prices were announced'), phrase('Version {0} of the tariff is not what [tariff] says', s.behind.tariff),
+			phrase('Write into [tariff] what was announced, so that whoever changes it next begins from there. Until it is changed the announcement holds.'));
 	}
 	if (s.prices?.problem) {
-		add('prices', 'warn', 'Tomorrow’s price ranges stay as today’s', s.prices.problem,
-			'Billing goes on at the ranges that hold. It is tried again until it would be too late to announce them.');
+		add('prices', 'warn', phrase('Tomorrow’s price ranges stay as today’s'), s.prices.problem,
+			phrase('Billing goes on at the ranges that hold. It is tried again until it would be too late to announce them.'));
 	}
 	if (s.witness?.problem) {
-		add('witness', 'alarm', 'The neighbours do not let this gateway settle', s.witness.problem,
-			'Metering, billing and switching go on; what is to be settled waits in the outbox. Look at the reasons before asking the owner of the Witness contract to clear anything.');
+		add('witness', 'alarm', phrase('The neighbours do not let this gateway settle'), s.witness.problem,
+			phrase('Metering, billing and switching go on; what is to be settled waits in the outbox. Look at the reasons before asking the owner of the Witness contract to clear anything.'));
 	}
 	if (s.broker?.connected === false) {
-		add('broker', 'warn', 'The message broker is not reachable', 'Others get no messages',
-			'Metering and billing are not affected. Check the broker, its address and password.');
+		add('broker', 'warn', phrase('The message broker is not reachable'), phrase('Others get no messages'),
+			phrase('Metering and billing are not affected. Check the broker, its address and password.'));
 	}
 	return out;
 }
@@ -274,7 +275,7 @@ function drawHome(r, h, now) {
 	const [value, unit] = watts(w == null ? null : Math.abs(w));
 	text(r.power, value);
 	text(r.unit, unit);
-	text(r.dir, w == null ? 'no live value' : w < 0 ? 'feeding in' : supply.state === 'open' && w < 5 ? 'no supply' : 'drawing');
+	text(r.dir, phrase(w == null ? 'no live value' : w < 0 ? 'feeding in' : supply.state === 'open' && w < 5 ? 'no supply' : 'drawing'));
 	attr(r.root, 'data-flow', w == null ? 'none' : w < 0 ? 'feed' : 'use');
 	attr(r.root, 'data-supply', supply.state);
 	attr(r.root, 'data-ill', sick ? 'meter' : ailing(h) ? 'switch' : null);
@@ -282,20 +283,20 @@ function drawHome(r, h, now) {
 	spark(r, history.get(h.account)?.w || []);
 	text(r.balance, h.balance);
 	icon(r.cicon, CREDIT[h.credit] ? WORST[h.credit] || 'low' : 'unknown');
-	text(r.cword, h.prepaid === false && h.credit === 'good' ? 'nothing paid in yet'
-		: (CREDIT[h.credit] || h.credit) + (h.friendly_until_local ? ' until ' + h.friendly_until_local : ''));
+	text(r.cword, h.prepaid === false && h.credit === 'good' ? phrase('nothing paid in yet')
+		: phrase(CREDIT[h.credit] || h.credit) + (h.friendly_until_local ? ' ' + phrase('until {0}', h.friendly_until_local) : ''));
 	icon(r.sicon, supply.state);
 	text(r.sword, supply.word);
 	text(r.swhy, supply.why && '· ' + supply.why);
 	const volts = meters.map((m) => m.voltage_v).filter((v) => v != null);
 	text(r.volt, (volts.length ? volts.map((v) => num(v, 1)).join(' / ') + NB + 'V · ' : '') + num(h.used_kwh ?? 0, 2) + NB + 'kWh' +
-		(h.prosumer ? ' · fed in ' + num(h.fed_in_kwh ?? 0, 2) : ''));
+		(h.prosumer ? ' · ' + phrase('fed in {0}', num(h.fed_in_kwh ?? 0, 2)) : ''));
 	// The last month: what is older is asked for by date.
 	const from = new Date(now - 31 * 864e5).toISOString().slice(0, 10);
 	attr(r.bill, 'href', `/api/v1/accounts/${h.account}/receipt?as=html&from=${from}`);
-	attr(r.bill, 'aria-label', `Receipt of ${h.account}, the last month`);
+	attr(r.bill, 'aria-label', phrase('Receipt of {0}, the last month', h.account));
 	const oldest = meters.map((m) => m.at).sort()[0];
-	text(r.age, !meters.length ? 'no meter' : sick && !sick.ok ? 'silent, ' + age(sick.at, now) : sick ? 'billing held' : age(oldest, now));
+	text(r.age, !meters.length ? phrase('no meter') : sick && !sick.ok ? phrase('silent, {0}', age(sick.at, now)) : sick ? phrase('billing held') : age(oldest, now));
 	const visible = (filter === 'all' || (filter === 'look' && needsLook(h)) || (filter === 'off' && supply.state === 'open') || (filter === 'feed' && h.prosumer)) &&
 		(!needle || `${h.account} ${h.number}`.toLowerCase().includes(needle));
 	show(r.root, visible);
@@ -322,7 +323,7 @@ function drawLine(homes) {
 	attr($('l-use'), 'd', use);
 	attr($('l-feed'), 'd', feed);
 	attr($('l-off'), 'd', off);
-	put('l-scale', homes.length ? `${homes.length} homes · highest ${watts(Math.max(0, ...known)).join(NB)}` : '');
+	put('l-scale', homes.length ? phrase('{0} homes · highest {1}', homes.length, watts(Math.max(0, ...known)).join(NB)) : '');
 }
 
 function cell(id, value, note, level) {
@@ -344,30 +345,30 @@ function draw(s) {
 	put('date', s.now.slice(0, 10));
 	show($('b-sim'), s.simulated);
 	show($('b-speed'), s.speed !== 1 && s.speed != null);
-	put('b-speed', 'Time runs ×' + s.speed);
+	put('b-speed', phrase('Time runs ×{0}', s.speed));
 	const t = s.tariff || {};
-	put('t-range', t.range ? cap(t.range.replace('_', '-')) + ' price now' : 'Price now');
+	put('t-range', phrase(t.range ? cap(t.range.replace('_', '-')) + ' price now' : 'Price now'));
 	put('t-price', t.price || '–');
 	const next = t.announced;
 	show($('t-next'), !!next);
-	if (next) put('t-next', `From ${next.since_local}: ${next.off_peak}, peak ${next.peak}`);
-	put('t-more', [list(t.peak_hours).length && 'peak ' + t.peak_hours.join(', ').replaceAll('-', '–') + (t.range === 'peak' || !t.peak ? '' : ' at ' + t.peak), t.range === 'peak' && t.off_peak && 'else ' + t.off_peak, t.feed_in && 'feed-in ' + t.feed_in].filter(Boolean).join(' · '));
+	if (next) put('t-next', phrase('From {0}: {1}, peak {2}', next.since_local, next.off_peak, next.peak));
+	put('t-more', [list(t.peak_hours).length && phrase(t.range === 'peak' || !t.peak ? 'peak {0}' : 'peak {0} at {1}', t.peak_hours.join(', ').replaceAll('-', '–'), t.peak), t.range === 'peak' && t.off_peak && phrase('else {0}', t.off_peak), t.feed_in && phrase('feed-in {0}', t.feed_in)].filter(Boolean).join(' · '));
 
 	// Strip.
 	const feeder = s.others.filter(live), known = homes.map(powerOf).filter((p) => p != null);
 	const total = feeder.length ? sum(feeder.map((m) => m.power_w)) : known.length ? sum(known) : null;
 	const missing = homes.length - known.length;
 	cell('s-power', watts(total == null ? null : Math.abs(total)).join(NB),
-		total == null ? 'no live value' : (total < 0 ? 'to the grid' : 'from the grid') + (feeder.length ? ', at the feeder' : missing ? `, ${missing} homes missing` : ', sum of homes'));
+		total == null ? phrase('no live value') : phrase(feeder.length ? '{0}, at the feeder' : missing ? '{0}, {1} homes missing' : '{0}, sum of homes', phrase(total < 0 ? 'to the grid' : 'from the grid'), missing));
 	const states = homes.map((h) => supplyOf(h).state), off = states.filter((x) => x === 'open').length, dim = states.filter((x) => x === 'unknown').length;
-	cell('s-homes', `${homes.length - off - dim} / ${homes.length}`, [off && off + ' disconnected', dim && dim + ' unknown'].filter(Boolean).join(', ') || 'all connected', off + dim ? 'warn' : null);
+	cell('s-homes', `${homes.length - off - dim} / ${homes.length}`, [off && phrase('{0} disconnected', off), dim && phrase('{0} unknown', dim)].filter(Boolean).join(', ') || phrase('all connected'), off + dim ? 'warn' : null);
 	const l = s.ledger, c = s.chain;
-	cell('s-met', energy(l.metered_wh), `${energy(l.settled_wh)} settled, ${energy(l.pending_wh)} pending`);
-	cell('s-block', num(c.block ?? 0), c.problem ? 'problem, see above' : c.waiting ? 'healthy, one on its way' : 'healthy', c.problem ? 'alarm' : null);
+	cell('s-met', energy(l.metered_wh), phrase('{0} settled, {1} pending', energy(l.settled_wh), energy(l.pending_wh)));
+	cell('s-block', num(c.block ?? 0), phrase(c.problem ? 'problem, see above' : c.waiting ? 'healthy, one on its way' : 'healthy'), c.problem ? 'alarm' : null);
 	const b = s.broker?.connected;
-	cell('s-broker', b ? 'Connected' : b === false ? 'Away' : 'None', b ? 'messages flow' : b === false ? 'trying again' : 'not configured', b === false ? 'alarm' : null);
+	cell('s-broker', phrase(b ? 'Connected' : b === false ? 'Away' : 'None'), phrase(b ? 'messages flow' : b === false ? 'trying again' : 'not configured'), b === false ? 'alarm' : null);
 	const behind = Math.max(0, (l.last_seq ?? 0) - (l.priced_seq ?? 0));
-	cell('s-ledger', l.problem ? 'Not writing' : 'Writing', l.problem ? 'problem, see above' : `entry ${num(l.last_seq ?? 0)}${behind ? `, ${num(behind)} to price` : ', all priced'}`, l.problem ? 'alarm' : null);
+	cell('s-ledger', phrase(l.problem ? 'Not writing' : 'Writing'), l.problem ? phrase('problem, see above') : phrase(behind ? 'entry {0}, {1} to price' : 'entry {0}, all priced', num(l.last_seq ?? 0), num(behind)), l.problem ? 'alarm' : null);
 	drawLine(homes);
 
 	// Alarms.
@@ -393,11 +394,11 @@ function draw(s) {
 		text(r.id, m.id);
 		text(r.model, m.model);
 		text(r.bus, m.bus);
-		text(r.health, !m.ok ? 'Silent' : m.held ? 'Billing held' : 'Answers');
+		text(r.health, phrase(!m.ok ? 'Silent' : m.held ? 'Billing held' : 'Answers'));
 		attr(r.health, 'data-level', m.ok && !m.held ? 'good' : 'alarm');
 		text(r.age, age(m.at, now));
 		const late = m.period_ms > 1.25 * m.wanted_period_ms;
-		text(r.every, m.period_ms == null ? '–' : late ? `${span(m.period_ms)}, ${span(m.wanted_period_ms)} wanted` : span(m.period_ms));
+		text(r.every, m.period_ms == null ? '–' : late ? phrase('{0}, {1} wanted', span(m.period_ms), span(m.wanted_period_ms)) : span(m.period_ms));
 		attr(r.every, 'data-level', late ? 'warn' : null);
 		text(r.imp, energy(m.import_kwh && m.import_kwh * 1000));
 		text(r.exp, energy(m.export_kwh && m.export_kwh * 1000));
@@ -413,15 +414,15 @@ function draw(s) {
 	// Chain and outbox.
 	const share = l.metered_wh > 0 ? Math.min(100, (100 * l.settled_wh) / l.metered_wh) : 0;
 	attr($('c-bar'), 'width', share.toFixed(1));
-	put('c-sum', `${energy(l.settled_wh)} of ${energy(l.metered_wh)} settled, ${energy(l.pending_wh)} pending`);
-	put('c-health', c.problem || 'Healthy');
+	put('c-sum', phrase('{0} of {1} settled, {2} pending', energy(l.settled_wh), energy(l.metered_wh), energy(l.pending_wh)));
+	put('c-health', c.problem || phrase('Healthy'));
 	attr($('c-health'), 'data-level', c.problem ? 'alarm' : 'good');
-	put('c-wait', c.waiting == null ? 'Nothing' : String(c.waiting));
-	put('c-kind', `${c.kind}, id ${c.chain_id}, block ${num(c.block ?? 0)}`);
+	put('c-wait', c.waiting == null ? phrase('Nothing') : String(c.waiting));
+	put('c-kind', phrase('{0}, id {1}, block {2}', c.kind, c.chain_id, num(c.block ?? 0)));
 	put('c-batches', num(l.settled_batches ?? 0));
-	put('c-seq', `${num(l.last_seq ?? 0)}, priced to ${num(l.priced_seq ?? 0)}`);
+	put('c-seq', phrase('{0}, priced to {1}', num(l.last_seq ?? 0), num(l.priced_seq ?? 0)));
 	put('c-read', num(l.readings ?? 0));
-	put('c-prov', c.provider || 'not deployed yet');
+	put('c-prov', c.provider || phrase('not deployed yet'));
 	put('c-sett', c.settler || '–');
 
 	// Events, newest first.
@@ -471,13 +472,13 @@ function link(up) {
 	if (up) watchdog = setTimeout(check, QUIET_MS);
 	if (up === linked) return;
 	linked = up;
-	put('b-link', up ? 'Live' : 'Not live');
+	put('b-link', phrase(up ? 'Live' : 'Not live'));
 	attr($('b-link'), 'data-up', up ? '1' : '0');
 	attr(document.body, 'class', up ? null : 'stale');
 	show($('lost'), !up);
 	put('lost', up ? '' : state
-		? `Connection lost – showing the state of ${state.local}:${state.now.slice(17, 19)}. Trying to reconnect.`
-		: 'The gateway does not answer. Trying to reconnect.');
+		? phrase('Connection lost – showing the state of {0}. Trying to reconnect.', `${state.local}:${state.now.slice(17, 19)}`)
+		: phrase('The gateway does not answer. Trying to reconnect.'));
 }
 /** A stream that says nothing may be quiet or dead: ask once, and open a new one. */
 async function check() {
@@ -557,8 +558,8 @@ const ACTS = {
 const fresh = () => 'page-' + Date.now().toString(36) + '-' + Math.random().toString(36).slice(2, 7);
 function relabel(form) {
 	const act = ACTS[form.elements.act.value];
-	text(form.elements.value.previousElementSibling, act.name);
-	text(form.querySelector('button'), act.says);
+	text(form.elements.value.previousElementSibling, phrase(act.name));
+	text(form.querySelector('button'), phrase(act.says));
 	for (const [field, wanted] of [['reference', act.number], ['why', act.why]]) {
 		show(form.elements[field].parentNode, wanted);
 		form.elements[field].disabled = !wanted;
@@ -583,7 +584,10 @@ $('grid').addEventListener('submit', async (event) => {
 	try {
 		const account = encodeURIComponent(form.closest('[data-account]').dataset.account);
 		const done = await post(`api/v1/accounts/${account}/${act}`, body);
-		text(said, `${done.repeated ? 'Done before: ' : ''}${done.said}. Balance ${done.balance}.`);
+		{
+			const told = phrase('{0}. Balance {1}.', done.said, done.balance);
+			text(said, done.repeated ? phrase('Done before: {0}', told) : told);
+		}
 		form.elements.value.value = '';
 		form.elements.reference.value = fresh();
 	} catch (error) {
@@ -630,16 +634,16 @@ function priceField(name, [label, unit], value) {
 	input.autocomplete = 'off';
 	input.spellcheck = false;
 	small.textContent = unit;
-	node.append(label, input, small);
+	node.append(phrase(label), input, small);
 	return node;
 }
 function offer(t) {
 	offered = t;
-	const money = (unit) => (/^a /.test(unit) ? `${t.currency} ${unit}` : unit);
+	const money = (unit) => (/^a /.test(unit) ? phrase('{0} ' + unit, t.currency) : phrase(unit));
 	const fields = (prefix, keys, terms) => Object.entries(keys).map(([key, [label, unit]]) => priceField(prefix + key, [label, money(unit)], toText(key, terms[key])));
 	const classes = list(t.terms.class).map((own) => {
 		const set = document.createElement('fieldset'), legend = document.createElement('legend'), grid = document.createElement('div');
-		legend.textContent = `Class ${own.id}: what it pays otherwise; left empty, as everybody`;
+		legend.textContent = phrase('Class {0}: what it pays otherwise; left empty, as everybody', own.id);
 		grid.className = 'fields';
 		grid.append(...fields(`class.${own.id}.`, PRICES, own));
 		set.append(legend, grid);
@@ -656,14 +660,14 @@ function announcement(form) {
 	if (classes.length) body.class = classes;
 	return body;
 }
-const change = (c) => `${c.key}: ${c.was ?? 'nothing'} \u2192 ${c.becomes ?? 'nothing'}`;
+const change = (c) => `${c.key}: ${c.was ?? phrase('nothing')} \u2192 ${c.becomes ?? phrase('nothing')}`;
 async function loadTariff() {
 	try {
 		const reply = await fetch('api/v1/tariff', { cache: 'no-store' });
 		if (!reply.ok) throw new Error(reply.status);
 		const t = await reply.json();
 		keyed($('versions'), pools.versions, 't-version', list(t.versions).slice(-4).reverse(), (v) => v.version, (r, v) => {
-			text(r.what, `Version ${v.version} ${v.state === 'holds' ? 'holds' : v.state === 'announced' ? 'is announced' : 'held'} from ${v.since === 'the beginning' ? v.since : v.since_local}`);
+			text(r.what, phrase(v.state === 'holds' ? 'Version {0} holds from {1}' : v.state === 'announced' ? 'Version {0} is announced from {1}' : 'Version {0} held from {1}', v.version, v.since === 'the beginning' ? phrase(v.since) : v.since_local));
 			text(r.changes, v.changes.map(change).join(' · '));
 		});
 		if (!offered || (offered.newest !== t.newest && $('t-go').hidden)) offer(t);
@@ -685,8 +689,8 @@ async function announce(what) {
 	try {
 		const done = await post(`api/v1/tariff/${what}`, announcement(tariffForm));
 		preview(what === 'preview' ? done : null);
-		if (what === 'preview') return put('t-said', done.repeated ? `Version ${done.version} says so already.` : `This would hold from ${done.since_local}:`);
-		put('t-said', `${done.repeated ? 'Done before: version' : 'Version'} ${done.version} holds from ${done.since_local}. Write this into the configuration, so that it says the same:`);
+		if (what === 'preview') return put('t-said', done.repeated ? phrase('Version {0} says so already.', done.version) : phrase('This would hold from {0}:', done.since_local));
+		put('t-said', phrase(done.repeated ? 'Done before: {0}' : '{0}', phrase('Version {0} holds from {1}. Write this into the configuration, so that it says the same:', done.version, done.since_local)));
 		put('t-conf', done.configuration);
 		show($('t-conf'), true);
 		offered = null;
@@ -707,7 +711,8 @@ function noteMeter() {
 	if (!state) return;
 	const id = meterForm.elements.meter.value, home = state.homes.find((h) => list(h.meters).some((m) => m.id === id));
 	const meter = [...state.homes.flatMap((h) => list(h.meters)), ...state.others].find((m) => m.id === id);
-	put('m-note', meter ? `${id}: ${home ? home.account + '’s' : 'nobody’s'}, import ${energy(meter.import_kwh && meter.import_kwh * 1000)}` + (meter.export_kwh == null ? '' : `, export ${energy(meter.export_kwh * 1000)}`) + (meter.held ? `, billing held: ${meter.held}` : '') : '');
+	put('m-note', meter ? phrase('{0}: {1}, import {2}', id, home ? phrase('{0}’s', home.account) : phrase('nobody’s'), energy(meter.import_kwh && meter.import_kwh * 1000)) +
+		(meter.export_kwh == null ? '' : ', ' + phrase('export {0}', energy(meter.export_kwh * 1000))) + (meter.held ? ', ' + phrase('billing held: {0}', meter.held) : '') : '');
 }
 function relabelMeter() {
 	const act = meterForm.elements.act.value;
@@ -715,7 +720,7 @@ function relabelMeter() {
 		show(label, label.dataset.act === act);
 		label.querySelector('input,select').disabled = label.dataset.act !== act;
 	}
-	text(meterForm.querySelector('button'), METER_SAYS[act]);
+	text(meterForm.querySelector('button'), phrase(METER_SAYS[act]));
 	noteMeter();
 }
 $('m-op').addEventListener('toggle', () => { if ($('m-op').open) relabelMeter(); });
@@ -731,7 +736,7 @@ meterForm.addEventListener('submit', async (event) => {
 	button.disabled = true;
 	try {
 		const done = await post(`api/v1/meters/${encodeURIComponent(meter.value)}/${act.value}`, body);
-		text(said, `${done.repeated ? 'Done before: ' : ''}${stop(done.said)}${done.todo ? ' Now ' + stop(done.todo) : ''}`);
+		text(said, phrase(done.repeated ? 'Done before: {0}' : '{0}', stop(done.said)) + (done.todo ? ' ' + phrase('Now {0}', stop(done.todo)) : ''));
 	} catch (error) {
 		text(said, failed(error));
 	} finally {
@@ -747,4 +752,5 @@ $('line').addEventListener('click', (event) => {
 	card?.focus({ preventScroll: true });
 });
 
+translate(document);
 onEnter(check);

@@ -1,5 +1,7 @@
-'use strict';
 // The feeder as a one-line diagram: station at the left, buses by how far they are from it, branches below each other.
+
+import { phrase } from './words.js';
+
 (() => {
 	const SVG = 'http://www.w3.org/2000/svg';
 	const STEP = 210, ROW = 96, LEFT = 80, TOP = 54;
@@ -56,7 +58,7 @@
 			parts.push(make('line', { class: `bar ${low || over ? 'alarm' : ''}`, x1: p.x, x2: p.x, y1: p.y - 16, y2: p.y + 16 }));
 			parts.push(make('text', { class: 'bus', x: p.x, y: p.y - 24 }, b.name));
 			parts.push(make('text', { class: 'volt', x: p.x, y: p.y + 32 }, `${b.volts_pu.toFixed(4)}\u00a0pu`));
-			if (b.price) parts.push(make('text', { class: 'price', x: p.x, y: p.y + 47 }, `${b.price} a kWh`));
+			if (b.price) parts.push(make('text', { class: 'price', x: p.x, y: p.y + 47 }, phrase('{0} a kWh', b.price)));
 		}
 		const svg = document.getElementById('d-line');
 		svg.setAttribute('viewBox', `0 0 ${wide} ${high}`);
@@ -66,7 +68,7 @@
 
 	function row(i, home) {
 		const tr = document.createElement('tr');
-		const cells = [i.id, i.bus, kw(i.rated_w), kw(i.made_w), i.limit ? `${i.limit} (${kw(i.most_w)})` : 'none', home == null ? '–' : kw(home)];
+		const cells = [i.id, i.bus, kw(i.rated_w), kw(i.made_w), i.limit ? `${i.limit} (${kw(i.most_w)})` : phrase('none'), home == null ? '–' : kw(home)];
 		cells.forEach((text, at) => {
 			const cell = document.createElement(at ? 'td' : 'th');
 			if (!at) cell.scope = 'row';
@@ -75,7 +77,7 @@
 			tr.append(cell);
 		});
 		const state = document.createElement('td');
-		const word = i.problem ?? (i.ignores ? 'ignores its limit: not paid beyond it' : i.limit ? `limited until ${i.until}` : 'free');
+		const word = i.problem ?? (i.ignores ? phrase('ignores its limit: not paid beyond it') : i.limit ? phrase('limited until {0}', i.until) : phrase('free'));
 		state.textContent = word;
 		state.className = i.problem || i.ignores ? 'bad' : '';
 		tr.append(state);
@@ -88,12 +90,12 @@
 		if (!panel) return;
 		panel.hidden = !f;
 		if (!f) return;
-		const gap = f.gap == null ? '' : `, at most ${f.gap} above the best`;
-		put('d-basis', BASIS[f.basis] + (f.until ? `, ${f.from} to ${f.until}` : ''));
-		put('d-bound', f.binding?.length ? f.binding.join(', ') : 'nothing');
-		put('d-cost', f.cost ? `${f.cost} an hour${gap}` : '–');
-		put('d-limit', f.export_limit_w == null ? 'as the network says' : kw(f.export_limit_w));
-		put('d-why', f.problem ? `Nothing newer is planned: ${f.problem}.` : f.why ? `${f.why[0].toUpperCase()}${f.why.slice(1)}.` : '');
+		const gap = f.gap == null ? '' : `, ${phrase('at most {0} above the best', f.gap)}`;
+		put('d-basis', phrase(BASIS[f.basis]) + (f.until ? `, ${f.from}–${f.until}` : ''));
+		put('d-bound', f.binding?.length ? f.binding.join(', ') : phrase('nothing'));
+		put('d-cost', f.cost ? phrase('{0} an hour', f.cost) + gap : '–');
+		put('d-limit', f.export_limit_w == null ? phrase('as the network says') : kw(f.export_limit_w));
+		put('d-why', f.problem ? phrase('Nothing newer is planned: {0}.', f.problem) : f.why ? `${f.why[0].toUpperCase()}${f.why.slice(1)}.` : '');
 		if (f.buses.length) drawing(f);
 		document.getElementById('d-line').toggleAttribute('hidden', !f.buses.length);
 		const homes = new Map(f.homes.map((h) => [h.meter, h.power_w]));

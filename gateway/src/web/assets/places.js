@@ -1,5 +1,7 @@
-'use strict';
 // Where meters are: a plan of anchors, claims and what was found, to scale, and a table that says the same in words.
+
+import { phrase } from './words.js';
+
 (() => {
 	const SVG = 'http://www.w3.org/2000/svg';
 	const make = (name, attrs, text) => {
@@ -13,6 +15,8 @@
 		if (node && node.textContent !== value) node.textContent = value;
 	};
 	const WORDS = { proved: 'at its place', failed: 'not at its place', held: 'held', unproved: 'not proved', waiting: 'no proof yet' };
+	// home-10 after home-9.
+	const { compare } = new Intl.Collator('en', { numeric: true });
 	const metres = (m) => (m == null ? '–' : `${m.toFixed(1)}\u00a0m`);
 
 	// North is up; a frame of a tenth around everything.
@@ -27,7 +31,7 @@
 		for (const a of p.anchors) {
 			const q = at(a.at);
 			parts.push(make('path', { class: `anchor ${a.problem ? 'bad' : ''}`, d: `M${q.x} ${q.y - 8}l7 12h-14z` }));
-			parts.at(-1).append(make('title', {}, a.problem ? `${a.id}: ${a.problem}` : `${a.id}: ${a.heard} beacons`));
+			parts.at(-1).append(make('title', {}, a.problem ? `${a.id}: ${a.problem}` : phrase('{0}: {1} beacons', a.id, a.heard)));
 		}
 		for (const m of p.meters) {
 			const claim = at(m.claim);
@@ -51,8 +55,8 @@
 
 	function row(m) {
 		const tr = document.createElement('tr');
-		const of = m.of ? `${m.failed} of ${m.of}` : '–';
-		const heard = m.anchors ? `${m.anchors.length}${m.dropped?.length ? `, without ${m.dropped.join(', ')}` : ''}` : '–';
+		const of = m.of ? phrase('{0} of {1}', m.failed, m.of) : '–';
+		const heard = m.anchors ? `${m.anchors.length}${m.dropped?.length ? `, ${phrase('without {0}', m.dropped.join(', '))}` : ''}` : '–';
 		const cells = [m.meter, heard, metres(m.metres_off), m.deviation == null ? '–' : `±\u00a0${metres(m.deviation)}`, of];
 		cells.forEach((text, at) => {
 			const cell = document.createElement(at ? 'td' : 'th');
@@ -63,7 +67,7 @@
 		});
 		const state = document.createElement('td');
 		const more = m.problem ?? m.unproved;
-		state.textContent = WORDS[m.state] + (more ? `: ${more}` : '') + (m.stale && m.state !== 'proved' ? `; ${m.stale} beacons with a code that is over` : '');
+		state.textContent = phrase(WORDS[m.state]) + (more ? `: ${more}` : '') + (m.stale && m.state !== 'proved' ? `; ${phrase('{0} beacons with a code that is over', m.stale)}` : '');
 		state.className = m.state === 'held' || m.state === 'failed' ? 'bad' : '';
 		if (m.state === 'proved') state.dataset.level = 'good';
 		tr.append(state);
@@ -76,18 +80,18 @@
 		panel.hidden = !p;
 		if (!p) return;
 		const count = (state) => p.meters.filter((m) => m.state === state).length;
-		put('w-proved', `${count('proved')} of ${p.meters.length}`);
-		put('w-held', p.hold || count('held') ? String(count('held')) : 'nobody: hold is off');
-		put('w-rule', `${p.rule.failures} failed of ${p.rule.window}`);
-		put('w-epoch', `until ${p.until}, ${p.block == null ? 'by our own random number' : `by block ${p.block}`}`);
+		put('w-proved', phrase('{0} of {1}', count('proved'), p.meters.length));
+		put('w-held', p.hold || count('held') ? String(count('held')) : phrase('nobody: hold is off'));
+		put('w-rule', phrase('{0} failed of {1}', p.rule.failures, p.rule.window));
+		put('w-epoch', `${phrase('until {0}', p.until)}, ${p.block == null ? phrase('by our own random number') : phrase('by block {0}', p.block)}`);
 		const notes = [];
 		if (p.problem) notes.push(`${p.problem[0].toUpperCase()}${p.problem.slice(1)}.`);
 		const deaf = p.anchors.filter((a) => a.problem).map((a) => a.id);
-		if (deaf.length && deaf.length < p.anchors.length) notes.push(`Silent anchors: ${deaf.join(', ')}.`);
-		if (p.passed_over) notes.push(`${p.passed_over} beacons were too many to look at.`);
+		if (deaf.length && deaf.length < p.anchors.length) notes.push(phrase('Silent anchors: {0}.', deaf.join(', ')));
+		if (p.passed_over) notes.push(phrase('{0} beacons were too many to look at.', p.passed_over));
 		put('l-note', notes.join(' '));
 		document.getElementById('l-note').hidden = !notes.length;
 		drawing(p);
-		document.getElementById('w-meters').replaceChildren(...p.meters.map(row));
+		document.getElementById('w-meters').replaceChildren(...p.meters.toSorted((a, b) => compare(a.meter, b.meter)).map(row));
 	});
 })();

@@ -1,5 +1,7 @@
 // Ranges and prices of today and tomorrow, and the forecast that they follow from.
 
+import { phrase } from './words.js';
+
 const $ = (id) => document.getElementById(id);
 const SVG = 'http://www.w3.org/2000/svg';
 let drawn = '';
@@ -12,7 +14,7 @@ function bar(node, stretches, now) {
 		span.style.left = `${(100 * (Date.parse(s.from) - from)) / all}%`;
 		span.style.width = `${(100 * (Date.parse(s.to) - Date.parse(s.from))) / all}%`;
 		span.textContent = s.hours;
-		span.title = `${s.hours} ${s.range.replace('_', '-')}, ${s.price}`;
+		span.title = `${s.hours} ${phrase(s.range.replace('_', '-'))}, ${s.price}`;
 		return span;
 	}));
 	if (now >= from && now < to) {
@@ -23,7 +25,7 @@ function bar(node, stretches, now) {
 }
 
 function words(stretches) {
-	return stretches.map((s) => Object.assign(document.createElement('li'), { textContent: `${s.hours} ${s.range.replace('_', '-')} ${s.price}` }));
+	return stretches.map((s) => Object.assign(document.createElement('li'), { textContent: `${s.hours} ${phrase(s.range.replace('_', '-'))} ${s.price}` }));
 }
 
 /** The forecast as steps, with the band in which four of five are expected, over the dearer hours. */
@@ -40,7 +42,7 @@ function picture(svg, f) {
 		return node;
 	};
 	svg.replaceChildren(path('dear', dear), path('band', steps((i) => f.band[i][1]) + back + 'Z'), path('said', steps((i) => f.values[i])));
-	return `up to ${Math.round(high)}\u00a0W`;
+	return phrase('up to {0}', `${Math.round(high)}\u00a0W`);
 }
 
 document.addEventListener('snapshot', ({ detail: s }) => {
@@ -54,14 +56,14 @@ document.addEventListener('snapshot', ({ detail: s }) => {
 	bar($('p-tomorrow'), p.tomorrow, 0);
 	$('p-tonight').replaceChildren(...words(p.cheap_tonight));
 	const f = p.forecast;
-	$('p-why').textContent = p.problem ? `The ranges stay as they are: ${p.problem}.`
+	$('p-why').textContent = p.problem ? phrase('The ranges stay as they are: {0}.', p.problem)
 		: p.waiting ? `${p.waiting}.`
-		: !p.by_forecast ? 'The ranges are fixed.'
-		: f ? `Tomorrow’s ranges are announced every day at a set time, from a forecast of the homes’ load.` : 'Tomorrow’s ranges are not announced yet.';
+		: !p.by_forecast ? phrase('The ranges are fixed.')
+		: phrase(f ? 'Tomorrow’s ranges are announced every day at a set time, from a forecast of the homes’ load.' : 'Tomorrow’s ranges are not announced yet.');
 	$('p-why').dataset.level = p.problem ? 'alarm' : '';
 	$('p-figure').hidden = !f;
 	if (!f) return;
 	const scale = picture($('p-line'), f);
-	$('p-caption').textContent = `The homes’ load from ${f.from_local} on by “${f.chosen}”, ${scale}; in the band four of five times. ` +
-		`Learned from ${f.data[0].slice(0, 10)} to ${f.data[1].slice(0, 10)}; announced ${f.announced_local}. Model ${f.model.slice(0, 14)}…, forecast ${f.forecast.slice(0, 14)}…`;
+	$('p-caption').textContent = phrase('The homes’ load from {0} on by “{1}”, {2}; in the band four of five times.', f.from_local, f.chosen, scale) + ' ' +
+		phrase('Learned from {0} to {1}; announced {2}. Model {3}…, forecast {4}…', f.data[0].slice(0, 10), f.data[1].slice(0, 10), f.announced_local, f.model.slice(0, 14), f.forecast.slice(0, 14));
 });
