@@ -173,6 +173,7 @@ fn prepare(path: &Path, db: &Connection) -> Result<(), LedgerError> {
     db.execute_batch(crate::on_chain::TABLES)?;
     db.execute_batch(crate::dispatch::TABLES)?;
     db.execute_batch(crate::places::TABLES)?;
+    db.execute_batch(crate::rounds::TABLES)?;
     Ok(())
 }
 

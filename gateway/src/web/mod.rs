@@ -43,6 +43,7 @@ const CUSTOMER_SCRIPT: &str = include_str!("assets/customer.js");
 const OPENAPI: &str = include_str!("assets/openapi.json");
 const WORDS: &str = include_str!("assets/words.js");
 const FEEDER: &str = include_str!("assets/feeder.js");
+const ROUNDS: &str = include_str!("assets/rounds.js");
 const PLACES: &str = include_str!("assets/places.js");
 const PLACES_STYLE: &str = include_str!("assets/places.css");
 const STYLE: &str = include_str!("assets/style.css");
