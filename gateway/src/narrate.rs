@@ -384,7 +384,7 @@ fn judged(from: Timestamp, round: u32, event: &RoundEvent, currency: &Currency) 
 pub fn gap(how: &Judgement) -> String {
     let word = if how.proven { "proved" } else { "not within the tolerance" };
     match how.gap_ppm {
-        Some(ppm) if ppm < 10_000_000 => {
+        Some(ppm) if ppm < 1_000_000 => {
             format!("{word}, at most {}.{:04} % above the best", ppm / 10_000, ppm % 10_000)
         }
         _ => "how far it is from the best is not proved".to_owned(),
