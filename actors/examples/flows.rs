@@ -25,11 +25,11 @@ use std::time::Duration;
 
 /// The file, model, and optimum: MATPOWER's and PGLib's cases as PYPOWER and Ipopt (PowerModels) solve them.
 const FLOWS: &[(&str, &str, Model, f64)] = &[
-    ("case3_lmbd dc", "pglib_opf_case3_lmbd", Model::Dc, 5693.803_333_35),
-    ("case14 dc", "case14", Model::Dc, 7642.593_734_91),
-    ("case3_lmbd ac", "pglib_opf_case3_lmbd", Model::Ac, 5812.643_138_45),
-    ("case9 ac", "case9", Model::Ac, 5296.686_207_45),
-    ("case14 ac", "case14", Model::Ac, 8081.526_272_60),
+    ("case3_lmbd dc", "pglib_opf_case3_lmbd", Model::Dc, 5_693.803_333_35),
+    ("case14 dc", "case14", Model::Dc, 7_642.593_734_91),
+    ("case3_lmbd ac", "pglib_opf_case3_lmbd", Model::Ac, 5_812.643_138_45),
+    ("case9 ac", "case9", Model::Ac, 5_296.686_207_45),
+    ("case14 ac", "case14", Model::Ac, 8_081.526_272_60),
     ("case30 ac", "case30", Model::Ac, 576.892_345_13),
     ("case57_ieee ac", "pglib_opf_case57_ieee", Model::Ac, 37_589.338),
     ("case118 ac", "case118", Model::Ac, 129_660.685_127_65),
