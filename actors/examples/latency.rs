@@ -136,6 +136,7 @@ async fn trial(kind: &str, customers: usize, rate: u32) -> Result<(u64, Vec<Dura
         signer: Arc::new(key),
         provider: None,
         time_of_use: None,
+        dispatch: None,
         witness: None,
         wei_per_unit: U256::from(1_000_000_000),
         agreed: actors::Agreed::default(),

@@ -47,7 +47,9 @@ pub use locator::{
     free_places,
 };
 pub use notifier::{Notifier, NotifierPlan};
-pub use planner::{BusPicture, Home, LinePicture, Picture, PlanLive, Planner, PlannerPlan, Roof, Site};
+pub use planner::{
+    BusPicture, Frame, Home, LinePicture, Model, Picture, PlanLive, Planner, PlannerPlan, Roof, Site, Unfit,
+};
 pub use poller::{MeterPlan, Poller, StopReading};
 pub use pricer::{AccountPlan, Pricer, PricerPlan};
 pub use ranger::{ForecastPlan, NoRanges, PricesLive, Ranger, RangerPlan, Stretch};

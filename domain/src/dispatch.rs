@@ -1,6 +1,10 @@
 //! What inverters may feed in: the plan that says so, the caps that they were told and heard, and what a cap means for
 //! the energy that a meter counted.
 
+mod round;
+
+pub use round::{Judgement, RoundEvent, RoundState};
+
 use crate::{InverterId, MeterId, Money, Permille, Seq, Timestamp, WattHours, Watts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! What happened, apart from readings: each is written to the journal before anyone acts on it.
 
-use crate::dispatch::{Cap, Plan, Release};
+use crate::dispatch::{Cap, Plan, Release, RoundEvent};
 use crate::feeder::{Cause, Irregularity};
 use crate::place::{Proof, RadioModel};
 use crate::{
@@ -367,6 +367,17 @@ pub enum Fact {
     Planned {
         /// The plan.
         plan: Plan,
+    },
+    /// Something came of a plan on the chain.
+    DispatchRound {
+        /// When its interval begins.
+        from: Timestamp,
+        /// The contract's number of the round; 0 for a plan that no round was opened for.
+        round: u32,
+        /// What happened.
+        event: RoundEvent,
+        /// The transaction, as hex, if it was one of ours.
+        transaction: Option<String>,
     },
     /// An inverter was told a limit and heard it: from here on a deviation is not paid for.
     InverterLimited {

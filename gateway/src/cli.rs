@@ -553,6 +553,13 @@ pub enum Chain {
         #[arg(long)]
         json: bool,
     },
+    /// Deploy the Dispatch contract, which judges plans, and print its address for [chain] dispatch
+    #[command(
+        after_help = "This gateway's settler owns it: only the owner publishes networks and opens rounds; anybody may \
+        put a better plan forward, with the same stake. A plan that holds somebody back is committed to before its interval, \
+        revealed within it with the prices that bound every other plan's cost, and judged after it."
+    )]
+    DeployDispatch(ConfigFile),
     /// Deploy the TimeOfUse contract, which forecasts are posted to, and print its address for [chain] time_of_use
     DeployRanges {
         /// Its configuration

@@ -385,6 +385,7 @@ fn settler_plan(config: &Config, clock: &Clock) -> Result<(SettlerPlan, RpcServe
         signer,
         provider: config.chain.provider,
         time_of_use: config.chain.time_of_use,
+        dispatch: config.chain.dispatch,
         witness: config.chain.witness,
         wei_per_unit: wei_per_unit(config),
         agreed: config.chain.agreed,
@@ -487,6 +488,7 @@ fn planner_plan(config: &Config) -> Option<PlannerPlan> {
         lead: dispatch.lead,
         deadline: dispatch.deadline,
         stale_after: config.stale_after,
+        stake_gwei: config.chain.dispatch.map(|_| config.chain.dispatch_stake_gwei),
     })
 }
 

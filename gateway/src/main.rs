@@ -93,6 +93,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Chain(Chain::DeployRanges { config, notice, gateways }) => {
             verbs::chain_deploy_ranges(&config, notice, &gateways)
         }
+        Verb::Chain(Chain::DeployDispatch(file)) => verbs::chain_deploy_dispatch(&file),
         Verb::Setup(options) => setup::run(&options),
         Verb::Commission(options) => verbs::commission(&options),
         Verb::Chain(Chain::DeployRegister { config, signer }) => verbs::register::deploy(&config, &signer),

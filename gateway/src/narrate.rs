@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use actors::Scribe;
-use domain::dispatch::{Basis, Plan, Release};
+use domain::dispatch::{Basis, Judgement, Plan, Release, RoundEvent};
 use domain::place::{Place, Proof, Verdict};
 use domain::register::Doubt;
 use domain::token::Act;
@@ -55,6 +55,8 @@ pub fn is_routine(fact: &Fact) -> bool {
         Fact::Located { proof, .. } => !proof.failed(),
         Fact::Challenged { block, .. } => block.is_some(),
         Fact::BeaconCalibrated { .. } => true,
+        // The table under the feeder has them.
+        Fact::DispatchRound { event, .. } => !matches!(event, RoundEvent::Judged(_) | RoundEvent::GivenUp { .. }),
         _ => false,
     }
 }
@@ -209,6 +211,7 @@ pub fn sentence(fact: &Fact, currency: &Currency) -> (Level, String) {
             info(format!("{about} adds up again: no longer seen that {cause}"))
         }
         Fact::Planned { plan } => planned(plan, currency),
+        Fact::DispatchRound { from, round, event, .. } => judged(*from, *round, event, currency),
         Fact::InverterLimited { inverter, to, follows: true, cap } => {
             let most = cap.most.unwrap_or(cap.rated);
             info(format!("{inverter} is limited to {to}, {most}, until {}", cap.until))
@@ -342,6 +345,49 @@ fn planned(plan: &Plan, currency: &Currency) -> (Level, String) {
             let cost = short(*cost, currency);
             (Level::Info, format!("planned until {}: {shares}{because}; {cost} an hour{gap}", plan.until))
         }
+    }
+}
+
+/// What came of a plan on the chain.
+fn judged(from: Timestamp, round: u32, event: &RoundEvent, currency: &Currency) -> (Level, String) {
+    let show = |money: &Money| short(*money, currency);
+    match event {
+        RoundEvent::Opened => (Level::Info, format!("round {round} on the chain is for the plan from {from} on")),
+        RoundEvent::Committed => (Level::Info, format!("the plan from {from} on is committed to in round {round}")),
+        RoundEvent::Revealed { cost, bound } => (
+            Level::Info,
+            format!("round {round}: our plan was shown, {} an hour; none costs less than {}", show(cost), show(bound)),
+        ),
+        RoundEvent::Judged(Judgement { cost: None, .. }) => {
+            (Level::Warn, format!("round {round} is over, and nobody showed a plan"))
+        }
+        RoundEvent::Judged(how @ Judgement { won: true, .. }) => {
+            (Level::Info, format!("round {round} is won by our plan: {}", gap(how)))
+        }
+        RoundEvent::Judged(how) => (
+            Level::Warn,
+            format!(
+                "round {round} is won by another plan, which costs {} an hour: {}",
+                show(&how.cost.unwrap_or_default()),
+                gap(how)
+            ),
+        ),
+        RoundEvent::StakeBack => (Level::Info, format!("round {round}: the stake came back")),
+        RoundEvent::GivenUp { why } => {
+            (Level::Warn, format!("the plan from {from} on is dispatched, and not judged on the chain: {why}"))
+        }
+    }
+}
+
+/// How far from the best a plan is proved to be.
+#[must_use]
+pub fn gap(how: &Judgement) -> String {
+    let word = if how.proven { "proved" } else { "not within the tolerance" };
+    match how.gap_ppm {
+        Some(ppm) if ppm < 1_000_000 => {
+            format!("{word}, at most {}.{:04} % above the best", ppm / 10_000, ppm % 10_000)
+        }
+        _ => "how far it is from the best is not proved".to_owned(),
     }
 }
 

@@ -28,7 +28,7 @@ mod witness;
 
 pub use access::access;
 pub use balance::balance;
-pub use chain::{chain_deploy, chain_deploy_ranges, chain_serve};
+pub use chain::{chain_deploy, chain_deploy_dispatch, chain_deploy_ranges, chain_serve};
 pub use commission::run as commission;
 pub use consensus::run as consensus;
 pub use doctor::run as doctor;

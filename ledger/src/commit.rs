@@ -5,7 +5,7 @@ use crate::meters::{filled_in, moved, replaceable};
 use crate::money::{book_fact, debt_part, refundable};
 use crate::project::project;
 use crate::write::{Outcome, Priced, Write};
-use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, dispatch, lines, on_chain, places, reorg};
+use crate::{Enrolment, Ledger, LedgerError, batch, catch_up, dispatch, lines, on_chain, places, reorg, rounds};
 use domain::{AccountId, Fact, MeterBook, MeterId, Money, Reading, Seq, Source, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -211,6 +211,10 @@ fn apply(db: &Connection, now: Timestamp, write: &Write) -> Result<Outcome, Ledg
         }
         Write::CatchUp { upto, accounts } => {
             catch_up::catch_up(db, *upto, accounts)?;
+            Ok(Outcome::Recorded(current(db)?))
+        }
+        Write::Round(round) => {
+            rounds::keep(db, round)?;
             Ok(Outcome::Recorded(current(db)?))
         }
         Write::Meta(key, value) => {

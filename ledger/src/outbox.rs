@@ -53,6 +53,15 @@ pub enum Purpose {
         /// What was posted: a number is given again when a day failed.
         posted: String,
     },
+    /// Say something of a plan to the contract that judges plans.
+    Dispatch {
+        /// What.
+        act: RoundAct,
+        /// The contract's number of the round; 0 before it has one.
+        round: u32,
+        /// When the interval of the plan begins.
+        from: Timestamp,
+    },
     /// Tell the grid operator's register where switches are.
     Attest {
         /// Connection points, as hex, and whether each is supplied.
@@ -70,6 +79,26 @@ pub enum Purpose {
         /// Its sequence number.
         sequence: u64,
     },
+}
+
+/// What is said of a plan, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoundAct {
+    /// The network that it is on, if it is not there yet.
+    Publish,
+    /// What is demanded, and until when plans are taken.
+    Open,
+    /// The hash of it, and the stake.
+    Commit,
+    /// The plan itself.
+    Reveal,
+    /// That the time is over.
+    Close,
+    /// That the stake is owing to us.
+    Reclaim,
+    /// That what is owing is paid.
+    Collect,
 }
 
 /// An intent with every transaction signed for it, oldest first.

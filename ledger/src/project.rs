@@ -6,7 +6,7 @@ use crate::commit::{POOL, set_cursor};
 use crate::meters::reassign;
 use crate::outbox::load_batch;
 use crate::supply::{self, OverrideRow};
-use crate::{on_chain, places};
+use crate::{on_chain, places, rounds};
 use domain::token::Act;
 use domain::{Attempts, Fact, Position, Reason, Source, Timestamp};
 use rusqlite::{Connection, params};
@@ -73,6 +73,7 @@ pub(crate) fn project(db: &Connection, now: Timestamp, fact: &Fact) -> Result<()
         Fact::Located { meter, proof } => places::located(db, meter, proof)?,
         Fact::BeaconCalibrated { meter, model } => places::calibrated(db, meter, model)?,
         Fact::Challenged { .. } => places::challenged(db, fact)?,
+        Fact::DispatchRound { from, round, event, .. } => rounds::follow(db, *from, *round, event)?,
         Fact::Settled { batch, .. } => {
             let settled = load_batch(db, *batch)?;
             for item in settled.iter().flat_map(|b| &b.items) {

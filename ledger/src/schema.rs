@@ -137,6 +137,7 @@ pub(crate) fn additions() -> impl Iterator<Item = &'static str> {
         crate::on_chain::TABLES,
         crate::dispatch::TABLES,
         crate::places::TABLES,
+        crate::rounds::TABLES,
     ]
     .into_iter()
 }

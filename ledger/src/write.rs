@@ -4,6 +4,7 @@ use crate::codes::TokenUse;
 use crate::on_chain::{Adopted, Happened};
 use crate::outbox::{Attempt, Batch, Deposit, Purpose};
 use crate::reorg::Anchor;
+use crate::rounds::Round;
 use domain::dispatch::Injected;
 use domain::{
     AccountId, Biller, Fact, Kind, Line, MeterBook, MeterId, Money, NotReplaced, Part, Permille, Reading,
@@ -126,6 +127,8 @@ pub enum Write {
         /// What the chain says.
         accounts: Vec<Adopted>,
     },
+    /// A plan that is to be judged on the chain; one for an interval that has one already is left out.
+    Round(Box<Round>),
     /// A small setting of the gateway itself, such as the address of its contract.
     Meta(String, String),
 }

@@ -156,7 +156,7 @@ impl Grid {
 }
 
 /// A voltage or a ratio by its magnitude and angle. The platform's own sine may differ in the last digit from another's.
-pub(crate) fn polar(magnitude: f64, angle: f64) -> Complex<f64> {
+pub fn polar(magnitude: f64, angle: f64) -> Complex<f64> {
     let (sin, cos) = libm::sincos(angle);
     Complex::new(magnitude * cos, magnitude * sin)
 }

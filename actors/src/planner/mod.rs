@@ -1,15 +1,18 @@
 //! Plans what the inverters may feed in, interval by interval, and hands the limits to the Enforcer. The plan is written
 //! down first.
 
+mod frame;
 mod plan;
 
+pub use frame::{Frame, Model, Unfit};
 pub use plan::{BusPicture, Home, LinePicture, Picture, Roof, Site};
 
 use crate::{Board, Enforcer, LimitOrder, Limits, Scribe};
 use actix::prelude::*;
 use domain::dispatch::{Basis, Plan};
 use domain::{Clock, Fact, MeterId, Timestamp, Watts};
-use plan::{Look, Reckoner};
+use ledger::{Round, Write};
+use plan::{Look, Reckoner, Solved};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +36,12 @@ pub struct PlannerPlan {
     pub deadline: Duration,
     /// A reading that is older says nothing about now.
     pub stale_after: Duration,
+    /// What is at stake, in gwei, if a contract judges the plans.
+    pub stake_gwei: Option<u64>,
 }
+
+/// How far a plan's cost may be above its bound to be called proven, in 1e-9 of the bound.
+const PROVEN: u32 = 10_000_000;
 
 /// The plan as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,6 +56,8 @@ pub struct PlanLive {
     pub picture: Picture,
     /// Why there is no newer one, while there should be.
     pub problem: Option<String>,
+    /// Why it is not put before the contract that judges plans, while it should be.
+    pub unproved: Option<String>,
 }
 
 /// Plans.
@@ -80,6 +90,11 @@ impl Actor for Planner {
             reckoner: Reckoner::default(),
             planned_until: Timestamp(0),
             free: false,
+            frame: self
+                .plan
+                .stake_gwei
+                .map(|_| Frame::new(&Reckoner::framed(&self.plan.site), Model::Ac, PROVEN).map(Arc::new)),
+            unproved: None,
             begun: tokio::time::Instant::now(),
         };
         ctx.spawn(desk.work().into_actor(self));
@@ -96,6 +111,10 @@ struct Desk {
     planned_until: Timestamp,
     /// Whether the last plan held nobody back.
     free: bool,
+    /// The network as it is published, or why it cannot be.
+    frame: Option<Result<Arc<Frame>, Unfit>>,
+    /// Why the newest plan has no place on the chain.
+    unproved: Option<String>,
     begun: tokio::time::Instant,
 }
 
@@ -134,11 +153,15 @@ impl Desk {
             (made, reckoner, begin.elapsed())
         });
         let (made, reckoner, took) = solved.await.map_err(|_| "the process is on its way out".to_owned())?;
-        let (plan, picture) = made.map_err(|missing| format!("nothing new is heard of {}", missing.join(", ")))?;
+        let made = made.map_err(|missing| format!("nothing new is heard of {}", missing.join(", ")))?;
+        let (plan, picture) = (made.plan, made.picture);
         self.reckoner = reckoner;
         let free = plan.basis == Basis::Free;
         if !(free && self.free) {
-            let written = self.scribe.fact(Fact::Planned { plan: plan.clone() }).await;
+            let mut writes = vec![Write::Fact(Fact::Planned { plan: plan.clone() })];
+            writes.extend(self.round(&plan, made.solved.as_ref(), now).map(|round| Write::Round(Box::new(round))));
+            let written =
+                self.scribe.write_all(writes).await.and_then(|all| all.into_iter().try_for_each(|one| one.map(drop)));
             written.map_err(|e| format!("the plan could not be recorded, so nobody was told: {e}"))?;
             if let Err(error) = self.enforcer.try_send(Limits(orders(&plan))) {
                 return Err(format!("the enforcer did not take the limits: {error}"));
@@ -146,9 +169,34 @@ impl Desk {
         }
         (self.free, self.planned_until) = (free, until);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let live = PlanLive { at: now, plan: Some(plan), took_ms, picture, problem: None };
+        let unproved = self.unproved.clone();
+        let live = PlanLive { at: now, plan: Some(plan), took_ms, picture, problem: None, unproved };
         self.board.update(|board| board.plan = Some(live));
         Ok(())
+    }
+
+    /// The plan as the contract takes it; none where none judges it, where it holds nobody back or is no optimum, and
+    /// where its interval has begun. What has no place there is said once, and dispatched all the same.
+    fn round(&mut self, plan: &Plan, solved: Option<&Solved>, now: Timestamp) -> Option<Round> {
+        let (stake_gwei, frame) = (self.plan.stake_gwei?, self.frame.as_ref()?);
+        let scale = self.plan.site.scale;
+        let packed = match (frame, solved) {
+            (Err(unfit), _) => Err(unfit.clone()),
+            (Ok(_), None) => return None,
+            (Ok(frame), Some(solved)) => packed(frame, plan, solved, (stake_gwei, scale)),
+        };
+        let before = self.unproved.take();
+        match packed {
+            Ok(round) => Some(round).filter(|round| round.from > now),
+            Err(unfit) => {
+                let problem = unfit.to_string();
+                if before.as_ref() != Some(&problem) {
+                    tracing::warn!(%problem, "the plan is dispatched, and not put before the contract that judges plans");
+                }
+                self.unproved = Some(problem);
+                None
+            }
+        }
     }
 
     fn complain(&mut self, problem: &str, now: Timestamp) {
@@ -164,7 +212,14 @@ impl Desk {
         if !known {
             tracing::warn!("nothing is planned: {problem}");
             self.board.update(|board| {
-                let nothing = PlanLive { at: now, plan: None, took_ms: 0, picture: Picture::default(), problem: None };
+                let nothing = PlanLive {
+                    at: now,
+                    plan: None,
+                    took_ms: 0,
+                    picture: Picture::default(),
+                    problem: None,
+                    unproved: None,
+                };
                 board.plan.get_or_insert(nothing).problem = Some(problem.to_owned());
             });
         }
@@ -187,6 +242,20 @@ impl Desk {
         let lost = lost.map(|(id, _)| id.clone()).collect();
         Look { net, made, limits, lost }
     }
+}
+
+fn packed(frame: &Frame, plan: &Plan, solved: &Solved, (stake_gwei, scale): (u64, i64)) -> Result<Round, Unfit> {
+    let hex = |bytes: Vec<u8>| format!("0x{}", hex::encode(bytes));
+    Ok(Round {
+        from: plan.from,
+        until: plan.until,
+        network: hex(frame.packed.pack()?),
+        conditions: hex(frame.conditions(&solved.network).pack()?),
+        solution: hex(frame.solution(&solved.network, &solved.answer, &solved.duals)?.pack()?),
+        quanta: frame.quanta,
+        scale,
+        stake_gwei,
+    })
 }
 
 fn orders(plan: &Plan) -> Vec<LimitOrder> {

@@ -11,6 +11,7 @@ use domain::network::{Cost, Generator, Network};
 use domain::{InverterId, MeterId, Money, Permille, Timestamp, Watts};
 use serde::Serialize;
 use solvers::flow::{self, Newton};
+use solvers::opf::certificate::Duals;
 use solvers::opf::{Answer, Binding, Limit, Status, ac, socp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -129,6 +130,28 @@ pub struct LinePicture {
     pub loading_permille: Option<u32>,
 }
 
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The plan.
+    pub plan: Plan,
+    /// The street as it has it.
+    pub picture: Picture,
+    /// Where it comes from, if it is an optimum.
+    pub solved: Option<Solved>,
+}
+
+/// An optimum, and what proves how good it is.
+#[derive(Clone, Debug)]
+pub struct Solved {
+    /// The network with what was demanded, and what the roofs could make.
+    pub network: Network,
+    /// The optimum.
+    pub answer: Answer,
+    /// The multipliers of its bound.
+    pub duals: Duals,
+}
+
 /// Makes plans. What it remembers is the loads of the last looks.
 #[derive(Clone, Debug, Default)]
 pub struct Reckoner {
@@ -146,7 +169,7 @@ impl Reckoner {
         look: &Look,
         (from, until): (Timestamp, Timestamp),
         left: &dyn Fn() -> Duration,
-    ) -> Result<(Plan, Picture), Vec<String>> {
+    ) -> Result<Made, Vec<String>> {
         let homes = site.homes.iter().filter(|h| !look.net.contains_key(&h.meter)).map(|h| h.meter.to_string());
         let roofs = site.roofs.iter().filter(|r| !look.made.contains_key(&r.id)).map(|r| r.id.to_string());
         let missing: Vec<String> = homes.chain(roofs).collect();
@@ -157,7 +180,8 @@ impl Reckoner {
         let rated = site.roofs.iter().map(|roof| roof.rated).collect::<Vec<_>>();
         let plan = |basis, setpoints| Plan { from, until, basis, setpoints, prices: Vec::new(), binding: Vec::new() };
         if let Some(picture) = self.carries(site, &rated) {
-            return Ok((plan(Basis::Free, site.roofs.iter().map(|r| setpoint(r, r.rated)).collect()), picture));
+            let plan = plan(Basis::Free, site.roofs.iter().map(|r| setpoint(r, r.rated)).collect());
+            return Ok(Made { plan, picture, solved: None });
         }
         let held: Vec<Option<Setpoint>> =
             site.roofs.iter().map(|roof| ignored(roof, look).or_else(|| lost(roof, look))).collect();
@@ -184,7 +208,8 @@ impl Reckoner {
                     shares = wide;
                 }
             }
-            answer.lower_bound = socp::bound(&network, left);
+            let relaxed = socp::solve(&network, left);
+            answer.lower_bound = relaxed.answer.lower_bound;
             let picture = picture(&network, &answer, site.scale);
             let prices = picture.buses.iter();
             let prices = prices.filter_map(|b| Some(BusPrice { bus: b.name.clone(), price: b.price? })).collect();
@@ -192,10 +217,18 @@ impl Reckoner {
             let setpoints =
                 setpoints.map(|((roof, share), held)| held.unwrap_or_else(|| setpoint(roof, share))).collect();
             let plan = Plan { prices, binding, ..plan(basis(&answer, site.scale), setpoints) };
-            return Ok((plan, picture));
+            let solved = Some(Solved { network, answer, duals: relaxed.duals });
+            return Ok(Made { plan, picture, solved });
         }
         let why = refusal(&network, &answer);
-        Ok((plan(Basis::Safe { why }, safe(site, &most, held)), Picture::default()))
+        let plan = plan(Basis::Safe { why }, safe(site, &most, held));
+        Ok(Made { plan, picture: Picture::default(), solved: None })
+    }
+
+    /// The network as every plan has it, whatever is demanded and whatever the roofs could make.
+    pub(super) fn framed(site: &Site) -> Network {
+        let rated = site.roofs.iter().map(|roof| roof.rated).collect::<Vec<_>>();
+        Self::default().network(site, &rated)
     }
 
     /// Load without what the roof behind the same meter makes.

@@ -35,6 +35,8 @@ pub struct SettlerPlan {
     pub provider: Option<Address>,
     /// The contract that forecasts are posted to, if they are.
     pub time_of_use: Option<Address>,
+    /// The contract that judges plans, if they are put before one.
+    pub dispatch: Option<Address>,
     /// The witnesses that are asked before a batch is settled, if any are.
     pub witness: Option<Address>,
     /// Wei in one minor unit, for a contract that is deployed; checked against one that exists.

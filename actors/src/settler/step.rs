@@ -9,6 +9,7 @@
 mod attest;
 mod catch_up;
 mod contract;
+mod dispatch;
 mod holders;
 mod incoming;
 mod outgoing;
@@ -67,6 +68,9 @@ pub(super) struct Notes {
     /// The head at which nothing was to be said about ranges, and what is wrong with those of others.
     ranges_looked: Option<B256>,
     ranges_problem: Option<String>,
+    /// The network of the plans as it was published, and its number; and what is wrong with plans on the chain.
+    network: Option<(String, u32)>,
+    dispatch_problem: Option<String>,
     /// The settler's account has little left.
     low_on_coin: Option<String>,
 }
@@ -156,7 +160,10 @@ impl Scene<'_> {
     fn decide(&self, turn: Turn, notes: &mut Notes) -> Result<Step, Trouble> {
         if self.ledger.meta(CHAIN_ID)?.is_none() {
             // A street without customers may yet be described for another chain, and a ledger keeps its chain for good.
-            let said = self.plan.provider.is_some() || self.plan.witness.is_some() || self.plan.time_of_use.is_some();
+            let said = self.plan.provider.is_some()
+                || self.plan.witness.is_some()
+                || self.plan.time_of_use.is_some()
+                || self.plan.dispatch.is_some();
             if !said && self.ledger.accounts()?.is_empty() && self.ledger.open_intents()?.is_empty() {
                 return Ok(Step::Rest { waiting: None, problem: None, nothing_due: true });
             }
@@ -196,7 +203,7 @@ impl Scene<'_> {
         let refused = refusal.as_ref().map(|(what, _)| what.clone());
         let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
         let problem = problem.or_else(|| notes.low_on_coin.clone()).or_else(|| notes.holders.clone());
-        let problem = problem.or_else(|| notes.ranges_problem.clone());
+        let problem = problem.or_else(|| notes.ranges_problem.clone()).or_else(|| notes.dispatch_problem.clone());
         let problem = problem.or_else(|| notes.points.clone()).or_else(|| notes.rights.clone());
         let problem = problem.or_else(|| self.plan.chain.problems().into_iter().next());
         let Some(provider) = self.provider else {
@@ -220,6 +227,11 @@ impl Scene<'_> {
         }
         if let (false, Some(step)) = (acquainted, self.incoming(provider, turn, notes)?) {
             return Ok(step);
+        }
+        match self.rounds(turn, notes) {
+            Ok(Some(step)) => return Ok(step),
+            Ok(None) => {}
+            Err(trouble) => notes.dispatch_problem = Some(format!("plans on the chain: {trouble}")),
         }
         match self.ranges(turn, notes) {
             Ok(Some(step)) => return Ok(step),
@@ -396,6 +408,7 @@ impl Scene<'_> {
             | Purpose::NameHolders { .. }
             | Purpose::Witness { .. } => Vec::new(),
             Purpose::PostRanges { .. } | Purpose::AttestRanges { .. } => ranges::said(&intent.purpose, receipt),
+            Purpose::Dispatch { act, round, from } => self.dispatched(*act, *round, *from, receipt)?,
             Purpose::Attest { positions } => {
                 writes.push(self.noted(positions)?);
                 Vec::new()
@@ -442,6 +455,7 @@ impl Scene<'_> {
             }
             Purpose::PostRanges { round, from } => self.post_ranges(*round, *from),
             Purpose::AttestRanges { round, from, .. } => self.attest_ranges(*round, *from),
+            Purpose::Dispatch { act, round, from } => self.dispatch_call(*act, *round, *from),
             Purpose::Attest { positions } => self.attestation(positions),
             Purpose::Witness { data, .. } => {
                 let gone = || Trouble::Gone("[chain] witness is not set any more".into());
@@ -478,6 +492,7 @@ fn name(purpose: &Purpose) -> String {
         Purpose::NameHolders { holders } => format!("the holders of {} accounts", holders.len()),
         Purpose::PostRanges { round, .. } => format!("the forecast of round {round}"),
         Purpose::AttestRanges { round, .. } => format!("our word on the forecast of round {round}"),
+        Purpose::Dispatch { act, round, .. } => dispatch::name(*act, *round),
         Purpose::Attest { positions } => format!("the attestation of {} switches", positions.len()),
         Purpose::Witness { what, .. } => what.clone(),
         Purpose::Settle { sequence } => format!("batch {sequence}"),

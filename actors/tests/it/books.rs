@@ -77,6 +77,7 @@ impl Life {
             signer: Arc::clone(&terms.key) as Arc<dyn Signer>,
             provider: terms.provider,
             time_of_use: None,
+            dispatch: None,
             witness: None,
             wei_per_unit: U256::from(WEI_PER_UNIT),
             agreed: terms.agreed,

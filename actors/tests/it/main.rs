@@ -20,6 +20,7 @@ mod proxy;
 mod ranges;
 mod refused;
 mod restored;
+mod rounds;
 mod silent;
 mod street;
 mod sunny;

@@ -95,6 +95,7 @@ impl Gateway {
                 signer: Arc::new(key.clone()) as Arc<dyn Signer>,
                 provider: None,
                 time_of_use: Some(at),
+                dispatch: None,
                 witness: None,
                 wei_per_unit: U256::from(WEI_PER_UNIT),
                 low_at: Money(0),

@@ -143,6 +143,7 @@ impl House {
             signer: Arc::clone(&key) as Arc<dyn Signer>,
             provider,
             time_of_use: None,
+            dispatch: None,
             witness: None,
             wei_per_unit: U256::from(WEI_PER_UNIT),
             agreed,

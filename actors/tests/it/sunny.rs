@@ -20,15 +20,15 @@ const ROOFS: usize = 3;
 const RATED: Watts = Watts(6000);
 const EXPORT: Watts = Watts(4000);
 const PERIOD: Duration = Duration::from_secs(300);
-const QUARTER: Duration = Duration::from_secs(900);
+pub const QUARTER: Duration = Duration::from_secs(900);
 const HIGHEST: f64 = 1.018;
 /// The one that ignores its limits.
 const DEAF: usize = 2;
 
-struct Sunny {
+pub struct Sunny {
     clock: Clock,
-    scribe: Scribe,
-    board: Board,
+    pub scribe: Scribe,
+    pub board: Board,
     poller: Addr<Poller>,
     inverters: Vec<Arc<dyn Inverter>>,
 }
@@ -100,6 +100,11 @@ fn network() -> Network {
 
 impl Sunny {
     fn build(dir: &Path, clock: Clock, planned: bool) -> Self {
+        Self::build_with(dir, clock, planned, None)
+    }
+
+    /// The same, with plans that a contract judges for this stake.
+    pub fn build_with(dir: &Path, clock: Clock, planned: bool, stake_gwei: Option<u64>) -> Self {
         let feeder: MeterId = "feeder".parse().unwrap();
         let ledger = Arc::new(Ledger::open(&dir.join("ledger.db")).unwrap());
         let mut meters: Vec<_> = (1..=ROOFS).map(|n| (home(n), Some(account(n)))).collect();
@@ -162,6 +167,7 @@ impl Sunny {
             lead: Duration::from_secs(30),
             deadline: Duration::from_secs(60),
             stale_after: PERIOD * 2,
+            stake_gwei,
         };
         if planned {
             Planner::new(plan, clock.clone(), scribe.clone(), board.clone(), enforcer).start();

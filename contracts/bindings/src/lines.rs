@@ -41,6 +41,12 @@ impl SaltSecret {
         B256::from(self.0).to_string()
     }
 
+    /// The salt of anything else: another for other bytes, the same whenever it is asked.
+    #[must_use]
+    pub fn salt_of(&self, what: &[u8]) -> B256 {
+        keccak256([&self.0[..], keccak256(what).as_slice()].concat())
+    }
+
     /// The salt of a line: another for every line, the same whenever it is asked.
     #[must_use]
     pub fn salt(&self, account: u32, line: &Line) -> B256 {

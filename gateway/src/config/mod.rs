@@ -484,6 +484,10 @@ pub struct Chain {
     pub provider: Option<Address>,
     /// The contract that forecasts are posted to, if they are.
     pub time_of_use: Option<Address>,
+    /// The contract that judges plans, if they are put before one.
+    pub dispatch: Option<Address>,
+    /// What is at stake with each plan, in gwei.
+    pub dispatch_stake_gwei: u64,
     /// The contract that draws witnesses for every batch, if they are asked.
     pub witness: Option<Address>,
     /// How often registers are settled.

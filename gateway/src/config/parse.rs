@@ -155,6 +155,12 @@ impl Reader<'_> {
         let asked = chain.as_ref().is_some_and(|c| c.get("witness").is_some());
         let witness =
             witness::witness(root, asked, broker.as_ref(), feeder.as_ref(), place.site, |table| self.users(table));
+        if let Some(c) = &chain
+            && c.get("dispatch").is_some()
+            && root.get("dispatch").is_none()
+        {
+            c.problem("dispatch", "judges the plans of [dispatch], and there is no such section");
+        }
         if let Some(c) = &chain {
             agreed::holders(c, &accounts);
             agreed::points(c, &switches);
@@ -342,6 +348,8 @@ impl Reader<'_> {
         let password_file = table.text("password_file").map(|path| self.base.join(path));
         let provider = parsed::<Address>(table, "provider", false);
         let time_of_use = parsed::<Address>(table, "time_of_use", false);
+        let dispatch = parsed::<Address>(table, "dispatch", false);
+        let dispatch_stake_gwei = table.number("dispatch_stake_gwei", 1..1_000_000_000_001).unwrap_or(STAKE_GWEI);
         let witness = parsed::<Address>(table, "witness", false);
         let settle_every = duration(table, "settle_every", "15m", Duration::from_secs(1)..=DAY * 7);
         let usual = if embedded == Some(true) { 1 } else { REMOTE_CONFIRMATIONS };
@@ -409,6 +417,8 @@ impl Reader<'_> {
             password_file,
             provider,
             time_of_use,
+            dispatch,
+            dispatch_stake_gwei,
             witness,
             settle_every: settle_every?,
             confirmations,
@@ -422,6 +432,9 @@ impl Reader<'_> {
 
 /// What gas may cost at most. Far above what a settlement is worth on most days, and no ruin.
 const MAX_FEE_GWEI: u128 = 500;
+
+/// What is at stake with each plan: a thousandth of a coin.
+const STAKE_GWEI: u64 = 1_000_000;
 
 /// Blocks on top of a transaction before it counts, on a chain that may reorganise.
 const REMOTE_CONFIRMATIONS: u64 = 6;

@@ -9,7 +9,7 @@ use contracts::chain::{Chain, Receipt};
 use contracts::key::{LocalKey, Signer};
 use contracts::provider::{self, Prices};
 use contracts::tx::{Call, Transaction};
-use contracts::{Address, tou};
+use contracts::{Address, dispatch, tou};
 use domain::Money;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +57,13 @@ pub fn chain_deploy(file: &ConfigFile) -> Result<(), Failure> {
     let call = provider::deploy_call(house::wei_per_unit(&config), prices, low_at);
     let call = call.map_err(|e| Failure::new(Code::Config, e))?;
     let address = deployed(&send(&*chain, &key, call)?)?;
+    print(&format!("{address}\n"))
+}
+
+/// `chain deploy-dispatch`
+pub fn chain_deploy_dispatch(file: &ConfigFile) -> Result<(), Failure> {
+    let (_, key, chain) = open(file)?;
+    let address = deployed(&send(&*chain, &key, dispatch::deploy_call())?)?;
     print(&format!("{address}\n"))
 }
 

@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::narrate;
 use actors::{InverterLive, MeterLive, PlanLive};
-use domain::dispatch::Basis;
-use domain::{InverterId, MeterId};
+use domain::dispatch::{Basis, RoundState};
+use domain::{InverterId, MeterId, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,8 @@ pub struct Moment<'a> {
     pub inverters: &'a BTreeMap<InverterId, InverterLive>,
     /// What meters show, the inverters' own among them.
     pub meters: &'a BTreeMap<MeterId, MeterLive>,
+    /// What came of the newest plans on the chain.
+    pub rounds: &'a [(Timestamp, RoundState)],
 }
 
 /// What the page shows of it; nothing where nothing is planned.
@@ -67,5 +69,34 @@ pub fn feeder(config: &Config, moment: &Moment<'_>) -> Option<Value> {
         "lines": picture.map(|p| &p.lines),
         "homes": homes.collect::<Vec<_>>(),
         "inverters": inverters.collect::<Vec<_>>(),
+        "judge": config.chain.dispatch.map(|at| at.to_string()),
+        "unproved": live.and_then(|live| live.unproved.clone()),
+        "rounds": moment.rounds.iter().map(|(from, state)| round(*from, state, config)).collect::<Vec<_>>(),
     }))
+}
+
+/// How far a plan has come on the chain.
+fn round(from: Timestamp, state: &RoundState, config: &Config) -> Value {
+    let show = |money| narrate::short(money, &config.currency);
+    let how = state.judged.as_ref();
+    let (cost, bound) = match (how, state.revealed) {
+        (Some(how), _) => (how.cost, how.bound),
+        (None, Some((cost, bound))) => (Some(cost), Some(bound)),
+        (None, None) => (None, None),
+    };
+    let step = match (&state.given_up, how, state) {
+        (Some(_), ..) => "given up",
+        (None, Some(how), _) if how.won => "won",
+        (None, Some(how), _) if how.cost.is_none() => "nobody's",
+        (None, Some(_), _) => "lost",
+        (None, None, RoundState { revealed: Some(_), .. }) => "revealed",
+        (None, None, RoundState { committed: true, .. }) => "committed",
+        _ => "planned",
+    };
+    json!({
+        "from": config.tariff.zone.hh_mm(from), "number": state.number, "step": step,
+        "cost": cost.map(show), "bound": bound.map(show), "gap": how.map(narrate::gap),
+        "proven": how.map(|how| how.proven), "others": how.map(|how| how.commits.saturating_sub(1)),
+        "stake_back": state.stake_back, "why": state.given_up,
+    })
 }

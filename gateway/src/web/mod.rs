@@ -44,6 +44,7 @@ const OPENAPI: &str = include_str!("assets/openapi.json");
 const WORDS: &str = include_str!("assets/words.js");
 const PHRASES: &str = include_str!("assets/phrases.js");
 const FEEDER: &str = include_str!("assets/feeder.js");
+const ROUNDS: &str = include_str!("assets/rounds.js");
 const PLACES: &str = include_str!("assets/places.js");
 const PLACES_STYLE: &str = include_str!("assets/places.css");
 const STYLE: &str = include_str!("assets/style.css");

@@ -1,6 +1,6 @@
 //! What can be asked for, and what each needs: whatever is not in this table is not answered.
 
-use super::{ACCESS, CUSTOMER_SCRIPT, FEEDER, ICON, OPENAPI, PAGE, PLACES, PLACES_STYLE, PRICES, PRICES_STYLE};
+use super::{ACCESS, CUSTOMER_SCRIPT, FEEDER, ICON, OPENAPI, PAGE, PLACES, PLACES_STYLE, PRICES, PRICES_STYLE, ROUNDS};
 use super::{PHRASES, SCRIPT, STYLE, WITNESS, WORDS};
 use super::{acts, asset, bill, customer, events, health, metrics, office, session, state};
 use crate::access::Scope;
@@ -55,6 +55,7 @@ pub const ENTRIES: &[Entry] = &[
     get("/witness.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", WITNESS))),
     get("/prices.css", Need::Nothing, || web::to(|| asset("text/css; charset=utf-8", PRICES_STYLE))),
     get("/feeder.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", FEEDER))),
+    get("/rounds.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", ROUNDS))),
     get("/places.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", PLACES))),
     get("/places.css", Need::Nothing, || web::to(|| asset("text/css; charset=utf-8", PLACES_STYLE))),
     get("/phrases.js", Need::Nothing, || web::to(|| asset("text/javascript; charset=utf-8", PHRASES))),

@@ -8,6 +8,7 @@ use crate::web::feeder::{Moment, feeder};
 use crate::web::places::places;
 use crate::web::prices::prices;
 use actors::{Board, RecordFailed, Scribe};
+use domain::dispatch::RoundState;
 use domain::{AccountId, Clock, Fact, Money, Range, Schedule, Seq, Stamp, SwitchId, Timestamp};
 use ledger::{AccountRow, MeterRow, Totals};
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ use tokio::sync::watch;
 
 /// Events on the page.
 const EVENTS: usize = 40;
+/// Plans on the chain that are on the page.
+const SHOWN_ROUNDS: u32 = 4;
 /// The least real time between two pictures.
 const PAUSE: Duration = Duration::from_millis(900);
 
@@ -43,6 +46,7 @@ struct Parts {
     meters: Vec<MeterRow>,
     totals: Totals,
     schedule: Option<Schedule>,
+    rounds: Vec<(Timestamp, RoundState)>,
     facts: Vec<(Seq, Timestamp, Fact)>,
 }
 
@@ -131,6 +135,8 @@ impl Shared {
         found.extend(inverters.map(|(id, problem)| format!("inverter {id}: {problem}")));
         let unplanned = live.plan.as_ref().and_then(|plan| plan.problem.as_ref());
         found.extend(unplanned.map(|problem| format!("dispatch: {problem}")));
+        let unproved = live.plan.as_ref().and_then(|plan| plan.unproved.as_ref());
+        found.extend(unproved.map(|problem| format!("dispatch: plans are not judged on the chain: {problem}")));
         let located = live.location.iter().flat_map(|l| &l.meters);
         found.extend(located.filter_map(|(id, place)| Some(format!("place of {id}: {}", place.problem()?))));
         found.extend(live.location.iter().filter_map(|l| Some(format!("location: {}", l.problem.as_ref()?))));
@@ -164,6 +170,7 @@ impl Shared {
                     meters: ledger.meters()?,
                     totals: ledger.totals()?,
                     schedule: ledger.schedule()?,
+                    rounds: ledger.newest_rounds(SHOWN_ROUNDS)?,
                     facts,
                 })
             })
@@ -247,7 +254,7 @@ impl Shared {
             "places": live.location.as_ref().map(|l| places(l, &config.tariff.zone)),
             "prices": prices(&live.prices, config),
             "feeder": feeder(config, &Moment {
-                plan: live.plan.as_ref(), inverters: &live.inverters, meters: &live.meters,
+                plan: live.plan.as_ref(), inverters: &live.inverters, meters: &live.meters, rounds: &parts.rounds,
             }),
             // No failure: every machine without a battery for its clock begins like this.
             "clock_problem": live.clock_problem,

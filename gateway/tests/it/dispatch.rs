@@ -123,6 +123,39 @@ fn inverters_on_a_bus_are_limited_and_the_one_that_ignores_it_is_not_paid() {
 }
 
 #[test]
+fn plans_are_judged_on_the_chain_and_the_page_says_how_good_they_are() {
+    let room = Room::new();
+    let homes = format!("{}{}", home(1, false), home(2, false));
+    let file = written(&room, &homes);
+    let made = house::verb(&["chain", "deploy-dispatch"], &file);
+    let address = made.well().out.trim().to_owned();
+    assert!(address.starts_with("0x") && address.len() == 42, "{address}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let keys = format!("chain_id = 31337\ndispatch = \"{address}\"\ndispatch_stake_gwei = 5000");
+    // Long enough for two transactions on a busy machine: five seconds of ours.
+    let text = text.replace("chain_id = 31337", &keys).replace("[dispatch]", "[dispatch]\nlead = \"5m\"");
+    let gateway = Running::gateway(&room.config(&text));
+    let at = gateway.listening("http");
+    let won = house::eventually("a plan is judged, and its stake is back", || {
+        let feeder = house::state(at)["feeder"].clone();
+        let rounds = feeder["rounds"].as_array()?.clone();
+        rounds.into_iter().find(|r| r["step"] == "won" && r["stake_back"] == true).map(|round| (feeder, round))
+    });
+    let (feeder, round) = won;
+    assert_eq!(feeder["judge"].as_str().unwrap().to_lowercase(), address.to_lowercase());
+    assert!(round["number"].as_u64().unwrap() > 0 && round["others"] == 0 && round["cost"].is_string(), "{round}");
+    assert_eq!(feeder["unproved"], Value::Null, "{feeder}");
+    let told = house::state(at)["events"].to_string();
+    assert!(told.contains("is won by our plan"), "{told}");
+    assert_eq!(gateway.stop(), 0);
+    // Without plans there is nothing to judge.
+    let bare = house::SOUND.replace("chain_id = 31337", &keys);
+    house::verb(&["check"], &room.config(&bare)).complains(78, &["chain.dispatch judges the plans of [dispatch]"]);
+    let wrong = bare.replace(&address, "0x12").replace("= 5000", "= 0");
+    house::verb(&["check"], &room.config(&wrong)).complains(78, &["chain.dispatch", "chain.dispatch_stake_gwei"]);
+}
+
+#[test]
 fn every_mistake_about_the_dispatch_is_named_at_once() {
     let room = Room::new();
     let homes = format!("{}{}", home(1, false), home(2, false))

@@ -87,7 +87,7 @@ fn look(loads: [i64; 2], made: [i64; 2]) -> Look {
 
 fn plan(site: &Site, look: &Look) -> Plan {
     let left = || Duration::from_secs(10);
-    Reckoner::default().plan(site, look, (Timestamp(0), Timestamp(900_000)), &left).unwrap().0
+    Reckoner::default().plan(site, look, (Timestamp(0), Timestamp(900_000)), &left).unwrap().plan
 }
 
 fn most(plan: &Plan) -> Vec<i64> {
@@ -146,9 +146,10 @@ fn a_voltage_that_would_rise_too_far_holds_the_far_end_back() {
 #[test]
 fn without_an_answer_the_limits_are_safe_whatever_happens_and_say_why() {
     let site = site(Some(4000));
-    let (made, _) = Reckoner::default()
+    let made = Reckoner::default()
         .plan(&site, &look([300, 300], [5000, 5000]), (Timestamp(0), Timestamp(900_000)), &|| Duration::ZERO)
-        .unwrap();
+        .unwrap()
+        .plan;
     assert_eq!(made.basis, Basis::Safe { why: "no optimum was found in time".into() });
     assert_eq!(most(&made), [1998, 1998]);
     let mut heavy = site;

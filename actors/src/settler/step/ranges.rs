@@ -86,7 +86,7 @@ impl Scene<'_> {
     }
 
     /// Queues it, unless it was queued before.
-    fn once(&self, purpose: Purpose) -> Result<Option<Step>, Trouble> {
+    pub(super) fn once(&self, purpose: Purpose) -> Result<Option<Step>, Trouble> {
         let said = self.ledger.became_of(&purpose)?.is_some();
         Ok((!said).then(|| Step::Write(vec![Write::Queue(purpose)])))
     }

@@ -1,8 +1,8 @@
 //! What the contract says happened.
 
-use crate::Address;
 use crate::abi::{as_address, parts, small};
 use crate::chain::Log;
+use crate::{Address, keccak256};
 
 /// A solution was revealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,13 @@ pub struct Complied {
     pub payable: i128,
     /// Whether it did as it was told.
     pub complied: bool,
+}
+
+/// The round that such a log says was opened; `None` for any other log.
+#[must_use]
+pub fn opened(log: &Log) -> Option<u32> {
+    let [name, round, _] = log.topics.as_slice() else { return None };
+    (*name == keccak256("Opened(uint32,uint32,bytes)")).then(|| small(*round)).flatten()
 }
 
 /// Reads such a log; `None` for any other.

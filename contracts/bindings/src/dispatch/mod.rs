@@ -4,11 +4,13 @@
 mod events;
 pub mod network;
 mod verify;
+mod views;
 mod word;
 
-pub use events::{Complied, Dispatched, Revealed, Solved, complied, dispatched, revealed, solved};
+pub use events::{Complied, Dispatched, Revealed, Solved, complied, dispatched, opened, revealed, solved};
 pub use network::{Conditions, Network, Solution, Unpackable};
 pub use verify::{Refused, Verdict, verify};
+pub use views::{Round, State, is_too_early, network_of, networks, owing, owner, round_of};
 
 use crate::abi::{Reader, function, init_code, to};
 use crate::tx::Call;

@@ -42,6 +42,11 @@ import { phrase } from './words.js';
 
 	function drawing(f) {
 		const at = place(f), parts = [];
+		// Where a wire goes down from a bus, what is said of the bus stands beside it.
+		const down = new Set((f.lines ?? []).flatMap((l) => {
+			const a = at.get(l.from), b = at.get(l.to);
+			return a && b && a.y !== b.y ? [a.x <= b.x ? l.from : l.to] : [];
+		}));
 		const wide = Math.max(...[...at.values()].map((p) => p.x)) + 150, high = Math.max(...[...at.values()].map((p) => p.y)) + 78;
 		for (const l of f.lines ?? []) {
 			const a = at.get(l.from), b = at.get(l.to);
@@ -57,18 +62,22 @@ import { phrase } from './words.js';
 			const p = at.get(b.name), low = b.volts_pu < b.low_pu - 1e-4, over = b.volts_pu > b.high_pu + 1e-4;
 			parts.push(make('line', { class: `bar ${low || over ? 'alarm' : ''}`, x1: p.x, x2: p.x, y1: p.y - 16, y2: p.y + 16 }));
 			parts.push(make('text', { class: 'bus', x: p.x, y: p.y - 24 }, b.name));
-			parts.push(make('text', { class: 'volt', x: p.x, y: p.y + 32 }, `${b.volts_pu.toFixed(4)}\u00a0pu`));
-			if (b.price) parts.push(make('text', { class: 'price', x: p.x, y: p.y + 47 }, phrase('{0} a kWh', b.price)));
+			const [x, beside] = down.has(b.name) ? [p.x + 10, ' beside'] : [p.x, ''];
+			parts.push(make('text', { class: `volt${beside}`, x, y: p.y + 32 }, `${b.volts_pu.toFixed(4)}\u00a0pu`));
+			if (b.price) parts.push(make('text', { class: `price${beside}`, x, y: p.y + 47 }, phrase('{0} a kWh', b.price)));
 		}
 		const svg = document.getElementById('d-line');
 		svg.setAttribute('viewBox', `0 0 ${wide} ${high}`);
 		svg.style.minWidth = `${Math.min(wide, 900)}px`;
+		// A short street is not blown up to the width of the page.
+		svg.style.maxWidth = `${Math.round(wide * 1.5)}px`;
 		svg.replaceChildren(...parts);
 	}
 
 	function row(i, home) {
 		const tr = document.createElement('tr');
-		const cells = [i.id, i.bus, kw(i.rated_w), kw(i.made_w), i.limit ? `${i.limit} (${kw(i.most_w)})` : phrase('none'), home == null ? '–' : kw(home)];
+		const used = home == null ? '–' : home < 0 ? phrase('fed in {0}', kw(-home)) : kw(home);
+		const cells = [i.id, i.bus, kw(i.rated_w), kw(i.made_w), i.limit ? `${i.limit} (${kw(i.most_w)})` : phrase('none'), used];
 		cells.forEach((text, at) => {
 			const cell = document.createElement(at ? 'td' : 'th');
 			if (!at) cell.scope = 'row';

@@ -29,6 +29,11 @@ export const PHRASES = {
 		'prosumer': 'Einspeiser', 'protected': 'geschützt', 'receipt': 'Beleg', 'Operator': 'Betreiber', 'takes cash': 'nimmt Bargeld', 'takes a voucher': 'nimmt einen Gutschein', 'takes a token': 'nimmt ein Token',
 		'pays back': 'zahlt zurück', 'adjusts the balance': 'berichtigt das Guthaben', 'lends': 'leiht', 'Amount': 'Betrag', 'Why, for the customer': 'Warum, für den Kunden', 'Your number for it': 'Ihre Nummer dafür', 'Pay in': 'Einzahlen',
 		'Language': 'Sprache',
+		'Plans on the chain': 'Pläne auf der Chain', 'From': 'Von', 'Round': 'Runde', 'How far': 'Wie weit', 'Cost an hour': 'Kosten je Stunde', 'None costs less than': 'Keiner kostet weniger als', 'Proof': 'Beweis', 'Others': 'Andere',
+		'waits for its round': 'wartet auf seine Runde', 'committed, not shown yet': 'hinterlegt, noch nicht gezeigt', 'shown, its interval runs': 'gezeigt, sein Intervall läuft', 'won': 'gewonnen',
+		'another plan is cheaper': 'ein anderer Plan ist günstiger', 'nobody showed a plan': 'niemand zeigte einen Plan', 'not judged': 'nicht beurteilt', 'stake is back': 'der Einsatz ist zurück',
+		'A plan that holds nobody back needs no proof: none has been put forward yet.': 'Ein Plan, der niemanden zurückhält, braucht keinen Beweis: noch wurde keiner vorgelegt.',
+		'Plans are dispatched and not judged: {0}.': 'Pläne werden ausgeführt und nicht beurteilt: {0}.', 'By the contract {0}.': 'Durch den Vertrag {0}.',
 		// What changes
 		'never': 'nie', '{0} ago': 'vor {0}', '{0} days ago': 'vor {0} Tagen', '{0} and {1} more': '{0} und {1} weitere',
 		'Connected': 'Verbunden', 'no switch': 'kein Schalter', 'Still connected': 'Noch verbunden', 'is to be disconnected': 'soll getrennt werden', 'Still disconnected': 'Noch getrennt', 'is to be connected': 'soll verbunden werden',

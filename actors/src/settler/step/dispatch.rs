@@ -1,0 +1,304 @@
+//! Plans before the contract that judges them: committed to before their interval, revealed within it with what proves how
+//! good they are, and judged after it.
+//!
+//! What is revealed was recorded with the plan, and each thing is said once: a restart anywhere goes on where it was. A plan
+//! that is too late for its round is given up, said so, and dispatched all the same.
+
+use super::{LINE_SALT, Notes, Scene, Step, Trouble};
+use crate::settler::Turn;
+use contracts::chain::{ChainError, Receipt};
+use contracts::dispatch::{self, State, Terms};
+use contracts::lines::SaltSecret;
+use contracts::tx::Call;
+use contracts::{Address, B256, U256};
+use domain::dispatch::{Judgement, RoundEvent, RoundState};
+use domain::{Fact, Money, Timestamp};
+use ledger::{Purpose, Round, RoundAct, Write};
+
+/// How far a generator may deviate from what was dispatched, in millionths: what a report calls complying.
+const BAND: u32 = 50_000;
+/// 1e-9 quanta.
+const UNIT: i128 = 1_000_000_000;
+const WEI_IN_GWEI: u64 = 1_000_000_000;
+/// Why a plan comes too late.
+const LATE: &str = "the chain was away, or [dispatch] lead is too short for two transactions";
+
+fn seconds(at: Timestamp) -> Result<u64, Trouble> {
+    u64::try_from(at.0.div_euclid(1000)).map_err(|_| Trouble::Other(format!("{at} is no time on the chain")))
+}
+
+fn bytes(text: &str) -> Result<Vec<u8>, Trouble> {
+    let digits = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+    digits.ok_or_else(|| Trouble::Other("a recorded plan cannot be read".into()))
+}
+
+/// Money of so many 1e-9 quanta: a cost is rounded up, a bound down.
+fn money(round: &Round, amount: i128, up: bool) -> Money {
+    let scaled = amount.saturating_mul(i128::from(round.scale));
+    let unit = UNIT * i128::from(round.quanta.max(1));
+    let floor = scaled.div_euclid(unit);
+    let more = i128::from(up && scaled.rem_euclid(unit) != 0);
+    let bounded = (floor + more).clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+    Money(i64::try_from(bounded).unwrap_or(0))
+}
+
+/// The cost above the bound in millionths of the bound, rounded up.
+fn gap_ppm(cost: i128, bound: i128) -> Option<u64> {
+    let (over, size) = ((cost - bound).max(0).unsigned_abs(), bound.unsigned_abs());
+    (size > 0).then(|| u64::try_from(over.saturating_mul(1_000_000).div_ceil(size)).unwrap_or(u64::MAX))
+}
+
+fn fact(from: Timestamp, round: u32, event: RoundEvent, transaction: Option<String>) -> Fact {
+    Fact::DispatchRound { from, round, event, transaction }
+}
+
+fn tell(from: Timestamp, round: u32, event: RoundEvent) -> Option<Step> {
+    Some(Step::Write(vec![Write::Fact(fact(from, round, event, None))]))
+}
+
+fn give_up(from: Timestamp, round: u32, why: &str) -> Option<Step> {
+    tell(from, round, RoundEvent::GivenUp { why: why.to_owned() })
+}
+
+impl Scene<'_> {
+    /// The next thing to say of a plan, if there is one.
+    pub(super) fn rounds(&self, turn: Turn, notes: &mut Notes) -> Result<Option<Step>, Trouble> {
+        notes.dispatch_problem = None;
+        let Some(at) = self.plan.dispatch else { return Ok(None) };
+        for (round, state) in self.ledger.open_rounds()? {
+            let step = match state.number {
+                None => self.open(at, &round, turn.now, notes)?,
+                Some(number) => self.go_on(at, number, &round, &state, turn.now, notes)?,
+            };
+            if step.is_some() {
+                return Ok(step);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A plan without a round.
+    fn open(&self, at: Address, round: &Round, now: Timestamp, notes: &mut Notes) -> Result<Option<Step>, Trouble> {
+        let act = |act| Purpose::Dispatch { act, round: 0, from: round.from };
+        if self.ledger.became_of(&act(RoundAct::Open))? == Some(false) {
+            return Ok(give_up(round.from, 0, "the contract opened no round for it"));
+        }
+        let late = now >= round.from;
+        let owner = dispatch::owner(&*self.plan.chain, at)?;
+        if owner != self.me() {
+            let why = format!("{owner} owns {at} and opens its rounds, not this gateway's {}", self.me());
+            if late {
+                return Ok(give_up(round.from, 0, &why));
+            }
+            notes.dispatch_problem = Some(format!(
+                "plans on the chain: {why}; `microgrid-gateway chain deploy-dispatch` makes one of its own"
+            ));
+            return Ok(None);
+        }
+        if late {
+            return Ok(give_up(round.from, 0, &format!("its interval began before a round was open: {LATE}")));
+        }
+        if self.network(at, &round.network, notes)?.is_some() {
+            return self.once(act(RoundAct::Open));
+        }
+        match self.ledger.became_of(&act(RoundAct::Publish))? {
+            None => self.once(act(RoundAct::Publish)),
+            // Not to be seen yet.
+            Some(true) => Ok(None),
+            Some(false) => Ok(give_up(round.from, 0, "the contract took no network")),
+        }
+    }
+
+    /// A plan with a round.
+    fn go_on(
+        &self,
+        at: Address,
+        number: u32,
+        round: &Round,
+        state: &RoundState,
+        now: Timestamp,
+        notes: &mut Notes,
+    ) -> Result<Option<Step>, Trouble> {
+        let (from, until) = (round.from, round.until);
+        let act = |act| Purpose::Dispatch { act, round: number, from };
+        let became = |of| self.ledger.became_of(&act(of));
+        match became(RoundAct::Commit)? {
+            Some(true) => {}
+            Some(false) => return Ok(give_up(from, number, "the contract did not take its hash")),
+            None if now < from => return self.once(act(RoundAct::Commit)),
+            None => {
+                let why = format!("its interval began before it was committed to: {LATE}");
+                return Ok(give_up(from, number, &why));
+            }
+        }
+        if became(RoundAct::Reveal)?.is_none() && now > from && now <= until {
+            let call = self.dispatch_call(RoundAct::Reveal, number, from)?;
+            return match self.plan.chain.call(self.me(), &call) {
+                Ok(_) => self.once(act(RoundAct::Reveal)),
+                // Blocks have their own clock.
+                Err(error) if dispatch::is_too_early(&error) => Ok(None),
+                Err(ChainError::Reverted { reason, .. }) => {
+                    notes.dispatch_problem =
+                        Some(format!("the plan of round {number} is not revealed, the contract refuses it: {reason}"));
+                    Ok(None)
+                }
+                Err(error) => Err(error.into()),
+            };
+        }
+        if now <= until {
+            return Ok(None);
+        }
+        let Some(there) = dispatch::round_of(&*self.plan.chain, at, number)? else {
+            return Ok(None);
+        };
+        if there.state == State::Open {
+            if became(RoundAct::Close)? == Some(true) {
+                // In a block that is not to be seen yet.
+                return Ok(None);
+            }
+            return match self.plan.chain.call(self.me(), &dispatch::close(at, number)) {
+                Ok(_) => Ok(Some(Step::Write(vec![Write::Queue(act(RoundAct::Close))]))),
+                Err(error) if dispatch::is_too_early(&error) => Ok(None),
+                Err(error) => Err(error.into()),
+            };
+        }
+        if state.judged.is_none() {
+            let ours = became(RoundAct::Reveal)? == Some(true);
+            let due = round.stake_gwei > 0 && (ours || there.reveals == 0);
+            let how = judgement(round, &there, self.me(), due);
+            return Ok(tell(from, number, RoundEvent::Judged(how)));
+        }
+        let refused = |what: &str| give_up(from, number, &format!("the contract {what}: the next round's collects it"));
+        match (became(RoundAct::Reclaim)?, became(RoundAct::Collect)?) {
+            (None, _) => self.once(act(RoundAct::Reclaim)),
+            (Some(false), _) => Ok(refused("gives no stake back")),
+            (Some(true), None) => self.once(act(RoundAct::Collect)),
+            (Some(true), Some(false)) => Ok(refused("pays nothing out")),
+            (Some(true), Some(true)) => Ok(None),
+        }
+    }
+
+    /// The contract's number of a network, if it was published.
+    fn network(&self, at: Address, network: &str, notes: &mut Notes) -> Result<Option<u32>, Trouble> {
+        if let Some((known, number)) = &notes.network
+            && known == network
+        {
+            return Ok(Some(*number));
+        }
+        let wanted = bytes(network)?;
+        for number in (1..=dispatch::networks(&*self.plan.chain, at)?).rev() {
+            if dispatch::network_of(&*self.plan.chain, at, number)? == wanted {
+                notes.network = Some((network.to_owned(), number));
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
+    }
+
+    fn dispatch_at(&self) -> Result<Address, Trouble> {
+        self.plan.dispatch.ok_or_else(|| Trouble::Gone("[chain] dispatch is not set any more".into()))
+    }
+
+    /// The salt of a commitment: another for every plan, the same whenever it is asked.
+    fn salt(&self, round: u32, solution: &[u8]) -> Result<B256, Trouble> {
+        let secret = self.ledger.meta(LINE_SALT)?.and_then(|text| SaltSecret::from_hex(&text));
+        let secret = secret.ok_or_else(|| Trouble::Other("the ledger has no secret for salts".into()))?;
+        Ok(secret.salt_of(&[&round.to_be_bytes()[..], solution].concat()))
+    }
+
+    pub(super) fn dispatch_call(&self, act: RoundAct, number: u32, from: Timestamp) -> Result<Call, Trouble> {
+        let at = self.dispatch_at()?;
+        let round = self.ledger.round(from)?;
+        let round = round.ok_or_else(|| Trouble::Gone(format!("the plan of {from} is not at hand any more")))?;
+        let solution = bytes(&round.solution)?;
+        let stake = U256::from(round.stake_gwei) * U256::from(WEI_IN_GWEI);
+        Ok(match act {
+            RoundAct::Publish => dispatch::publish(at, &bytes(&round.network)?, BAND),
+            RoundAct::Open => {
+                let unpublished = || Trouble::Other("the network of a plan is not on the chain".into());
+                let network = self.network(at, &round.network, &mut Notes::default())?.ok_or_else(unpublished)?;
+                let terms = Terms {
+                    commit_until: seconds(round.from)?,
+                    reveal_until: seconds(round.until)?,
+                    duration: u32::try_from(round.until.since(round.from).as_secs()).unwrap_or(u32::MAX),
+                    stake,
+                    reward: U256::ZERO,
+                };
+                dispatch::open(at, network, &bytes(&round.conditions)?, &terms)
+            }
+            RoundAct::Commit => {
+                let hash = dispatch::commitment(number, self.me(), self.salt(number, &solution)?, &solution);
+                dispatch::commit(at, number, hash, stake)
+            }
+            RoundAct::Reveal => {
+                dispatch::reveal(at, number, self.salt(number, &solution)?, &bytes(&round.conditions)?, &solution)
+            }
+            RoundAct::Close => dispatch::close(at, number),
+            RoundAct::Reclaim => dispatch::reclaim(at, number),
+            RoundAct::Collect => dispatch::collect(at),
+        })
+    }
+
+    /// What it means that such a transaction is in a block.
+    pub(super) fn dispatched(
+        &self,
+        act: RoundAct,
+        number: u32,
+        from: Timestamp,
+        receipt: &Receipt,
+    ) -> Result<Vec<Fact>, Trouble> {
+        let (number, event) = match act {
+            RoundAct::Open => {
+                let opened = receipt.logs.iter().find_map(dispatch::opened);
+                let opened = opened.ok_or_else(|| Trouble::Other("a round was opened without a number".into()))?;
+                (opened, RoundEvent::Opened)
+            }
+            RoundAct::Commit => (number, RoundEvent::Committed),
+            RoundAct::Reveal => {
+                let round = self.ledger.round(from)?;
+                let said = receipt.logs.iter().find_map(dispatch::revealed);
+                let (Some(round), Some(said)) = (round, said) else { return Ok(Vec::new()) };
+                let (cost, bound) = (money(&round, said.cost, true), money(&round, said.bound, false));
+                (number, RoundEvent::Revealed { cost, bound })
+            }
+            RoundAct::Collect => (number, RoundEvent::StakeBack),
+            // What follows from these, the contract is asked for.
+            RoundAct::Publish | RoundAct::Close | RoundAct::Reclaim => return Ok(Vec::new()),
+        };
+        Ok(vec![fact(from, number, event, Some(receipt.transaction.to_string()))])
+    }
+}
+
+fn judgement(round: &Round, there: &dispatch::Round, me: Address, stake_due: bool) -> Judgement {
+    let both = there.cost.zip(there.bound);
+    // As the contract reckons it.
+    let tolerance =
+        bytes(&round.network).ok().and_then(|b| dispatch::Network::unpack(&b)).map_or(0, |n| n.header.tolerance);
+    let within = |(cost, bound): (i128, i128)| {
+        let (over, most) =
+            ((cost - bound).saturating_mul(UNIT), bound.saturating_abs().saturating_mul(tolerance.into()));
+        over <= most
+    };
+    Judgement {
+        won: there.winner == me && there.reveals > 0,
+        cost: there.cost.map(|cost| money(round, cost, true)),
+        bound: there.bound.map(|bound| money(round, bound, false)),
+        gap_ppm: both.and_then(|(cost, bound)| gap_ppm(cost, bound)),
+        proven: both.is_some_and(within),
+        commits: there.commits,
+        stake_due,
+    }
+}
+
+/// What is said, for people.
+pub(super) fn name(act: RoundAct, round: u32) -> String {
+    match act {
+        RoundAct::Publish => "the network of the plans".to_owned(),
+        RoundAct::Open => "a round for the next plan".to_owned(),
+        RoundAct::Commit => format!("the hash of our plan for round {round}"),
+        RoundAct::Reveal => format!("our plan for round {round}"),
+        RoundAct::Close => format!("the end of round {round}"),
+        RoundAct::Reclaim => format!("our stake in round {round}"),
+        RoundAct::Collect => "what is owing to us for plans".to_owned(),
+    }
+}
