@@ -1,5 +1,8 @@
 'use strict';
 // Plans before the contract that judges them: one row for each of the newest.
+
+import { phrase } from './words.js';
+
 (() => {
 	const STEP = {
 		planned: 'waits for its round', committed: 'committed, not shown yet', revealed: 'shown, its interval runs',
