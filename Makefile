@@ -23,7 +23,7 @@ arm: ## the tests of domain and solvers on an emulated arm64, where figures must
 	@.ci/need build
 	.ci/arm same
 
-test: contracts .venv/ready ## everything
+test: contracts .venv/ready gateway/broker/tests/foreign/node_modules/.ready ## everything
 	MICROGRID_REQUIRE_FOREIGN=1 cargo test --workspace --locked
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (20) of processor time each; FUZZ="line plan" picks some
@@ -66,11 +66,16 @@ gpio: build ## the GPIO driver on a real kernel in a virtual machine, some minut
 	.ci/gpio
 
 clean: ## everything that was built or installed here
-	rm -rf target .venv contracts/node_modules contracts/.forge */fuzz/target gateway/broker/fuzz/target
+	rm -rf target .venv contracts/node_modules gateway/broker/tests/foreign/node_modules contracts/.forge */fuzz/target gateway/broker/fuzz/target
 
 contracts/node_modules/.ready: contracts/package-lock.json
 	@.ci/need test
 	cd contracts && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+gateway/broker/tests/foreign/node_modules/.ready: gateway/broker/tests/foreign/package-lock.json
+	@.ci/need test
+	cd $(dir $<) && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 contracts/.forge/venv/ready:
