@@ -30,7 +30,7 @@ audit: ## licences, sources and bans of what others wrote (deny.toml), known hol
 release: ## packages, bills of materials and checksums in target/release-files, signed; KEY=an SSH key
 	.ci/release $(KEY)
 
-test: contracts .venv/ready ## everything
+test: contracts .venv/ready gateway/broker/tests/foreign/node_modules/.ready ## everything
 	MICROGRID_REQUIRE_FOREIGN=1 cargo test --workspace --locked
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (20) of processor time each; FUZZ="line plan" picks some
@@ -91,7 +91,7 @@ page: build gateway/tests/page/node_modules/.ready ## the page in a real browser
 	node gateway/tests/page/look.mjs target/release/microgrid-gateway target/page
 
 clean: ## everything that was built or installed here
-	rm -rf target .venv contracts/node_modules gateway/tests/page/node_modules contracts/.forge */fuzz/target gateway/broker/fuzz/target
+	rm -rf target .venv contracts/node_modules gateway/tests/page/node_modules gateway/broker/tests/foreign/node_modules contracts/.forge */fuzz/target gateway/broker/fuzz/target
 
 contracts/node_modules/.ready: contracts/package-lock.json
 	@.ci/need test
@@ -100,7 +100,12 @@ contracts/node_modules/.ready: contracts/package-lock.json
 
 gateway/tests/page/node_modules/.ready: gateway/tests/page/package-lock.json
 	@.ci/need page
-	cd gateway/tests/page && npm ci --silent --no-audit --no-fund --ignore-scripts
+	cd $(dir $<) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+gateway/broker/tests/foreign/node_modules/.ready: gateway/broker/tests/foreign/package-lock.json
+	@.ci/need test
+	cd $(dir $<) && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 contracts/.forge/venv/ready:

@@ -1,5 +1,6 @@
 //! One connection: packets in, packets out, and how long it may be silent.
 
+use crate::figures::Counters;
 use crate::hub::{Hub, Leave, Place};
 use crate::journal::Synced;
 use crate::limits::Limits;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
@@ -42,6 +44,7 @@ const STRANGERS: usize = 200;
 /// What all connections share.
 pub(crate) struct Shared {
     hub: RefCell<Hub>,
+    pub counters: Arc<Counters>,
     pub limits: Limits,
     /// Of other machines, by network.
     seats: RefCell<BTreeMap<IpAddr, usize>>,
@@ -54,7 +57,8 @@ impl Shared {
     pub fn new(hub: Hub, limits: Limits) -> Self {
         let none = || Cell::new(0);
         let (seats, taken, outside, strangers) = (RefCell::default(), none(), none(), none());
-        Self { hub: RefCell::new(hub), limits, seats, taken, outside, strangers }
+        let counters = Arc::clone(&hub.counters);
+        Self { hub: RefCell::new(hub), counters, limits, seats, taken, outside, strangers }
     }
 
     /// Does something with the hub, and hands what it noted to the disk.
@@ -184,6 +188,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, seat: &Seat) {
     let place = match placed {
         Ok(place) => place,
         Err(reason) => {
+            shared.counters.turned_away.more();
             tracing::warn!(?reason, "a client of the broker was refused");
             let mut last = BytesMut::new();
             let refusal = ConnectAck { reason_code: reason, ..ConnectAck::default() };
@@ -253,7 +258,12 @@ pub(crate) async fn send<W: AsyncWrite + Unpin>(
                 break false;
             }
             match outbox.take(|position| synced.reached(position)) {
-                Next::Packet(packet) => wire.encode(packet, &mut bytes),
+                Next::Packet(packet) => {
+                    if matches!(packet, Packet::Publish(_)) {
+                        shared.counters.sent.more();
+                    }
+                    wire.encode(packet, &mut bytes);
+                }
                 Next::Held => break true,
                 Next::Empty => break false,
             }

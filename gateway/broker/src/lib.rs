@@ -8,6 +8,7 @@
 
 mod bridge;
 mod connection;
+mod figures;
 pub mod fuzzing;
 mod hub;
 mod journal;
@@ -20,6 +21,7 @@ pub mod topic;
 pub mod wire;
 
 pub use bridge::Bridge;
+pub use figures::Figures;
 pub use limits::Limits;
 pub use rights::{Rights, User, Users};
 pub use server::{Broker, Error, start};

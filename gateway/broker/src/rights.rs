@@ -13,10 +13,10 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Everything.
+    /// Everything, and to read how the broker is doing.
     #[must_use]
     pub fn all() -> Self {
-        Self { publish: vec!["#".into()], subscribe: vec!["#".into()] }
+        Self { publish: vec!["#".into()], subscribe: vec!["#".into(), "$SYS/#".into()] }
     }
 
     /// Whether this topic may be published to.
@@ -135,6 +135,7 @@ mod tests {
     #[test]
     fn without_users_everybody_may_do_everything_but_speak_as_the_broker() {
         let (_, rights) = Users::new(Vec::new()).admit(None, None).unwrap();
-        assert!(rights.publishes("a/b") && rights.subscribes("#") && !rights.publishes("$SYS/x"));
+        assert!(rights.publishes("a/b") && rights.subscribes("#") && rights.subscribes("$SYS/#"));
+        assert!(!rights.publishes("$SYS/x"));
     }
 }

@@ -3,6 +3,7 @@
 use crate::Settings;
 use crate::bridge;
 use crate::connection::{self, Shared};
+use crate::figures::{Counters, Figures};
 use crate::hub::Hub;
 use crate::journal::Journal;
 use std::io;
@@ -46,8 +47,17 @@ pub struct Broker {
     pub address: SocketAddr,
     /// Where it listens by TLS.
     pub tls_address: Option<SocketAddr>,
+    counters: Arc<Counters>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Broker {
+    /// How it is doing; counts of what is there at a moment are up to a second old.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.counters.look()
+    }
 }
 
 impl Drop for Broker {
@@ -104,7 +114,7 @@ pub fn start(settings: Settings) -> Result<Broker, Error> {
                 if let Some(bridge) = settings.bridge {
                     tokio::task::spawn_local(bridge::run(bridge, Rc::clone(&shared)));
                 }
-                let _ = ready.send(Ok(()));
+                let _ = ready.send(Ok(Arc::clone(&shared.counters)));
                 let _ = stopped.await;
             });
             // Connections break here, without wills: their clients find the broker gone and come back.
@@ -113,8 +123,8 @@ pub fn start(settings: Settings) -> Result<Broker, Error> {
         })
         .map_err(Error::Thread)?;
     let broken = || Error::Thread(io::Error::other("its thread ended"));
-    started.recv().unwrap_or_else(|_| Err(broken()))?;
-    Ok(Broker { address, tls_address, stop: Some(stop), thread: Some(thread) })
+    let counters = started.recv().unwrap_or_else(|_| Err(broken()))?;
+    Ok(Broker { address, tls_address, counters, stop: Some(stop), thread: Some(thread) })
 }
 
 /// The hub as it was when the last broker on this folder ended, however it did.
@@ -156,7 +166,10 @@ async fn accept(listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>, sha
                 continue;
             }
         };
-        let Some(seat) = Shared::seat(&shared, peer.ip()) else { continue };
+        let Some(seat) = Shared::seat(&shared, peer.ip()) else {
+            shared.counters.turned_away.more();
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         let tls = tls.clone();
         tokio::task::spawn_local(async move {

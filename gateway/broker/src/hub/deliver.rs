@@ -27,6 +27,7 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         let Some(link) = &session.link else { return };
         if link.outbox.bytes() > most {
+            self.counters.dropped.more();
             session.dropped += 1;
             if session.dropped.is_power_of_two() {
                 tracing::warn!(client = %session.client, dropped = session.dropped, "a client of the broker is too slow");
@@ -46,6 +47,7 @@ impl Hub {
         let Limits { queue, queues, bridge: over, .. } = self.limits;
         let (queue, queues) = if bridge { (over, over) } else { (queue, queues) };
         while session.bytes + size > queue || !self.queued_bytes.has(&session.user, size, queues) {
+            self.counters.dropped.more();
             session.dropped += 1;
             if session.dropped.is_power_of_two() {
                 let (client, dropped) = (&session.client, session.dropped);

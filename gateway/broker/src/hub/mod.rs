@@ -5,11 +5,13 @@ mod deliver;
 mod memory;
 mod pool;
 mod route;
+mod status;
 mod subscribe;
 #[cfg(test)]
 mod tests;
 
 use crate::bridge;
+use crate::figures::Counters;
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
@@ -26,6 +28,7 @@ use rmqtt_codec::v5::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A message that is kept: retained, or waiting in a session.
 #[derive(Debug)]
@@ -163,8 +166,11 @@ pub(crate) struct Hub {
     retained_bytes: Pool,
     queued_bytes: Pool,
     filters: Pool,
-    /// Messages that were not retained for want of room.
-    unretained: u64,
+    pub counters: Arc<Counters>,
+    /// What `$SYS` topics say, when they are due again, and when the first were.
+    status: BTreeMap<ByteString, Rc<Message>>,
+    status_due: u64,
+    begun: Option<u64>,
     next_session: u32,
     next_message: u64,
     next_turn: u64,
@@ -186,7 +192,10 @@ impl Hub {
             retained_bytes,
             queued_bytes: Pool::new(Some(bridge::USER)),
             filters: Pool::default(),
-            unretained: 0,
+            counters: Arc::default(),
+            status: BTreeMap::new(),
+            status_due: 0,
+            begun: None,
             next_session: 1,
             next_message: 1,
             next_turn: 1,
@@ -395,6 +404,7 @@ impl Hub {
             self.end(now, number);
         }
         self.sweep_retained(now);
+        self.sweep_status(now);
         if self.journal.is_bloated() {
             self.rewrite();
         }

@@ -48,6 +48,11 @@ impl Pool {
         }
     }
 
+    /// What all hold, with what somebody has apart.
+    pub fn held(&self) -> usize {
+        self.by.values().sum()
+    }
+
     /// Bytes, or whatever it is, of all who have nothing for themselves.
     #[cfg(test)]
     pub fn all(&self) -> usize {

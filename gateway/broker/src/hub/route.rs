@@ -20,25 +20,23 @@ const HALF_DONE: usize = 1000;
 
 /// What one session gets of a message.
 #[derive(Debug)]
-struct Share {
+pub(super) struct Share {
     qos: QoS,
-    retain: bool,
-    ids: Vec<NonZeroU32>,
+    pub(super) retain: bool,
+    pub(super) ids: Vec<NonZeroU32>,
 }
 
 impl Hub {
     /// A client publishes. An error ends its connection.
     pub fn publish(&mut self, now: u64, place: Place, mut publish: Publish) -> Result<(), DisconnectReasonCode> {
+        self.counters.received.more();
         let Some(session) = self.at(place) else { return Ok(()) };
+        if publish.properties.as_ref().is_some_and(|p| p.topic_alias.is_some()) {
+            // None were offered: also one beside a topic ends the connection (section 3.3.2.3.4).
+            return Err(DisconnectReasonCode::TopicAliasInvalid);
+        }
         if !topic::is_name(&publish.topic) {
-            let alias =
-                publish.topic.is_empty() && publish.properties.as_ref().is_some_and(|p| p.topic_alias.is_some());
-            // None were offered.
-            return Err(if alias {
-                DisconnectReasonCode::TopicAliasInvalid
-            } else {
-                DisconnectReasonCode::TopicNameInvalid
-            });
+            return Err(DisconnectReasonCode::TopicNameInvalid);
         }
         let topic = publish.topic.clone();
         let Some(link) = &session.link else { return Ok(()) };
@@ -83,6 +81,7 @@ impl Hub {
 
     /// Says in the log, ever more rarely, that a client publishes what is not taken: 3.1.1 cannot tell the client.
     fn refused(&mut self, place: Place, topic: &str, reason: PublishAckReason) {
+        self.counters.refused.more();
         if let Some(session) = self.at(place) {
             session.refused += 1;
             if session.refused.is_power_of_two() {
@@ -149,7 +148,7 @@ impl Hub {
     }
 
     /// Who gets it, and how: by the best of one's subscriptions.
-    fn shares(&self, publish: &Publish, from: u32) -> BTreeMap<u32, Share> {
+    pub(super) fn shares(&self, publish: &Publish, from: u32) -> BTreeMap<u32, Share> {
         let mut shares: BTreeMap<u32, Share> = BTreeMap::new();
         // By 3.1.1 the other broker says so only of what it kept: that is told again at every reconnection, and is no
         // command of this moment.
@@ -180,9 +179,9 @@ impl Hub {
         let user = self.sessions.get(&from).map(|s| s.user.clone());
         let owner = user.unwrap_or_else(|| self.users.owner(topic).to_owned());
         if !self.retained_bytes.has(&owner, message.size, self.limits.retained) {
-            self.unretained += 1;
-            if self.unretained.is_power_of_two() {
-                let unretained = self.unretained;
+            self.counters.unretained.more();
+            let unretained = self.counters.unretained.get();
+            if unretained.is_power_of_two() {
                 tracing::warn!(user = %owner, %topic, unretained, "too much is retained: a message was not");
             }
             if before.is_some() {

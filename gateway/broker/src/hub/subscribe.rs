@@ -107,7 +107,9 @@ impl Hub {
         how: Subscription,
         left: &mut usize,
     ) -> Result<(), DisconnectReasonCode> {
-        let found: Vec<Rc<Message>> = if filter.contains(['+', '#']) {
+        let found: Vec<Rc<Message>> = if filter.starts_with('$') {
+            self.status_under(filter)
+        } else if filter.contains(['+', '#']) {
             // What stands before the first wildcard is where to look.
             let front = filter.split(['+', '#']).next().unwrap_or_default().trim_end_matches('/');
             let from: ByteString = front.into();

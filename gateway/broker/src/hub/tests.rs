@@ -723,3 +723,22 @@ proptest! {
         prop_assert_eq!(hub.queued_bytes.all(), hub.sessions.values().map(|s| s.bytes).sum::<usize>());
     }
 }
+
+#[test]
+fn the_broker_s_own_topics_are_told_at_once_then_when_they_change_and_are_not_written_down() {
+    let mut hub = hub();
+    hub.sweep(NOW);
+    let watcher = Client::connect(&mut hub, "watcher", DAY, true);
+    watcher.subscribe(&mut hub, "$SYS/broker/clients/+", QoS::AtLeastOnce);
+    let texts = |heard: Vec<(String, bool)>| heard.into_iter().map(|(text, _)| text).collect::<Vec<_>>();
+    assert_eq!(texts(watcher.heard()), ["0", "0", "0", "0"]);
+    hub.sweep(NOW + 1000);
+    assert_eq!(texts(watcher.heard()), [""; 0], "not oftener than every ten seconds");
+    // Of connected, disconnected, refused and total, two are others now.
+    hub.sweep(NOW + 10_000);
+    assert_eq!(texts(watcher.heard()), ["1", "1"]);
+    hub.sweep(NOW + 20_000);
+    assert_eq!(texts(watcher.heard()), [""; 0]);
+    let noted = hub.records();
+    assert!(!noted.iter().any(|record| matches!(record, Record::Accepted { .. })), "{noted:?}");
+}

@@ -11,11 +11,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 const FOLDER: &str = "BROKER_FOLDER";
+const AT: &str = "BROKER_AT";
 
 /// The broker that is killed, in a process of its own.
 pub fn serve() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let mut settings = Settings::new("127.0.0.1:0".parse().unwrap());
+    let mut settings = Settings::new(std::env::var(AT).unwrap().parse().unwrap());
     settings.folder = Some(folder.into());
     let broker = broker::start(settings).unwrap();
     println!("\nlistens on {}", broker.address);
@@ -23,16 +24,23 @@ pub fn serve() {
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
 }
 
-struct Victim {
+/// A broker in a process of its own.
+pub struct Victim {
     child: Child,
-    at: SocketAddr,
+    pub at: SocketAddr,
 }
 
 impl Victim {
-    fn start(folder: &Path) -> Self {
+    pub fn start(folder: &Path) -> Self {
+        Self::start_at(folder, "127.0.0.1:0".parse().unwrap())
+    }
+
+    /// Where another one was.
+    pub fn start_at(folder: &Path, at: SocketAddr) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "a_broker_to_be_killed", "--ignored", "--nocapture", "--test-threads=1"])
             .env(FOLDER, folder)
+            .env(AT, at.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -43,7 +51,7 @@ impl Victim {
     }
 
     /// SIGKILL.
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

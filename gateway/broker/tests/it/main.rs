@@ -11,6 +11,7 @@ mod client;
 mod fuzz;
 mod killed;
 mod served;
+mod strangers;
 
 #[test]
 #[ignore = "the broker that other tests start as a process of its own, to kill it"]
