@@ -62,7 +62,7 @@ fn main() {
         ("flow of 14 buses, DC, revealed", "reveal case14 dc"),
         ("flow of 14 buses, AC, revealed", "reveal case14 ac"),
         ("flow of 30 buses, AC, revealed", "reveal case30 ac"),
-        ("flow of 57 buses, AC, revealed", "reveal case57 ac"),
+        ("flow of 57 buses, AC, revealed", "reveal case57_ieee ac"),
         ("flow of 118 buses, AC, revealed", "reveal case118 ac"),
     ];
     table("a call", ether, &calls.map(|(say, name)| (say, gas[name])));
