@@ -12,7 +12,7 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 const GOOD_FOR: Duration = Duration::from_secs(300);
 
 /// The broker, which ends when the house lets it go, and what is left for gas. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Watched {
     broker: Weak<Broker>,
     purse: Arc<Purse>,
