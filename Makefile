@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo deb arm audit release test fuzz soak soak-house footprint cluster ha page bench gpio peers contracts invariants analyse lint clean
+.PHONY: help build demo deb arm audit release test fuzz api soak soak-house footprint cluster ha page bench gpio peers contracts invariants analyse lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -36,6 +36,9 @@ test: contracts .venv/ready gateway/broker/tests/foreign/node_modules/.ready ## 
 fuzz: ## every fuzz target for FUZZ_SECONDS (20) of processor time each; FUZZ="line plan" picks some
 	@.ci/need build
 	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+api: build target/api/ready ## schemathesis asks the HTTP interface of a running house all that its document allows, and more; two minutes, API="--seed 7"
+	target/api/bin/python -B gateway/rig/api.py $(API)
 
 soak: contracts/node_modules/.ready ## power cuts at every write of 20 lives of the ledger, a thousand schedules of faults on anvil; an hour or two
 	@.ci/need test
@@ -106,6 +109,12 @@ gateway/tests/page/node_modules/.ready: gateway/tests/page/package-lock.json
 gateway/broker/tests/foreign/node_modules/.ready: gateway/broker/tests/foreign/package-lock.json
 	@.ci/need test
 	cd $(dir $<) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+target/api/ready: Makefile
+	@.ci/need test
+	python3 -m venv target/api
+	target/api/bin/pip install --quiet schemathesis==4.32.5
 	@touch $@
 
 contracts/.forge/venv/ready:

@@ -220,7 +220,7 @@ fn wait<T>(patience: Duration, mut ready: impl FnMut() -> Option<T>) -> Result<T
 /// A token that lets this program look.
 fn token(state: &Path) -> Result<String, Failure> {
     std::fs::create_dir_all(state).map_err(|e| Failure::new(Code::Unavailable, e))?;
-    let looks = |book: &mut crate::access::Book| book.add_token("bench", [crate::access::Scope::Read].into());
+    let looks = |book: &mut crate::access::Book| book.add_token("bench", [crate::access::Scope::Read].into(), None);
     crate::access::Store::new(state).change(looks).map_err(|e| Failure::new(Code::Unavailable, e))
 }
 

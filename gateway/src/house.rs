@@ -56,7 +56,7 @@ pub struct House {
     settler: Addr<Settler>,
     servers: Vec<actix_web::dev::ServerHandle>,
     _simulated: Vec<drivers::simulator::Running>,
-    _broker: Option<::broker::Broker>,
+    _broker: Option<Arc<::broker::Broker>>,
     _heads: Vec<Heads>,
     /// Held for as long as the gateway runs.
     _lock: std::fs::File,
@@ -134,7 +134,7 @@ impl House {
         scribe.fact(Fact::Started { version: VERSION.into() }).await?;
 
         let broker = if let Some(b) = &config.broker {
-            let running = broker::start(&config, b)?;
+            let running = Arc::new(broker::start(&config, b)?);
             listening.insert("mqtt".into(), running.address.to_string());
             listening.extend(running.tls_address.map(|at| ("mqtts".to_owned(), at.to_string())));
             Some(running)
@@ -204,11 +204,12 @@ impl House {
             clock: clock.clone(),
             scribe: scribe.clone(),
             board: board.clone(),
-            signer,
+            signer: Arc::clone(&signer),
         });
         let access = Access::new(&config.state);
         if let Some(plan) = &config.web {
-            let shared = web::Shared::new(Arc::clone(&config), clock.clone(), scribe.clone(), board.clone());
+            let watched = web::Watched::new(broker.as_ref(), Arc::clone(&chain), signer.address());
+            let shared = web::Shared::new(Arc::clone(&config), clock.clone(), scribe.clone(), board.clone(), watched);
             let (at, server) = web::serve(plan, shared, Arc::clone(&access))?;
             listening.insert("http".into(), at);
             servers.push(server);

@@ -3,9 +3,10 @@
 use super::password::{Hash, Password};
 use super::secret::{self, Digest};
 use super::sessions::Sessions;
-use super::store::Store;
+use super::store::{Store, Worth};
 use super::throttle::Throttle;
 use super::{Role, Scope, Who, name_of};
+use crate::clock::wall;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -113,9 +114,10 @@ impl Access {
         Ok(held(&self.codes).first.is_some() && self.store.book()?.users.is_empty())
     }
 
-    /// Whose token it is.
-    pub fn by_token(&self, token: &str) -> Result<Option<Who>, String> {
-        Ok(self.store.book()?.token(token))
+    /// What a token is worth now. Its end is an instant of the world's, so the wall clock decides, also where a simulated
+    /// street lives faster.
+    pub fn by_token(&self, token: &str) -> Result<Worth, String> {
+        Ok(self.store.book()?.token(token, wall()))
     }
 
     /// Whose session it is. Whoever was removed, or has another password since, has none.
@@ -143,11 +145,11 @@ impl Access {
     pub fn still(&self, who: &Who) -> bool {
         let now = match &who.session {
             Some((digest, _)) => self.by_digest(*digest).ok().flatten().map(|who| who.scopes),
-            None => self
-                .store
-                .book()
-                .ok()
-                .and_then(|b| b.tokens.iter().find(|t| t.name == who.name).map(|t| t.scopes.clone())),
+            None => self.store.book().ok().and_then(|book| {
+                let token = book.tokens.iter().find(|t| t.name == who.name)?;
+                let over = token.term.is_some_and(|term| term.over(wall()).is_some());
+                (!over).then(|| token.scopes.clone())
+            }),
         };
         now.is_some_and(|scopes| scopes.contains(&Scope::Read))
     }

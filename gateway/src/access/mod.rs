@@ -15,7 +15,7 @@ pub use door::{Access, NotIn, SignedIn};
 pub use password::{Hash, Password};
 pub use secret::same;
 pub use sessions::LASTS;
-pub use store::{Book, Store, Token};
+pub use store::{Book, Store, Term, Token, Worth};
 
 use domain::Access as Change;
 use serde::{Deserialize, Serialize};

@@ -4,13 +4,14 @@ use super::password::Hash;
 use super::secret::{self, Digest};
 use super::{Role, Scopes, Who};
 use crate::secrets::{private, write_private};
-use domain::AccountId;
+use domain::{AccountId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A person.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +36,55 @@ pub struct Token {
     /// What is kept of it.
     #[serde(with = "hex")]
     pub digest: Digest,
+    /// When it is good; for ever, if it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<Term>,
+}
+
+/// From when to when a token is good, by the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Term {
+    /// When the token was made.
+    pub made: Timestamp,
+    /// When it ends; at this instant it is over.
+    pub until: Timestamp,
+}
+
+impl Term {
+    /// From now on, for so long. A clock that was not set cannot say from when.
+    pub fn starting(made: Timestamp, span: Duration) -> Result<Self, String> {
+        if made < Timestamp::TRUSTED {
+            return Err(format!(
+                "the clock says {made}, so it was not set, and a token's end cannot be reckoned: set it"
+            ));
+        }
+        Ok(Self { made, until: made + span })
+    }
+
+    /// Why a token with this term is good for nothing at an instant. A clock that says a time before the token was made
+    /// was not set, or was set back: whether the token is over cannot be known, so it counts as over.
+    #[must_use]
+    pub fn over(&self, now: Timestamp) -> Option<String> {
+        match () {
+            () if now >= self.until => Some(format!("expired at {}", self.until)),
+            () if now < self.made => {
+                Some(format!("was made at {}, and the gateway's clock says {now}: it has to be set first", self.made))
+            }
+            () => None,
+        }
+    }
+}
+
+/// What a token is worth.
+#[derive(Clone, Debug)]
+pub enum Worth {
+    /// It is good, and whose it is.
+    Good(Who),
+    /// It is somebody's and its term is not now; why, in words.
+    Over(String),
+    /// It is nobody's.
+    Nothing,
 }
 
 /// What customers' links are made of.
@@ -102,12 +152,15 @@ impl Book {
         self.users.iter().find(|u| u.name == name)
     }
 
-    /// Whose token this is.
+    /// Whose token this is, and whether it is good at an instant.
     #[must_use]
-    pub fn token(&self, token: &str) -> Option<Who> {
+    pub fn token(&self, token: &str, now: Timestamp) -> Worth {
         let digest = secret::digest(token);
-        let found = self.tokens.iter().find(|t| secret::same(&t.digest, &digest))?;
-        Some(Who { name: found.name.clone(), scopes: found.scopes.clone(), session: None })
+        let Some(found) = self.tokens.iter().find(|t| secret::same(&t.digest, &digest)) else { return Worth::Nothing };
+        match found.term.and_then(|term| term.over(now)) {
+            Some(why) => Worth::Over(format!("the token {} {why}", found.name)),
+            None => Worth::Good(Who { name: found.name.clone(), scopes: found.scopes.clone(), session: None }),
+        }
     }
 
     /// Whether a name is taken: users and tokens share names, for the books tell them apart by nothing else.
@@ -127,10 +180,10 @@ impl Book {
     }
 
     /// Adds a token, and answers it: nobody can read it anywhere afterwards.
-    pub fn add_token(&mut self, name: &str, scopes: Scopes) -> Result<String, String> {
+    pub fn add_token(&mut self, name: &str, scopes: Scopes, term: Option<Term>) -> Result<String, String> {
         self.free(name)?;
         let token = format!("{}{}", secret::TOKEN, secret::text()?);
-        self.tokens.push(Token { name: name.to_owned(), scopes, digest: secret::digest(&token) });
+        self.tokens.push(Token { name: name.to_owned(), scopes, digest: secret::digest(&token), term });
         Ok(token)
     }
 }

@@ -3,12 +3,14 @@ use super::sessions::{IDLE, LASTS, Sessions};
 use super::store::Book;
 use super::throttle::Throttle;
 use super::*;
+use domain::Timestamp;
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 const GOOD: &str = "seven green kettles";
+const NOW: Timestamp = Timestamp(Timestamp::TRUSTED.0 + 1_000_000);
 
 fn hash(text: &str) -> Hash {
     Hash::of(&Password::typed(text.to_owned())).unwrap()
@@ -145,18 +147,19 @@ fn the_file_is_for_nobody_else_and_nobody_comes_in_by_one_that_is_not_sound() {
     let store = Store::new(room.path());
     assert!(store.book().unwrap().users.is_empty());
     store.change(|book| book.add_user("bo", Role::Installer, hash(GOOD))).unwrap();
-    let token = store.change(|book| book.add_token("meter-app", Role::Viewer.scopes())).unwrap();
+    let token = store.change(|book| book.add_token("meter-app", Role::Viewer.scopes(), None)).unwrap();
     let path = room.path().join("access.json");
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!text.contains(&token) && !text.contains(GOOD));
-    assert_eq!(store.book().unwrap().token(&token).unwrap().name, "meter-app");
+    let worth = |token: &str| store.book().unwrap().token(token, NOW);
+    assert!(matches!(worth(&token), Worth::Good(who) if who.name == "meter-app"));
     for other in ["", "mgw_", &token[1..], &format!("{token}0")] {
-        assert!(store.book().unwrap().token(other).is_none(), "{other}");
+        assert!(matches!(worth(other), Worth::Nothing), "{other}");
     }
     for taken in ["bo", "meter-app"] {
         assert!(store.change(|book| book.add_user(taken, Role::Viewer, hash(GOOD))).is_err());
-        assert!(store.change(|book| book.add_token(taken, Scopes::new())).is_err());
+        assert!(store.change(|book| book.add_token(taken, Scopes::new(), None)).is_err());
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "a change that was refused changed something");
 
@@ -186,7 +189,7 @@ fn two_that_change_the_file_at_once_both_succeed() {
             let path = room.path();
             scope.spawn(move || {
                 for i in 0..10 {
-                    let add = |book: &mut Book| book.add_token(&format!("t{n}-{i}"), Scopes::new());
+                    let add = |book: &mut Book| book.add_token(&format!("t{n}-{i}"), Scopes::new(), None);
                     Store::new(path).change(add).unwrap();
                 }
             });
@@ -285,4 +288,60 @@ proptest! {
         crate::secrets::write_private(&room.path().join("access.json"), &bytes).unwrap();
         let _ = Store::new(room.path()).book();
     }
+}
+
+#[test]
+fn a_token_with_an_end_is_good_until_then_and_a_clock_that_cannot_be_right_does_not_prolong_it() {
+    let term = Term::starting(NOW, Duration::from_secs(90 * 86_400)).unwrap();
+    let mut book = Book::default();
+    let token = book.add_token("app", Role::Viewer.scopes(), Some(term)).unwrap();
+    let over = |now| match book.token(&token, now) {
+        Worth::Good(who) => {
+            assert_eq!(who.name, "app");
+            None
+        }
+        Worth::Over(why) => Some(why),
+        Worth::Nothing => panic!("it is a token"),
+    };
+    let moment = Duration::from_millis(1);
+    for good in [NOW, NOW + Duration::from_secs(86_400), term.until - moment] {
+        assert_eq!(over(good), None, "{good}");
+    }
+    for late in [term.until, term.until + moment, Timestamp(i64::MAX)] {
+        assert!(
+            over(late).is_some_and(|why| why.starts_with("the token app expired at 2026-04-01T00:16:40Z")),
+            "{late}"
+        );
+    }
+    for early in [Timestamp(i64::MIN), Timestamp(0), NOW - moment] {
+        assert!(over(early).is_some_and(|why| why.contains("it has to be set first")), "{early}");
+    }
+    // Whoever looks on is shown no more once it is over.
+    let room = tempfile::tempdir().unwrap();
+    let door = Access::new(room.path());
+    let (now, hour) = (crate::clock::wall(), Duration::from_secs(3600));
+    for (made, good) in [(now - hour, true), (now - hour * 3, false), (now + hour, false)] {
+        let term = Some(Term::starting(made, hour * 2).unwrap());
+        let name = format!("t{}", made.0);
+        let token = door.store().change(|book| book.add_token(&name, Role::Viewer.scopes(), term)).unwrap();
+        assert_eq!(matches!(door.by_token(&token).unwrap(), Worth::Good(_)), good, "{made}");
+        assert_eq!(door.still(&Who { name, scopes: Role::Viewer.scopes(), session: None }), good, "{made}");
+    }
+    assert!(Term::starting(Timestamp::TRUSTED - moment, moment).unwrap_err().contains("was not set"));
+    let endless = Term::starting(NOW, Duration::MAX).unwrap();
+    assert_eq!(endless.until, Timestamp(i64::MAX));
+}
+
+#[test]
+fn a_file_of_tokens_from_before_they_had_ends_is_read_and_written_as_it_was() {
+    let room = tempfile::tempdir().unwrap();
+    let path = room.path().join("access.json");
+    let digest = hex::encode(secret::digest("mgw_old"));
+    let text = format!(r#"{{"users": [], "tokens": [{{"name": "old", "scopes": ["read"], "digest": "{digest}"}}]}}"#);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let store = Store::new(room.path());
+    assert!(matches!(store.book().unwrap().token("mgw_old", Timestamp(0)), Worth::Good(_)));
+    store.change(|_| Ok(())).unwrap();
+    assert!(!std::fs::read_to_string(&path).unwrap().contains("term"), "an older version could not read it any more");
 }

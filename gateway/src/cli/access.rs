@@ -1,10 +1,11 @@
 //! Who may come in, as typed.
 
-use super::operator::By;
+use super::operator::{By, days};
 use super::{ConfigFile, Look};
 use crate::access::{Role, Scope, name_of};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Access.
 #[derive(Debug, Subcommand)]
@@ -74,11 +75,15 @@ pub enum AccessToken {
         /// What it is good for
         #[arg(long, value_enum, value_delimiter = ',', required = true)]
         scope: Vec<Scope>,
+        /// For how long it is good, such as 90d; until it is revoked, if nothing is said. The gateway's clock decides, and
+        /// while that says a time before the token was made the token is not taken either
+        #[arg(long = "for", value_name = "DURATION", value_parser = days)]
+        lasts: Option<Duration>,
         /// Where and by whom
         #[command(flatten)]
         desk: Desk,
     },
-    /// List tokens and what they are good for
+    /// List tokens, what they are good for and until when
     List(Look),
     /// Make a token worthless
     Revoke {

@@ -284,7 +284,8 @@ impl From<Does> for Act {
     }
 }
 
-fn days(text: &str) -> Result<Duration, String> {
+/// Days, or a duration of the configuration's.
+pub(super) fn days(text: &str) -> Result<Duration, String> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u16>().ok()).filter(|days| *days > 0);
     let span = days.map(|days| Duration::from_secs(86_400) * u32::from(days)).or_else(|| crate::config::span(text));
     span.ok_or_else(|| format!("{text:?} is no duration: write 90d or 12h"))

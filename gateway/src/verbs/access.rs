@@ -2,7 +2,7 @@
 
 use super::office::pretty;
 use super::{open_ledger, print};
-use crate::access::{Hash, Password, Store, fact};
+use crate::access::{Hash, Password, Store, Term, Token, fact};
 use crate::cli::{Access, AccessToken, Desk, Look, Office, PasswordFrom, User};
 use crate::clock;
 use crate::config::Config;
@@ -60,14 +60,15 @@ pub fn access(verb: &Access) -> Result<(), Failure> {
             set.map_err(usage)?;
             said(desk, json!({ "user": name, "password": "set" }), &format!("{name} has a new password"))
         }
-        Access::Token(AccessToken::Create { name, scope, desk }) => {
+        Access::Token(AccessToken::Create { name, scope, lasts, desk }) => {
             let (config, store) = open(desk)?;
             store.book().map_err(broken)?.free(name).map_err(usage)?;
+            let term = lasts.map(|span| Term::starting(clock::wall(), span)).transpose().map_err(broken)?;
             let scopes = scope.iter().map(|s| s.name().to_owned()).collect();
             written(desk, &config, name, Change::TokenMade { scopes })?;
-            let token = store.change(|book| book.add_token(name, scope.iter().copied().collect()));
+            let token = store.change(|book| book.add_token(name, scope.iter().copied().collect(), term));
             let token = token.map_err(broken)?;
-            said(desk, json!({ "token": token, "name": name, "scopes": scope }), &token)
+            said(desk, json!({ "token": token, "name": name, "scopes": scope, "until": until(term) }), &token)
         }
         Access::Token(AccessToken::List(look)) => list_tokens(look),
         Access::Token(AccessToken::Revoke { name, desk }) => {
@@ -175,9 +176,22 @@ fn list_users(look: &Look) -> Result<(), Failure> {
 fn list_tokens(look: &Look) -> Result<(), Failure> {
     let config = Config::load(&look.config.path)?;
     let book = Store::new(&config.state).book().map_err(broken)?;
+    let now = clock::wall();
     if look.json {
-        return pretty(&book.tokens.iter().map(|t| json!({ "name": t.name, "scopes": t.scopes })).collect::<Vec<_>>());
+        let told = |t: &Token| {
+            let over = t.term.and_then(|term| term.over(now));
+            json!({ "name": t.name, "scopes": t.scopes, "until": until(t.term), "over": over })
+        };
+        return pretty(&book.tokens.iter().map(told).collect::<Vec<_>>());
     }
-    let scopes = |t: &crate::access::Token| t.scopes.iter().map(|s| s.name()).collect::<Vec<_>>().join(",");
-    print(&book.tokens.iter().map(|t| format!("{:<32} {}\n", t.name, scopes(t))).collect::<String>())
+    let scopes = |t: &Token| t.scopes.iter().map(|s| s.name()).collect::<Vec<_>>().join(",");
+    let term = |t: &Token| match t.term {
+        Some(term) => term.over(now).unwrap_or_else(|| format!("until {}", term.until)),
+        None => "until it is revoked".into(),
+    };
+    print(&book.tokens.iter().map(|t| format!("{:<32} {:<34} {}\n", t.name, scopes(t), term(t))).collect::<String>())
+}
+
+fn until(term: Option<Term>) -> Option<String> {
+    term.map(|term| term.until.to_string())
 }

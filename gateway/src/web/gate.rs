@@ -3,7 +3,7 @@
 use super::customer::Customer;
 use super::routes::{ENTRIES, Need};
 use super::{is_loopback, name_in};
-use crate::access::{Access, Who};
+use crate::access::{Access, Who, Worth};
 use crate::config::Web;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -93,6 +93,16 @@ pub fn say(status: StatusCode, what: &str) -> HttpResponse {
 fn nobody() -> HttpResponse {
     let mut response = say(StatusCode::UNAUTHORIZED, "sign in, or send a token: Authorization: Bearer mgw_…");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    response
+}
+
+/// What whoever has a token is told whose term is not now: with it they are nobody, and only they can know why.
+fn over(why: &str) -> HttpResponse {
+    let what = format!("{why}; make another with: microgrid-gateway access token create");
+    let mut response = say(StatusCode::UNAUTHORIZED, &what);
+    // RFC 6750, section 3.1.
+    let challenge = header::HeaderValue::from_static("Bearer error=\"invalid_token\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response
 }
 
@@ -218,9 +228,10 @@ fn known(request: &ServiceRequest) -> Result<Option<Who>, Denial> {
         let token = header.to_str().ok().and_then(|h| h.split_once(' '));
         let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
         return match token.map(|token| access.by_token(token)) {
-            Some(Ok(Some(who))) => Ok(Some(who)),
+            Some(Ok(Worth::Good(who))) => Ok(Some(who)),
+            Some(Ok(Worth::Over(why))) => Err(over(&why).into()),
             Some(Err(what)) => Err(broken(&what).into()),
-            Some(Ok(None)) | None => Err(nobody().into()),
+            Some(Ok(Worth::Nothing)) | None => Err(nobody().into()),
         };
     }
     match place.session(request).map(|id| access.by_session(id)) {

@@ -1,6 +1,7 @@
 //! Figures for Prometheus, in its text format 0.0.4, with names and units by its conventions.
 
 use super::Shared;
+use super::watched::coins;
 use crate::access::{Scope, Who};
 use crate::house::VERSION;
 use actix_web::{HttpResponse, web};
@@ -52,6 +53,12 @@ impl Family<'_> {
     }
 }
 
+/// What is to go to the chain, and what will not.
+struct Outbox {
+    open: usize,
+    refused: i64,
+}
+
 /// Milliseconds as seconds, exactly.
 fn seconds(ms: u64) -> String {
     format!("{}.{:03}", ms / 1000, ms % 1000)
@@ -59,8 +66,11 @@ fn seconds(ms: u64) -> String {
 
 /// `GET /metrics`
 pub(super) async fn metrics(shared: web::Data<Shared>, who: web::ReqData<Who>) -> HttpResponse {
-    let read = shared.scribe().read(|ledger| Ok((ledger.totals()?, ledger.accounts()?)));
-    let (totals, accounts) = match read.await {
+    let read = shared.scribe().read(|ledger| {
+        let outbox = Outbox { open: ledger.open_intents()?.len(), refused: ledger.intents_refused()? };
+        Ok((ledger.totals()?, ledger.accounts()?, outbox))
+    });
+    let (totals, accounts, outbox) = match read.await {
         Ok(read) => read,
         Err(error) => return HttpResponse::ServiceUnavailable().body(error.to_string()),
     };
@@ -68,6 +78,8 @@ pub(super) async fn metrics(shared: web::Data<Shared>, who: web::ReqData<Who>) -
     figures.gauge("build_info", "The version that runs.").of(&[("version", VERSION)], 1);
     devices(&mut figures, &shared);
     books(&mut figures, &shared, &totals, &accounts);
+    chain(&mut figures, &shared, &totals, &outbox);
+    broker(&mut figures, &shared);
     if who.scopes.contains(&Scope::Read) {
         customers(&mut figures, &shared, &accounts);
     }
@@ -158,17 +170,6 @@ fn books(figures: &mut Figures, shared: &Shared, totals: &Totals, accounts: &[Ac
     figures
         .counter("energy_settled_wh_total", &format!("Customers' energy final on the chain, in {wh}."))
         .is(totals.settled.0);
-    figures.counter("chain_settled_batches_total", "Batches final on the chain.").is(totals.settled_batches);
-    figures.gauge("chain_block_height", "The newest block that was seen.").is(live.chain.block);
-    figures
-        .gauge("chain_outbox_waiting", "Whether a transaction is on its way.")
-        .is(u8::from(live.chain.waiting.is_some()));
-    figures
-        .gauge("chain_problem", "Whether settlement is kept from its work.")
-        .is(u8::from(live.chain.problem.is_some()));
-    if let Some(connected) = live.broker {
-        figures.gauge("broker_connected", "Whether the broker takes our messages.").is(u8::from(connected));
-    }
     let mut credits: BTreeMap<String, u32> = BTreeMap::new();
     for account in accounts {
         *credits.entry(account.credit.to_string()).or_default() += 1;
@@ -176,6 +177,54 @@ fn books(figures: &mut Figures, shared: &Shared, totals: &Totals, accounts: &[Ac
     let mut family = figures.gauge("accounts", "Accounts by the stage of their credit.");
     for (credit, n) in &credits {
         family.of(&[("credit", credit)], n);
+    }
+}
+
+fn chain(figures: &mut Figures, shared: &Shared, totals: &Totals, outbox: &Outbox) {
+    let health = &shared.board().look().chain;
+    figures.counter("chain_settled_batches_total", "Batches final on the chain.").is(totals.settled_batches);
+    figures.gauge("chain_block_height", "The newest block that was seen.").is(health.block);
+    figures
+        .gauge("chain_outbox_waiting", "Whether a transaction is on its way.")
+        .is(u8::from(health.waiting.is_some()));
+    figures.gauge("chain_outbox_intents", "Intents in the outbox that are not final on the chain.").is(outbox.open);
+    figures
+        .counter("chain_intents_refused_total", "Intents that the chain or the witnesses refused for good.")
+        .is(outbox.refused);
+    figures.gauge("chain_problem", "Whether settlement is kept from its work.").is(u8::from(health.problem.is_some()));
+    if let Some(wei) = shared.watched().wei() {
+        let help = "What the settler has to pay for gas, in coins of 10^18 wei; asked once a minute, absent without an answer.";
+        figures.gauge("chain_settler_balance_coins", help).is(coins(wei));
+    }
+}
+
+/// The broker within. Its counters begin with the process.
+fn broker(figures: &mut Figures, shared: &Shared) {
+    if let Some(connected) = shared.board().look().broker {
+        figures.gauge("broker_connected", "Whether the broker takes our messages.").is(u8::from(connected));
+    }
+    let Some(now) = shared.watched().broker() else { return };
+    for (name, help, value) in [
+        ("broker_uptime_seconds", "For how long the broker has run.", now.uptime_s),
+        ("broker_clients_connected", "Clients that are connected.", now.connected),
+        ("broker_sessions", "Sessions, of clients that are connected and of those that are away.", now.sessions),
+        ("broker_subscriptions", "Subscriptions of all sessions.", now.subscriptions),
+        ("broker_retained_messages", "Topics with a retained message.", now.retained),
+        ("broker_retained_bytes", "Retained messages in memory.", now.retained_bytes),
+        ("broker_queued_messages", "Messages that wait in sessions or for an acknowledgement.", now.waiting),
+        ("broker_queued_bytes", "These in memory.", now.waiting_bytes),
+    ] {
+        figures.gauge(name, help).is(value);
+    }
+    for (name, help, value) in [
+        ("broker_messages_received_total", "Messages that came from clients.", now.received),
+        ("broker_messages_sent_total", "Messages that went to clients, with repetitions.", now.sent),
+        ("broker_messages_dropped_total", "Messages given up: a client was too slow or away too long.", now.dropped),
+        ("broker_messages_refused_total", "Messages that a client may not publish.", now.refused),
+        ("broker_messages_unretained_total", "Messages delivered and not retained, for want of room.", now.unretained),
+        ("broker_connections_refused_total", "Connections refused: password, room or number.", now.turned_away),
+    ] {
+        figures.counter(name, help).is(value);
     }
 }
 

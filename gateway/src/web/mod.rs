@@ -16,8 +16,10 @@ mod routes;
 mod session;
 mod snapshot;
 pub mod tls;
+mod watched;
 
 pub use snapshot::Shared;
+pub use watched::Watched;
 
 use crate::access::{Access, Who};
 use crate::config::Web;

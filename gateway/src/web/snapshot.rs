@@ -7,6 +7,7 @@ use crate::web::balance::balance;
 use crate::web::feeder::{Moment, feeder};
 use crate::web::places::places;
 use crate::web::prices::prices;
+use crate::web::watched::Watched;
 use actors::{Board, RecordFailed, Scribe};
 use domain::dispatch::RoundState;
 use domain::{AccountId, Clock, Fact, Money, Range, Schedule, Seq, Stamp, SwitchId, Timestamp};
@@ -32,6 +33,7 @@ pub struct Shared {
     board: Board,
     updates: watch::Receiver<Arc<str>>,
     latest: Arc<Mutex<Latest>>,
+    watched: Watched,
 }
 
 /// The newest facts, and how far they were read.
@@ -52,10 +54,10 @@ struct Parts {
 
 impl Shared {
     /// Starts the painter: a new picture whenever something changed, and none while nobody looks.
-    pub fn new(config: Arc<Config>, clock: Clock, scribe: Scribe, board: Board) -> Self {
+    pub fn new(config: Arc<Config>, clock: Clock, scribe: Scribe, board: Board, watched: Watched) -> Self {
         let (send, updates) = watch::channel(Arc::from(""));
         let latest = Arc::default();
-        let shared = Self { config, clock, scribe, board, updates, latest };
+        let shared = Self { config, clock, scribe, board, updates, latest, watched };
         let painter = shared.clone_for_painter();
         actix_web::rt::spawn(async move {
             let mut changes = painter.board.changes();
@@ -86,12 +88,18 @@ impl Shared {
             board: self.board.clone(),
             updates: self.updates.clone(),
             latest: Arc::clone(&self.latest),
+            watched: self.watched.clone(),
         }
     }
 
     /// The configuration.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config)
+    }
+
+    /// What is watched for `/metrics` alone.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
     }
 
     /// The instant it is.

@@ -257,6 +257,47 @@ fn a_customers_link_shows_their_home_and_nothing_of_their_neighbours_until_it_is
 }
 
 #[test]
+fn a_token_with_an_end_comes_in_until_then_and_is_told_why_afterwards() {
+    let room = Room::new();
+    let config = room.config(&lane());
+    let gateway = Running::gateway(&config);
+    let at = gateway.listening("http");
+    let make = ["token", "create", "app", "--scope", "read", "--for", "90d", "--json"];
+    let made: Value = serde_json::from_str(&access(&config, &make).well().out).unwrap();
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let look = || send_as(at, "GET", "/api/v1/state", &[("Authorization", &bearer)], "");
+    assert_eq!(look().status, 200);
+    let list = || house::verb(&["access", "token", "list"], &config).well().out.clone();
+    let until = made["until"].as_str().unwrap();
+    assert!(list().contains(&format!("until {until}")) && list().contains("until it is revoked"), "{}", list());
+
+    // The same file, had the token been made so much earlier or later.
+    let path = room.path("state/access.json");
+    let moved = |by: i64| {
+        let mut book: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let token = book["tokens"].as_array_mut().unwrap().iter_mut().find(|t| t["name"] == "app").unwrap();
+        for end in ["made", "until"] {
+            token["term"][end] = json!(token["term"][end].as_i64().unwrap() + by);
+        }
+        std::fs::write(&path, book.to_string()).unwrap();
+    };
+    let day = 86_400_000;
+    moved(-91 * day);
+    let late = look();
+    assert_eq!((late.status, late.header("www-authenticate")), (401, Some("Bearer error=\"invalid_token\"")));
+    assert!(late.body.starts_with("the token app expired at 20") && late.body.contains("make another"), "{late:?}");
+    assert!(list().contains(" expired at 20"), "{}", list());
+    assert_eq!(get(at, "/api/v1/state").status, 200, "a token without an end is good until it is revoked");
+    moved(92 * day);
+    let early = look();
+    assert_eq!(early.status, 401);
+    assert!(early.body.contains("it has to be set first"), "{early:?}");
+    moved(-day);
+    assert_eq!(look().status, 200);
+    access(&config, &["token", "create", "x", "--scope", "read", "--for", "0d"]).complains(64, &["write 90d or 12h"]);
+}
+
+#[test]
 fn figures_for_monitoring_hold_no_account_and_probes_need_no_key() {
     let room = Room::new();
     let config = room.config(&lane());
@@ -267,9 +308,19 @@ fn figures_for_monitoring_hold_no_account_and_probes_need_no_key() {
     let bearer = format!("Bearer {}", house::token(&config, "prometheus", "metrics"));
     let figures = send_as(at, "GET", "/metrics", &[("Authorization", &bearer)], "");
     assert!(figures.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"), "{figures:?}");
-    for part in ["microgrid_ledger_last_seq ", "microgrid_chain_problem 0", "microgrid_accounts{credit=\"good\"} 1"] {
+    for part in [
+        "microgrid_ledger_last_seq ",
+        "microgrid_chain_problem 0",
+        "microgrid_chain_outbox_intents ",
+        "microgrid_chain_intents_refused_total 0",
+        "microgrid_accounts{credit=\"good\"} 1",
+    ] {
         assert!(figures.body.contains(part), "{part:?} is not in {}", figures.body);
     }
+    // Where there is no broker there is nothing to tell of one.
+    assert!(!figures.body.contains("microgrid_broker"), "{}", figures.body);
+    let purse = || get(at, "/metrics").body.contains("\nmicrogrid_chain_settler_balance_coins 1000000000.0");
+    eventually("what the settler has for gas", || purse().then_some(()));
     assert!(!figures.body.contains("hall"), "{}", figures.body);
     let all = get(at, "/metrics").body;
     assert!(all.contains("microgrid_account_balance{account=\"hall\",currency=\"EUR\"} 7.50"), "{all}");

@@ -92,6 +92,15 @@ fn each_user_speaks_only_as_itself_and_reads_only_its_own() {
         publish(at, "hass", &with(&["-t", "microgrid/lane/status", "-m", "forged", "-r", "-q", "1"]));
         assert_eq!(hear(at, "hass", 1, &with(&["-t", "microgrid/lane/status"])), ["microgrid/lane/status online"]);
     }
+    let figures = house::get(gateway.listening("http"), "/metrics").body;
+    let figure = |name: &str| -> u64 {
+        let line = figures.lines().find_map(|line| line.strip_prefix(&format!("microgrid_broker_{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in {figures}")).parse().unwrap()
+    };
+    // By each of two versions: a stranger, three forgeries of a meter and one of Home Assistant, one message of its own.
+    assert!(figure("connections_refused_total") >= 2 && figure("messages_refused_total") >= 8, "{figures}");
+    assert!(figure("messages_received_total") >= 2 && figure("messages_sent_total") > 2, "{figures}");
+    assert!(figure("clients_connected") >= 1 && figure("retained_messages") > 1, "{figures}");
     drop(gateway);
 }
 
