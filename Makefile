@@ -1,6 +1,6 @@
 # Two commands do it all: `make demo` and `make test`. Each installs what it misses.
 .DEFAULT_GOAL := help
-.PHONY: help build demo deb arm audit release test fuzz api soak soak-house footprint cluster ha page bench gpio peers contracts invariants analyse lint clean
+.PHONY: help build demo deb arm field audit release test fuzz api soak soak-house footprint cluster ha page bench gpio peers contracts invariants analyse lint clean
 DEMO ?= --for 5m
 FUZZ_SECONDS ?= 20
 # Where .ci/need puts Rust on a machine that has none.
@@ -19,9 +19,12 @@ demo: build ## a simulated street, end to end; for five minutes; DEMO="" runs it
 deb: build ## a Debian package for this machine, in target/debian
 	@.ci/deb
 
-arm: ## the tests of domain and solvers on an emulated arm64, where figures must be the same to the byte; needs Debian and root
+arm: ## for a Pi: domain and solvers tested on an emulated arm64, the same to the byte; the package, unpacked and tried; needs Debian and root
 	@.ci/need build
-	.ci/arm same
+	.ci/arm
+
+field: ## make arm's package in an emulated Debian arm64 with systemd: installed, read, killed, upgraded, removed; an hour; needs root
+	.ci/arm field
 
 audit: ## licences, sources and bans of what others wrote (deny.toml), known holes; OFFLINE=1 where their list cannot be had
 	@.ci/need build
