@@ -3,6 +3,7 @@
 
 mod deliver;
 mod memory;
+mod pace;
 mod pool;
 mod route;
 mod status;
@@ -20,6 +21,7 @@ use crate::rights::{Rights, Users};
 use crate::topic::{self, Tree};
 use crate::wire;
 use bytestring::ByteString;
+use pace::Reading;
 use pool::Pool;
 use rmqtt_codec::types::{Publish, QoS};
 use rmqtt_codec::v5::{
@@ -94,6 +96,7 @@ struct Link {
     window: usize,
     largest: usize,
     will: Option<LastWill>,
+    reading: Reading,
 }
 
 struct Session {
@@ -265,6 +268,7 @@ impl Hub {
             window: connect.receive_max.map_or(u16::MAX, NonZeroU16::get).min(self.limits.window).into(),
             largest: connect.max_packet_size.map_or(usize::MAX, |size| size.get() as usize),
             will: connect.last_will,
+            reading: Reading::default(),
         };
         let acknowledgement = ConnectAck {
             session_present: present.is_some(),
@@ -390,8 +394,9 @@ impl Hub {
     }
 
     /// What time alone brings about: late wills, ends of sessions and of retained messages, and what is written down
-    /// now and then only.
+    /// now and then only. Called once a second.
     pub fn sweep(&mut self, now: u64) {
+        self.watch_readers();
         let due = |at: u64| at <= now;
         let wills: Vec<u32> = self.numbers(|s| s.late_will.as_ref().is_some_and(|(at, _)| due(*at)));
         for number in wills {
