@@ -1,7 +1,7 @@
 //! What a client said that must wait, because somebody who is to hear it reads more slowly.
 
 use crate::connection::End;
-use crate::hub::{Hub, Place};
+use crate::hub::{Hub, Place, compact};
 use crate::wire;
 use rmqtt_codec::v5::Packet;
 use std::collections::VecDeque;
@@ -22,6 +22,10 @@ impl Line {
         if passes(&packet) || self.packets.is_empty() && !hub.must_wait(place, &packet, true) {
             return follow(hub, packet);
         }
+        let packet = match packet {
+            Packet::Publish(publish) => Packet::Publish(Box::new(compact(*publish))),
+            other => other,
+        };
         self.bytes += size(&packet);
         self.packets.push_back(packet);
         Ok(())
@@ -57,15 +61,17 @@ pub(crate) trait Follow: Fn(&mut Hub, Packet) -> Result<(), End> {}
 impl<F: Fn(&mut Hub, Packet) -> Result<(), End>> Follow for F {}
 
 fn passes(packet: &Packet) -> bool {
-    matches!(
-        packet,
+    match packet {
         Packet::PublishAck(_)
-            | Packet::PublishReceived(_)
-            | Packet::PublishRelease(_)
-            | Packet::PublishComplete(_)
-            | Packet::PingRequest
-            | Packet::PingResponse
-    )
+        | Packet::PublishReceived(_)
+        | Packet::PublishRelease(_)
+        | Packet::PublishComplete(_)
+        | Packet::PingRequest
+        | Packet::PingResponse => true,
+        // It ends the connection.
+        Packet::Publish(publish) => publish.properties.as_ref().is_some_and(|p| p.topic_alias.is_some()),
+        _ => false,
+    }
 }
 
 /// Roughly what a packet takes in memory.

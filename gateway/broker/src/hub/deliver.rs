@@ -136,9 +136,7 @@ impl Hub {
         let size = flight.entry.size();
         session.bytes = session.bytes.saturating_sub(size);
         self.queued_bytes.give(&session.user, size);
-        if let Some(link) = &mut session.link {
-            link.reading.acknowledged(size);
-        }
+        session.reading.acknowledged(size);
         if flight.entry.id > 0 {
             self.journal.note(&Record::Settled { session: place.session, pid: pid.get() });
         }

@@ -27,6 +27,7 @@ use rmqtt_codec::types::{Publish, QoS};
 use rmqtt_codec::v5::{
     Connect, ConnectAck, ConnectAckReason, DisconnectReasonCode, LastWill, Packet, PublishProperties,
 };
+pub(crate) use route::compact;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::rc::Rc;
@@ -96,7 +97,6 @@ struct Link {
     window: usize,
     largest: usize,
     will: Option<LastWill>,
-    reading: Reading,
 }
 
 struct Session {
@@ -113,6 +113,8 @@ struct Session {
     dropped: u64,
     refused: u64,
     link: Option<Link>,
+    /// Outlives a connection: who comes back again and again to read nothing is not waited for each time.
+    reading: Reading,
     /// When it is over if its client stays away, in ms since 1970.
     ends: Option<u64>,
     /// A will that is published unless the client is back by then.
@@ -268,7 +270,6 @@ impl Hub {
             window: connect.receive_max.map_or(u16::MAX, NonZeroU16::get).min(self.limits.window).into(),
             largest: connect.max_packet_size.map_or(usize::MAX, |size| size.get() as usize),
             will: connect.last_will,
-            reading: Reading::default(),
         };
         let acknowledgement = ConnectAck {
             session_present: present.is_some(),
@@ -303,6 +304,7 @@ impl Hub {
             dropped: 0,
             refused: 0,
             link: None,
+            reading: Reading::default(),
             ends: None,
             late_will: None,
         };

@@ -15,7 +15,7 @@ fn least(limits: &Limits) -> usize {
     LEAST.min(limits.queue / 8)
 }
 
-/// How a client that is connected reads. Nobody waits for one that reads nothing.
+/// How a session's client reads. Nobody waits for one that reads nothing.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     stopped: bool,
@@ -50,7 +50,7 @@ impl Reading {
 impl Session {
     /// Whether its client is there, and reads as far as anybody knows.
     pub(super) fn is_read(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| !link.reading.stopped)
+        self.link.is_some() && !self.reading.stopped
     }
 
     /// Bytes that may wait in it, and in it and others together.
@@ -85,10 +85,8 @@ impl Hub {
                 return;
             }
             let Some(session) = sessions.get_mut(&number).filter(|s| s.is_read()) else { return };
-            if session.is_full(session.bounds(limits).0 / 2, queued_bytes, limits)
-                && let Some(link) = &mut session.link
-            {
-                link.reading.awaited = true;
+            if session.is_full(session.bounds(limits).0 / 2, queued_bytes, limits) {
+                session.reading.awaited = true;
                 waits = true;
             }
         });
@@ -98,12 +96,12 @@ impl Hub {
     /// A second went by: for whom publishers waited so long, and who acknowledged next to nothing, pays from now on.
     pub(super) fn watch_readers(&mut self) {
         let (patience, least) = (self.limits.patience.as_secs(), least(&self.limits));
-        for session in self.sessions.values_mut() {
-            if let Some(link) = &mut session.link
-                && link.reading.second(patience, least)
-            {
-                tracing::warn!(user = %session.user, client = %session.client,
-                    "a client of the broker stopped reading: nobody waits for it any more, and it loses its oldest messages");
+        for session in self.sessions.values_mut().filter(|s| s.link.is_some()) {
+            if session.bytes == 0 {
+                session.reading = Reading::default();
+            } else if session.reading.second(patience, least) {
+                let (user, client) = (&session.user, &session.client);
+                tracing::warn!(%user, %client, "a client of the broker stopped reading: nobody waits for it any more");
             }
         }
     }
