@@ -1,6 +1,6 @@
 //! Brokers beside each other in one run: messages a second, processor time and memory. Prints a Markdown table.
 //!
-//! `cargo run --release -p broker --example bench -- NAME=PID@127.0.0.1:1883 …`
+//! `cargo run --release -p broker --example bench -- PUBLISHERSxMESSAGES NAME=PID@127.0.0.1:1883 …`
 
 use broker::wire::Wire;
 use bytes::BytesMut;
@@ -14,11 +14,23 @@ use std::time::Instant;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-const PUBLISHERS: u16 = 20;
-const MESSAGES: u16 = 2_000;
 const BYTES: usize = 256;
 /// Unacknowledged messages of a publisher.
 const WINDOW: u16 = 50;
+
+/// What all publishers together say.
+#[derive(Clone, Copy)]
+struct Load {
+    publishers: u16,
+    /// Of each.
+    messages: u16,
+}
+
+impl Load {
+    fn all(self) -> u32 {
+        u32::from(self.publishers) * u32::from(self.messages)
+    }
+}
 
 struct Client {
     stream: TcpStream,
@@ -64,7 +76,7 @@ fn acknowledgement(packet_id: NonZeroU16) -> Packet {
     Packet::PublishAck(PublishAck { packet_id, reason_code, properties: vec![], reason_string: None })
 }
 
-fn publisher(at: SocketAddr, number: u16, qos: QoS) -> Result<()> {
+fn publisher(at: SocketAddr, number: u16, messages: u16, qos: QoS) -> Result<()> {
     let mut client = Client::connect(at, &format!("bench-{number}"), false)?;
     let payload = bytes::Bytes::from(vec![b'x'; BYTES]);
     let message = |id: u16| {
@@ -82,18 +94,18 @@ fn publisher(at: SocketAddr, number: u16, qos: QoS) -> Result<()> {
         }))
     };
     if qos == QoS::AtMostOnce {
-        for first in (1..=MESSAGES).step_by(usize::from(WINDOW)) {
-            client.send((first..first + WINDOW).map(message))?;
+        for first in (1..=messages).step_by(usize::from(WINDOW)) {
+            client.send((first..=messages.min(first + WINDOW - 1)).map(message))?;
         }
         client.send([Packet::PingRequest])?;
         while !matches!(client.next()?, Packet::PingResponse) {}
         return Ok(());
     }
-    let mut sent = WINDOW;
-    client.send((1..=WINDOW).map(message))?;
-    for _ in 0..MESSAGES {
+    let mut sent = WINDOW.min(messages);
+    client.send((1..=sent).map(message))?;
+    for _ in 0..messages {
         while !matches!(client.next()?, Packet::PublishAck(_)) {}
-        if sent < MESSAGES {
+        if sent < messages {
             sent += 1;
             client.send([message(sent)])?;
         }
@@ -101,8 +113,8 @@ fn publisher(at: SocketAddr, number: u16, qos: QoS) -> Result<()> {
     Ok(())
 }
 
-/// Messages a second that arrive, and how many of those that were sent.
-fn flow(at: SocketAddr, qos: QoS, lasting: bool) -> Result<(f64, u32)> {
+/// Messages a second that arrive, how many of those that were sent, and kibibytes that the broker held after a tenth.
+fn flow(pid: u32, at: SocketAddr, load: Load, qos: QoS, lasting: bool) -> Result<(f64, u32, Option<u64>)> {
     let mut listener = Client::connect(at, "bench-listener", lasting)?;
     let options = SubscriptionOptions { qos, ..SubscriptionOptions::default() };
     let topic_filters = vec![("bench/#".into(), options)];
@@ -112,12 +124,15 @@ fn flow(at: SocketAddr, qos: QoS, lasting: bool) -> Result<(f64, u32)> {
     listener.stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
     let begun = Instant::now();
     let publishers: Vec<_> =
-        (0..PUBLISHERS).map(|number| std::thread::spawn(move || publisher(at, number, qos))).collect();
-    let (mut heard, mut last) = (0, begun);
-    while heard < u32::from(PUBLISHERS) * u32::from(MESSAGES) {
+        (0..load.publishers).map(|n| std::thread::spawn(move || publisher(at, n, load.messages, qos))).collect();
+    let (mut heard, mut last, mut early) = (0, begun, None);
+    while heard < load.all() {
         let Ok(packet) = listener.next() else { break };
         let Packet::Publish(publish) = packet else { continue };
         (heard, last) = (heard + 1, Instant::now());
+        if heard == load.all() / 10 {
+            early = Some(memory(pid, "VmRSS:")?);
+        }
         if let Some(id) = publish.packet_id {
             listener.send([acknowledgement(id)])?;
         }
@@ -127,32 +142,41 @@ fn flow(at: SocketAddr, qos: QoS, lasting: bool) -> Result<(f64, u32)> {
     }
     // What lasts is not left behind.
     drop(Client::connect(at, "bench-listener", false)?);
-    Ok((f64::from(heard) / (last - begun).as_secs_f64(), heard))
+    Ok((f64::from(heard) / (last - begun).as_secs_f64(), heard, early))
 }
 
-/// Seconds of processor time, and kibibytes resident at the most.
-fn spent(pid: u32) -> Result<(f64, u64)> {
+/// Kibibytes: resident now (`VmRSS:`), or at the most since it began (`VmHWM:`).
+fn memory(pid: u32, which: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let found = status.lines().find_map(|l| l.strip_prefix(which)?.split_whitespace().next()?.parse().ok());
+    found.ok_or_else(|| format!("process {pid} has no {which}").into())
+}
+
+/// Seconds of processor time.
+fn spent(pid: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
-    Ok(((ticks(11) + ticks(12)) / 100.0, peak.unwrap_or(0)))
+    Ok((ticks(11) + ticks(12)) / 100.0)
 }
 
 fn main() -> Result<()> {
-    let brokers: Vec<(String, u32, SocketAddr)> = std::env::args()
-        .skip(1)
+    let mut words = std::env::args().skip(1);
+    let said = words.next().unwrap_or_default();
+    let (publishers, messages) = said.split_once('x').ok_or("PUBLISHERSxMESSAGES, as in 20x2000")?;
+    let load = Load { publishers: publishers.parse()?, messages: messages.parse()? };
+    let brokers: Vec<(String, u32, SocketAddr)> = words
         .map(|word| {
             let (name, rest) = word.split_once('=').ok_or("NAME=PID@ADDRESS")?;
             let (pid, at) = rest.split_once('@').ok_or("NAME=PID@ADDRESS")?;
             Ok((name.to_owned(), pid.parse()?, at.parse()?))
         })
         .collect::<Result<_>>()?;
-    println!("{PUBLISHERS} publishers of {MESSAGES} messages of {BYTES} bytes, one listener\n");
+    println!("{publishers} publishers of {messages} messages of {BYTES} bytes, one listener\n");
     println!(
-        "| broker | what | messages/s | arrived | µs of processor a message | MiB at most |\n|---|---|---:|---:|---:|---:|"
+        "| broker | what | arrived | messages/s | µs of processor a message | MiB after a tenth | at the most so far |"
     );
+    println!("|---|---|---:|---:|---:|---:|---:|");
     let kinds = [
         ("QoS 0", QoS::AtMostOnce, false),
         ("QoS 1", QoS::AtLeastOnce, false),
@@ -160,12 +184,15 @@ fn main() -> Result<()> {
     ];
     for (what, qos, lasting) in kinds {
         for (name, pid, at) in &brokers {
-            let (before, _) = spent(*pid)?;
-            let (rate, heard) = flow(*at, qos, lasting)?;
-            let (after, peak) = spent(*pid)?;
-            let each = (after - before) * 1e6 / f64::from(heard.max(1));
-            let peak = peak as f64 / 1024.0;
-            println!("| {name} | {what} | {rate:.0} | {heard} | {each:.1} | {peak:.1} |");
+            let before = spent(*pid)?;
+            let (rate, heard, early) = flow(*pid, *at, load, qos, lasting)?;
+            let each = (spent(*pid)? - before) * 1e6 / f64::from(load.all().max(1));
+            let (arrived, mib) =
+                (f64::from(heard) * 100.0 / f64::from(load.all().max(1)), |kib: u64| kib as f64 / 1024.0);
+            // Nothing, if not even a tenth arrived.
+            let early = early.map_or_else(|| "–".into(), |kib| format!("{:.1}", mib(kib)));
+            let peak = mib(memory(*pid, "VmHWM:")?);
+            println!("| {name} | {what} | {arrived:.1} % | {rate:.0} | {each:.1} | {early} | {peak:.1} |");
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 use crate::connection::{A_WHILE, End, PATIENCE, Shared};
 use crate::hub::{Hub, Leave, Place};
 use crate::journal::Synced;
+use crate::line::Line;
 use crate::outbox::{Next, Outbox};
 use crate::rights::Rights;
 use crate::wire::Wire;
@@ -280,6 +281,7 @@ async fn listen<R: AsyncRead + Unpin>(
     place: Place,
     bridge: &Bridge,
 ) -> io::Result<Never> {
+    let mut line = Line::default();
     loop {
         while shared.with(|hub, _| hub.journal.is_behind()) {
             sleep(A_WHILE).await;
@@ -287,22 +289,36 @@ async fn listen<R: AsyncRead + Unpin>(
         if !outbox.has_room(shared.limits.outbox.saturating_mul(2), PING * 2).await {
             return Err(io::Error::other("the other broker does not read what we answer"));
         }
-        let packet = timeout(PING * 2, next(reader, wire, bytes)).await;
-        let packet = packet.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        let followed = shared.with(|hub, now| follow(hub, now, place, bridge, packet));
+        let mut came = None;
+        tokio::select! {
+            packet = timeout(PING * 2, next(reader, wire, bytes)), if !line.is_full() => {
+                came = Some(packet.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??);
+            }
+            () = sleep(A_WHILE), if !line.is_empty() => {}
+        }
+        let followed = shared.with(|hub, now| {
+            let obey = |hub: &mut Hub, packet| follow(hub, now, place, bridge, packet);
+            line.go_on(hub, place, obey)?;
+            came.map_or(Ok(()), |packet| line.take(hub, place, local(packet, bridge), obey))
+        });
         if let Err(End::Broke(reason)) = followed {
             return Err(io::Error::other(format!("the other broker breaks a rule: {reason:?}")));
         }
     }
 }
 
+/// A packet of the other broker by the topic that its message has here.
+fn local(mut packet: Packet, bridge: &Bridge) -> Packet {
+    if let Packet::Publish(publish) = &mut packet {
+        // A topic that we did not ask for is still acknowledged, or it would come for ever.
+        publish.topic = publish.topic.strip_prefix(&*bridge.prefix).unwrap_or(&publish.topic).into();
+    }
+    packet
+}
+
 fn follow(hub: &mut Hub, now: u64, place: Place, bridge: &Bridge, packet: Packet) -> Result<(), End> {
     match packet {
-        Packet::Publish(mut publish) => {
-            // A topic that we did not ask for is still acknowledged, or it would come for ever.
-            publish.topic = publish.topic.strip_prefix(&*bridge.prefix).unwrap_or(&publish.topic).into();
-            return hub.publish(now, place, *publish).map_err(End::Broke);
-        }
+        Packet::Publish(publish) => return hub.publish(now, place, *publish).map_err(End::Broke),
         Packet::PublishAck(ack) => hub.acknowledged(now, place, ack.packet_id),
         Packet::PublishReceived(ack) => hub.arrived(now, place, &ack),
         Packet::PublishComplete(ack) => hub.acknowledged(now, place, ack.packet_id),

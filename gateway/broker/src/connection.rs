@@ -4,6 +4,7 @@ use crate::figures::Counters;
 use crate::hub::{Hub, Leave, Place};
 use crate::journal::Synced;
 use crate::limits::Limits;
+use crate::line::Line;
 use crate::outbox::{Next, Outbox};
 use crate::server::now;
 use crate::wire::{self, Malformed, Wire};
@@ -17,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 #[cfg(test)]
 mod tests;
@@ -304,17 +305,23 @@ impl Client<'_> {
     async fn listen<R: AsyncRead + Unpin>(&self, reader: &mut R, wire: &mut Wire, bytes: &mut BytesMut) -> End {
         let mut allowance = Allowance::new(self.shared.limits.rate);
         let mut room = LEAST_READ;
+        let mut line = Line::default();
+        let (mut heard, mut looks_again) = (Instant::now(), false);
         loop {
             let most = self.shared.limits.outbox.saturating_mul(2);
+            let mut stuck = false;
             let said = self.shared.with(|hub, now| -> Result<(u32, bool, bool), End> {
                 let (mut published, before) = (0, hub.journal.position());
+                let obey = |hub: &mut Hub, packet| follow(hub, now, self.place, packet);
+                line.go_on(hub, self.place, obey)?;
+                stuck = line.is_full();
                 // Messages alone do not fill its outbox twice: who reads none of our answers is not asked for more.
-                while self.outbox.bytes() <= most {
+                while self.outbox.bytes() <= most && !line.is_full() {
                     let Some(packet) = wire.decode(bytes)? else {
                         return Ok((published, hub.journal.position() != before, true));
                     };
                     published += u32::from(matches!(packet, Packet::Publish(_)));
-                    follow(hub, now, self.place, packet)?;
+                    line.take(hub, self.place, packet, obey)?;
                 }
                 Ok((published, hub.journal.position() != before, false))
             });
@@ -331,6 +338,10 @@ impl Client<'_> {
                 return End::Broke(DisconnectReasonCode::QuotaExceeded);
             }
             if !all {
+                looks_again = false;
+                if stuck {
+                    sleep(A_WHILE).await;
+                }
                 continue;
             }
             if bytes.is_empty() && bytes.capacity() > 2 * room {
@@ -338,21 +349,41 @@ impl Client<'_> {
             }
             bytes.reserve(room);
             let space = bytes.capacity() - bytes.len();
-            let read = reader.read_buf(bytes);
-            let read = if self.silence.is_zero() {
-                read.await
-            } else {
-                match timeout(self.silence, read).await {
-                    Ok(read) => read,
-                    Err(_) => return End::Broke(DisconnectReasonCode::KeepAliveTimeout),
+            if !looks_again {
+                heard = Instant::now();
+            }
+            let read = tokio::select! {
+                read = reader.read_buf(bytes) => read,
+                () = sleep_until(heard + self.silence), if !self.silence.is_zero() => {
+                    return End::Broke(DisconnectReasonCode::KeepAliveTimeout);
+                }
+                () = sleep(A_WHILE), if !line.is_empty() => {
+                    looks_again = true;
+                    continue;
                 }
             };
+            looks_again = false;
             match read {
-                Ok(0) | Err(_) => return End::Gone,
+                Ok(0) => return self.finish(line).await,
+                Err(_) => return End::Gone,
                 // Whoever sends much is read in large pieces, whoever is quiet holds little memory.
                 Ok(read) => room = if read == space { (room * 2).min(BURST) } else { (room / 2).max(LEAST_READ) },
             }
         }
+    }
+
+    /// Follows what it said before it closed.
+    async fn finish(&self, mut line: Line) -> End {
+        while !line.is_empty() {
+            sleep(A_WHILE).await;
+            let said = self.shared.with(|hub, now| {
+                line.go_on(hub, self.place, |hub: &mut Hub, packet| follow(hub, now, self.place, packet))
+            });
+            if let Err(end) = said {
+                return end;
+            }
+        }
+        End::Gone
     }
 }
 

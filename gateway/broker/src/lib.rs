@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod hub;
 mod journal;
 mod limits;
+mod line;
 mod outbox;
 mod record;
 mod rights;

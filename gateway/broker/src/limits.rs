@@ -28,6 +28,9 @@ pub struct Limits {
     pub queues: usize,
     /// Bytes that wait for one connection; then messages of QoS 0 to it are dropped.
     pub outbox: usize,
+    /// How long publishers by QoS 1 and 2 wait for a client that is connected and has half of `queue` waiting, in whole
+    /// seconds, if it acknowledges next to nothing meanwhile. From then on it pays by its oldest messages, until it reads.
+    pub patience: Duration,
     /// Bytes of all retained messages; further ones are delivered and not retained. The first user has as much again.
     pub retained: usize,
     /// How long a session waits for its client, at most.
@@ -48,6 +51,7 @@ impl Default for Limits {
             bridge: 32 << 20,
             queues: 64 << 20,
             outbox: 1 << 20,
+            patience: Duration::from_secs(10),
             retained: 16 << 20,
             keep: Duration::from_secs(7 * 24 * 3600),
         }

@@ -148,6 +148,8 @@ pub(crate) fn now() -> u64 {
 
 async fn tick(shared: Rc<Shared>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
+    // After a standstill no seconds are made up for, in which nobody could read.
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
         shared.with(|hub, now| hub.sweep(now));

@@ -1,8 +1,7 @@
 //! From a session to its client, and back: what is sent, what is under way, what was acknowledged.
 
+use super::pool::Pool;
 use super::{Entry, Flight, Hub, Message, Place, Session};
-use crate::bridge;
-use crate::limits::Limits;
 use crate::record::Record;
 use crate::wire;
 use rmqtt_codec::types::{Publish, QoS};
@@ -43,10 +42,16 @@ impl Hub {
     /// Makes room for a message in a session that waits too long, by giving up its oldest. Whether there is some.
     pub(super) fn makes_room(&mut self, number: u32, size: usize) -> bool {
         let Some(session) = self.sessions.get_mut(&number) else { return false };
-        let bridge = session.user == bridge::USER;
-        let Limits { queue, queues, bridge: over, .. } = self.limits;
-        let (queue, queues) = if bridge { (over, over) } else { (queue, queues) };
-        while session.bytes + size > queue || !self.queued_bytes.has(&session.user, size, queues) {
+        let (queue, queues) = session.bounds(&self.limits);
+        let is_read = session.is_read();
+        let lacks = |session: &Session, pool: &Pool| {
+            // Who publishes waited until there was room, and one message more is no harm.
+            if is_read {
+                return session.is_full(queue, pool, &self.limits);
+            }
+            session.bytes + size > queue || !pool.has(&session.user, size, queues)
+        };
+        while lacks(session, &self.queued_bytes) {
             self.counters.dropped.more();
             session.dropped += 1;
             if session.dropped.is_power_of_two() {
@@ -131,6 +136,7 @@ impl Hub {
         let size = flight.entry.size();
         session.bytes = session.bytes.saturating_sub(size);
         self.queued_bytes.give(&session.user, size);
+        session.reading.acknowledged(size);
         if flight.entry.id > 0 {
             self.journal.note(&Record::Settled { session: place.session, pid: pid.get() });
         }

@@ -3,6 +3,7 @@
 
 mod deliver;
 mod memory;
+mod pace;
 mod pool;
 mod route;
 mod status;
@@ -20,11 +21,13 @@ use crate::rights::{Rights, Users};
 use crate::topic::{self, Tree};
 use crate::wire;
 use bytestring::ByteString;
+use pace::Reading;
 use pool::Pool;
 use rmqtt_codec::types::{Publish, QoS};
 use rmqtt_codec::v5::{
     Connect, ConnectAck, ConnectAckReason, DisconnectReasonCode, LastWill, Packet, PublishProperties,
 };
+pub(crate) use route::compact;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::rc::Rc;
@@ -110,6 +113,8 @@ struct Session {
     dropped: u64,
     refused: u64,
     link: Option<Link>,
+    /// Outlives a connection: who comes back again and again to read nothing is not waited for each time.
+    reading: Reading,
     /// When it is over if its client stays away, in ms since 1970.
     ends: Option<u64>,
     /// A will that is published unless the client is back by then.
@@ -299,6 +304,7 @@ impl Hub {
             dropped: 0,
             refused: 0,
             link: None,
+            reading: Reading::default(),
             ends: None,
             late_will: None,
         };
@@ -390,8 +396,9 @@ impl Hub {
     }
 
     /// What time alone brings about: late wills, ends of sessions and of retained messages, and what is written down
-    /// now and then only.
+    /// now and then only. Called once a second.
     pub fn sweep(&mut self, now: u64) {
+        self.watch_readers();
         let due = |at: u64| at <= now;
         let wills: Vec<u32> = self.numbers(|s| s.late_will.as_ref().is_some_and(|(at, _)| due(*at)));
         for number in wills {

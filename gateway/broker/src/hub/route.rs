@@ -230,7 +230,7 @@ pub(super) fn as_retained(message: &Message) -> Record {
 }
 
 /// The same in memory of its own: what was read from a socket is a piece of a large buffer, which it would keep.
-fn compact(publish: Publish) -> Publish {
+pub(crate) fn compact(publish: Publish) -> Publish {
     let text = |text: &ByteString| ByteString::from(text.as_ref() as &str);
     let properties = publish.properties.map(|mut p| {
         p.topic_alias = None;

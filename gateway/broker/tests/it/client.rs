@@ -3,7 +3,10 @@
 use broker::wire::Wire;
 use bytes::BytesMut;
 use rmqtt_codec::types::{Publish, QoS};
-use rmqtt_codec::v5::{Connect, ConnectAck, Packet, PublishAck, PublishAckReason, Subscribe, SubscriptionOptions};
+use rmqtt_codec::v5::{
+    Connect, ConnectAck, Packet, PublishAck, PublishAck2, PublishAck2Reason, PublishAckReason, Subscribe,
+    SubscriptionOptions,
+};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU16;
@@ -33,6 +36,7 @@ impl Client {
 
     pub fn try_connect(at: SocketAddr, connect: Connect) -> (Self, ConnectAck) {
         let stream = TcpStream::connect(at).unwrap();
+        stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut client = Self { stream, wire: Wire::client(1 << 20), bytes: BytesMut::new(), session_present: false };
         client.send(Packet::Connect(Box::new(connect)));
@@ -91,6 +95,16 @@ impl Client {
     pub fn acknowledge(&mut self, packet_id: NonZeroU16) {
         let reason_code = PublishAckReason::Success;
         self.send(Packet::PublishAck(PublishAck { packet_id, reason_code, properties: vec![], reason_string: None }));
+    }
+
+    pub fn release(&mut self, packet_id: NonZeroU16) {
+        let reason_code = PublishAck2Reason::Success;
+        self.send(Packet::PublishRelease(PublishAck2 {
+            packet_id,
+            reason_code,
+            properties: vec![],
+            reason_string: None,
+        }));
     }
 
     /// The next message.

@@ -10,6 +10,7 @@ mod bridged;
 mod client;
 mod fuzz;
 mod killed;
+mod paced;
 mod served;
 mod strangers;
 
