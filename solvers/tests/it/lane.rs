@@ -62,13 +62,13 @@ impl Lane {
         Self { air, houses, model, hearing }
     }
 
-    /// So many provers near a claim that could tell, if there are.
     /// A house that is claimed, and who could tell, if there are so many.
     pub fn scene(&self, provers: usize, limits: &Limits, rng: &mut Rng) -> Option<(Place, Vec<Place>)> {
         let claim = self.houses[rng.usize(..self.houses.len())];
         Some((claim, self.provers(claim, provers, limits, rng)?))
     }
 
+    /// So many provers near a claim that could tell, if there are.
     fn provers(&self, claim: Place, provers: usize, limits: &Limits, rng: &mut Rng) -> Option<Vec<Place>> {
         let near = |h: &Place| *h != claim && far(*h, claim) < self.hearing;
         let mut near: Vec<Place> = self.houses.iter().copied().filter(near).collect();

@@ -1,5 +1,5 @@
 //! Prints how long a proof of location takes, by how often proofs are asked for and by how many meters: `cargo run -p
-//! contracts --example latency -- [PROOFS] [SECONDS]`, proofs a row and seconds between blocks. Every transaction runs in
+//! contracts --example proofs -- [PROOFS] [SECONDS]`, proofs a row and seconds between blocks. Every transaction runs in
 //! the contract; a block has room for so much gas, and who comes first is served first.
 #![allow(
     missing_docs,
