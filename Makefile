@@ -24,7 +24,7 @@ arm: ## the tests of domain and solvers on an emulated arm64, where figures must
 	.ci/arm same
 
 audit: ## licences, sources and bans of what others wrote (deny.toml), known holes; OFFLINE=1 where their list cannot be had
-	@.ci/need build
+	@.ci/need audit
 	.ci/audit
 
 release: ## packages, bills of materials and checksums in target/release-files, signed; KEY=an SSH key
