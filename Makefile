@@ -27,7 +27,7 @@ field: ## make arm's package in an emulated Debian arm64 with systemd: installed
 	.ci/arm field
 
 audit: ## licences, sources and bans of what others wrote (deny.toml), known holes; OFFLINE=1 where their list cannot be had
-	@.ci/need build
+	@.ci/need audit
 	.ci/audit
 
 release: ## packages, bills of materials and checksums in target/release-files, signed; KEY=an SSH key

@@ -70,7 +70,7 @@ pub fn run(options: &Topup) -> Result<(), Failure> {
     if !path.exists() {
         return Err(Failure::new(Code::Unavailable, format!("{}: there is no ledger yet", path.display())));
     }
-    let ledger = Ledger::open(&path)?;
+    let ledger = Ledger::open_present(&path)?;
     let accounts = ledger.accounts()?;
     let Some(account) = accounts.iter().find(|a| a.name.as_str() == options.account) else {
         let hint = drivers::document::did_you_mean(&options.account, accounts.iter().map(|a| a.name.as_str()));

@@ -75,7 +75,9 @@ impl From<ledger::LedgerError> for Failure {
             | ledger::LedgerError::Newer { .. }
             | ledger::LedgerError::Unreadable { .. } => Code::Data,
             ledger::LedgerError::Foreign { .. } | ledger::LedgerError::Refused(_) => Code::Config,
-            ledger::LedgerError::Open { .. } | ledger::LedgerError::Database(_) => Code::Unavailable,
+            ledger::LedgerError::Earlier { .. }
+            | ledger::LedgerError::Open { .. }
+            | ledger::LedgerError::Database(_) => Code::Unavailable,
         };
         Self::new(code, error)
     }

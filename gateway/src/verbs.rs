@@ -365,7 +365,7 @@ pub fn open_ledger(file: &ConfigFile) -> Result<(Config, Ledger), Failure> {
     if !path.exists() {
         return Err(Failure::new(Code::Unavailable, format!("{}: there is no ledger yet", path.display())));
     }
-    let ledger = Ledger::open(&path)?;
+    let ledger = Ledger::open_present(&path)?;
     Ok((config, ledger))
 }
 

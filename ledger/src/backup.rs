@@ -7,7 +7,7 @@ use domain::{Fact, Timestamp};
 use rusqlite::{Connection, params};
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -143,10 +143,11 @@ impl Restoration {
             return Err(LedgerError::Refused(format!("{} is there already", place.display())));
         }
         if there {
-            // Folds its log into it, if it can still be opened; a damaged one is kept as it is, log and all.
-            drop(Ledger::open(place));
+            // Folds its log into it, if it is of this version and can still be opened; any other is kept as it is, log and all.
+            drop(Ledger::open_present(place));
             if std::fs::hard_link(place, &aside).is_err() {
                 std::fs::copy(place, &aside).map_err(|e| failed(&aside, "cannot be made", &e))?;
+                give(&aside)?;
                 let kept = File::open(&aside).and_then(|f| f.sync_all());
                 kept.map_err(|e| failed(&aside, "cannot be synced", &e))?;
             }
@@ -161,6 +162,7 @@ impl Restoration {
             }
         }
         sync_folder(place)?;
+        give(&self.part)?;
         std::fs::rename(&self.part, place).map_err(|e| failed(place, "cannot be put in place", &e))?;
         sync_folder(place)?;
         Ok(there.then_some(aside))
@@ -189,9 +191,30 @@ pub(crate) fn beside(path: &Path, tail: &str) -> PathBuf {
     name.into()
 }
 
+/// Where a file is.
+pub(crate) fn folder(of: &Path) -> &Path {
+    of.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What root puts into the state folder is the service's, as the folder is: it must open it when it starts. Others can give
+/// away nothing, and need not.
+fn give(file: &Path) -> Result<(), LedgerError> {
+    let owner = std::fs::metadata(folder(file)).map_err(|e| failed(folder(file), "cannot be read", &e))?;
+    let ours = std::fs::metadata(file).map_err(|e| failed(file, "cannot be read", &e))?;
+    if (owner.uid(), owner.gid()) == (ours.uid(), ours.gid()) {
+        return Ok(());
+    }
+    match std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid())) {
+        Err(e) if e.kind() != ErrorKind::PermissionDenied => {
+            Err(failed(file, "cannot be given to its folder's owner", &e))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A name is on the disk when its folder is.
 pub(crate) fn sync_folder(of: &Path) -> Result<(), LedgerError> {
-    let folder = of.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder(of);
     File::open(folder).and_then(|f| f.sync_all()).map_err(|e| failed(folder, "cannot be synced", &e))
 }
 

@@ -28,6 +28,18 @@ pub enum LedgerError {
         /// The other way out.
         back: String,
     },
+    /// A program of an earlier version wrote it.
+    #[error(
+        "{path} is of an earlier version (its schema is {found}, that of this program is {known}). Nothing was changed. The gateway brings it up when it starts: systemctl restart microgrid-gateway"
+    )]
+    Earlier {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i32,
+        /// That of this program.
+        known: i32,
+    },
     /// A database, but not ours, or of a version from before the first release.
     #[error("{path} is not a ledger this version can use: {what}")]
     Foreign {

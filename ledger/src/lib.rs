@@ -79,6 +79,15 @@ impl Ledger {
         Ok(Self { path: path.to_owned(), kept, writer: Mutex::new(writer), reader: Mutex::new(reader) })
     }
 
+    /// The same beside a gateway, which alone brings a ledger to its version: one of an earlier version is refused.
+    ///
+    /// # Errors
+    /// [`LedgerError::Earlier`], and those of opening.
+    pub fn open_present(path: &Path) -> Result<Self, LedgerError> {
+        migrate::refuse_earlier(path)?;
+        Self::open(path)
+    }
+
     /// Where the ledger is kept as an earlier version left it, if opening it just now brought it to this one.
     #[must_use]
     pub fn kept_as_it_was(&self) -> Option<&Path> {

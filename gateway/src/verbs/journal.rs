@@ -4,10 +4,12 @@ use super::{open_ledger, print};
 use crate::cli::{By, ConfigFile};
 use crate::config::{ChainKind, Config};
 use crate::failure::{Code, Failure};
+use crate::secrets::hand_over;
 use crate::{clock, house, narrate};
 use contracts::embedded::{Copied, EmbeddedError, PutBack};
 use domain::{Guard, Seq, Watts};
 use ledger::{Ledger, LedgerError, Report, Restoration};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// `journal verify`: of the ledger, or of a copy.
@@ -126,7 +128,11 @@ pub fn restore(file: &ConfigFile, from: &Path, force: bool, by: &By) -> Result<(
     let newest = newest(&Ledger::open_copy(from)?, &config)?;
     drop(ledger);
     // The chain first: if this is cut off now, the next try finds it there.
-    let chain = put_chain_back(&config, &beside(from), force)?;
+    let chain = put_chain_back(&config, &beside(from), force);
+    if let Some(folder) = embedded(&config).filter(|folder| folder.exists()) {
+        give(&folder).map_err(|e| Failure::new(Code::Unavailable, format!("{}: {e}", folder.display())))?;
+    }
+    let chain = chain?;
     let aside = restoration.put_in_place(force, now).map_err(misused)?;
     print(&format!(
         "{} is in place; {} readings and {} facts add up\n",
@@ -144,6 +150,16 @@ pub fn restore(file: &ConfigFile, from: &Path, force: bool, by: &By) -> Result<(
          chain has settled since are taken over from it and not billed again. Payments in cash, vouchers, refunds and\n\
          corrections since then must be entered again.\n"
     ))
+}
+
+/// What root just made for the chain, its folder included, is the service's.
+fn give(folder: &Path) -> std::io::Result<()> {
+    hand_over(&File::open(folder)?, folder)?;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        hand_over(&File::open(&path)?, &path)?;
+    }
+    Ok(())
 }
 
 /// Puts the copy of the embedded chain in place, where there is one and it is needed; what came of it, in words.

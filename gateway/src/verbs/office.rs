@@ -154,7 +154,7 @@ pub fn voucher(verb: &Voucher) -> Result<(), Failure> {
 /// The ledger, if there is one: vouchers can be made where none is.
 fn any_ledger(config: &Config) -> Result<Option<Ledger>, Failure> {
     let path = config.state.join("ledger.db");
-    if path.exists() { Ok(Some(Ledger::open(&path)?)) } else { Ok(None) }
+    if path.exists() { Ok(Some(Ledger::open_present(&path)?)) } else { Ok(None) }
 }
 
 fn make_vouchers(

@@ -5,9 +5,9 @@ use crate::cli::Silence;
 use crate::config::{self, Config};
 use crate::failure::{Code, Failure};
 use crate::{clock, house};
-use domain::{Fact, OnSilence, Position, Reason};
+use domain::{Clock, Fact, OnSilence, Position, Reason, Timestamp};
 use drivers::{Bus, Switch};
-use ledger::{Ledger, Write};
+use ledger::{Ledger, LedgerError, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,57 +54,62 @@ pub fn run(options: &Silence) -> Result<(), Failure> {
     // Held until the end, so that no gateway starts meanwhile.
     let _lock = house::lock(&config.state)?;
     let clock = clock::open(&config)?;
-    // Whatever ended the gateway may be the ledger; the switches must move all the same.
-    let ledger = Ledger::open(&config.state.join("ledger.db"));
-    if let Err(error) = &ledger {
+    let mut told = Vec::new();
+    let done = super::block_on(order(&config, &clock, &mut told));
+    // Whatever ended the gateway may be the ledger: the switches move first. One of an earlier version is left to
+    // the gateway: that may take long, and the lock would keep the gateway from starting meanwhile.
+    if let Err(error) = record(&config.state.join("ledger.db"), told) {
         eprintln!("not recorded: {error}");
     }
-    let note = |fact: Fact| {
-        if let Ok(ledger) = &ledger
-            && let Err(error) = ledger.commit(clock.now(), &[Write::Fact(fact)])
-        {
-            eprintln!("not recorded: {error}");
+    done
+}
+
+/// Writes down what was told, each with its time.
+fn record(ledger: &Path, told: Vec<(Timestamp, Fact)>) -> Result<(), LedgerError> {
+    let ledger = Ledger::open_present(ledger)?;
+    told.into_iter().try_for_each(|(at, fact)| ledger.commit(at, &[Write::Fact(fact)]).map(|_| ()))
+}
+
+/// Orders every switch, and tells what came of it.
+async fn order(config: &Config, clock: &Clock, told: &mut Vec<(Timestamp, Fact)>) -> Result<(), Failure> {
+    let mut note = |fact| told.push((clock.now(), fact));
+    let mut failed = 0;
+    for bus in &config.buses {
+        let switches: Vec<_> = config.switches.iter().filter(|s| s.bus == bus.spec.id).collect();
+        if switches.is_empty() {
+            continue;
         }
-    };
-    super::block_on(async {
-        let mut failed = 0;
-        for bus in &config.buses {
-            let switches: Vec<_> = config.switches.iter().filter(|s| s.bus == bus.spec.id).collect();
-            if switches.is_empty() {
+        if bus.simulate || config.broker.as_ref().is_some_and(|broker| bus.uses(broker)) {
+            let why = if bus.simulate { "it is simulated" } else { "its broker is the gateway's own" };
+            print(&format!("bus {}: nothing is moved: {why}\n", bus.spec.id))?;
+            continue;
+        }
+        let opened = Bus::open(bus.spec.clone(), clock.clone()).map_err(|e| Failure::new(Code::Config, e))?;
+        for s in switches {
+            let Some(wanted) = wanted(s) else {
+                print(&format!("switch {}: stays as it is\n", s.id))?;
                 continue;
-            }
-            if bus.simulate || config.broker.as_ref().is_some_and(|broker| bus.uses(broker)) {
-                let why = if bus.simulate { "it is simulated" } else { "its broker is the gateway's own" };
-                print(&format!("bus {}: nothing is moved: {why}\n", bus.spec.id))?;
-                continue;
-            }
-            let opened = Bus::open(bus.spec.clone(), clock.clone()).map_err(|e| Failure::new(Code::Config, e))?;
-            for s in switches {
-                let Some(wanted) = wanted(s) else {
-                    print(&format!("switch {}: stays as it is\n", s.id))?;
-                    continue;
-                };
-                let switch = opened.switch(s.id.clone(), Arc::clone(&s.template), s.address.clone());
-                let switch = switch.map_err(|e| Failure::new(Code::Config, e))?;
-                note(Fact::SwitchOrdered { switch: s.id.clone(), position: wanted, reason: Reason::Silence });
-                match moved(&*switch, wanted).await {
-                    Ok(()) => {
-                        note(Fact::SwitchConfirmed { switch: s.id.clone(), position: wanted, reason: Reason::Silence });
-                        print(&format!("switch {}: {wanted}\n", s.id))?;
-                    }
-                    Err(problem) => {
-                        failed += 1;
-                        print(&format!("switch {}: should be {wanted}: {problem}\n", s.id))?;
-                        note(Fact::SwitchFailed { switch: s.id.clone(), wanted, problem });
-                    }
+            };
+            let switch = opened.switch(s.id.clone(), Arc::clone(&s.template), s.address.clone());
+            let switch = switch.map_err(|e| Failure::new(Code::Config, e))?;
+            note(Fact::SwitchOrdered { switch: s.id.clone(), position: wanted, reason: Reason::Silence });
+            match moved(&*switch, wanted).await {
+                Ok(()) => {
+                    note(Fact::SwitchConfirmed { switch: s.id.clone(), position: wanted, reason: Reason::Silence });
+                    print(&format!("switch {}: {wanted}\n", s.id))?;
+                }
+                Err(problem) => {
+                    failed += 1;
+                    print(&format!("switch {}: should be {wanted}: {problem}\n", s.id))?;
+                    note(Fact::SwitchFailed { switch: s.id.clone(), wanted, problem });
                 }
             }
         }
-        match failed {
-            0 => Ok(()),
-            n => Err(Failure::new(Code::Found, format!("{n} switches are not where they should be"))),
-        }
-    })
+    }
+    match failed {
+        0 => Ok(()),
+        n => Err(Failure::new(Code::Found, format!("{n} switches are not where they should be"))),
+    }
 }
 
 /// Where a switch goes; `None` if it stays. No configuration lets a protected customer's open.

@@ -172,6 +172,26 @@ fn a_program_that_is_older_than_its_ledger_ends_with_65_and_leaves_it_as_it_is()
 }
 
 #[test]
+fn a_ledger_of_an_earlier_version_is_brought_up_by_the_gateway_alone() {
+    let room = Room::new();
+    let config = room.config(&street(house::free_port(), true, "state"));
+    assert_eq!(Running::gateway(&config).stop(), 0);
+    let (ledger, kept) = (room.path("state/ledger.db"), room.path("state/ledger.db.schema-4"));
+    let mut bytes = std::fs::read(&ledger).unwrap();
+    bytes[60..64].copy_from_slice(&4_u32.to_be_bytes());
+    std::fs::write(&ledger, &bytes).unwrap();
+    house::verb(&["check"], &config).well();
+    for verb in [&["journal", "verify"][..], &["balance"]] {
+        house::verb(verb, &config).complains(69, &["ledger.db", "earlier version", "when it starts"]);
+    }
+    house::verb(&["silence"], &config).complains(0, &["not recorded", "earlier version"]);
+    assert!(std::fs::read(&ledger).unwrap() == bytes && !kept.exists(), "it was touched");
+    assert_eq!(Running::gateway(&config).stop(), 0);
+    assert!(kept.exists());
+    house::verb(&["journal", "verify"], &config).well();
+}
+
+#[test]
 fn a_whole_demonstration_tells_no_key() {
     let room = Room::new();
     let mut command = house::gateway(["demo", "--for", "20s", "--speed", "60", "--http", "127.0.0.1:0", "--seed", "7"]);

@@ -76,6 +76,29 @@ fn only_its_owner_can_read_a_backup() {
 }
 
 #[test]
+fn what_root_puts_back_belongs_to_whoever_owns_the_folder() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let dir = tempfile::tempdir().unwrap();
+    let (copy, state) = (dir.path().join("copy"), dir.path().join("state"));
+    some(dir.path()).back_up(&copy).unwrap();
+    std::fs::create_dir(&state).unwrap();
+    if std::fs::metadata(&state).unwrap().uid() != 0 {
+        return println!("only root can give files away: not tried");
+    }
+    chown(&state, Some(4_711), Some(4_712)).unwrap();
+    let place = state.join("ledger.db");
+    for replace in [false, true] {
+        let restoration = Restoration::prepare(&copy, &place, Timestamp(1), "ada").unwrap();
+        restoration.put_in_place(replace, Timestamp(2)).unwrap();
+        for name in files(&state) {
+            let owner = std::fs::metadata(state.join(&name)).unwrap();
+            assert_eq!((owner.uid(), owner.gid()), (4_711, 4_712), "{name}");
+        }
+    }
+    assert_eq!(files(&state).len(), 2);
+}
+
+#[test]
 fn looking_at_a_copy_changes_nothing_in_it_or_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("copy");

@@ -131,6 +131,11 @@ fn a_ledger_of_a_later_version_is_refused_and_not_a_byte_of_it_changes() {
     // One that went on from schema 5 names its copy.
     std::fs::write(folder.path().join("ledger.db.schema-5"), "").unwrap();
     assert!(Ledger::open(&killed).err().unwrap().to_string().contains("ledger.db.schema-5 --force"));
+    // Of several the last: between them somebody went back, and recorded.
+    std::fs::write(folder.path().join("ledger.db.schema-5-10"), "").unwrap();
+    std::fs::write(folder.path().join("ledger.db.schema-5-9"), "").unwrap();
+    std::fs::write(folder.path().join("ledger.db.schema-55"), "").unwrap();
+    assert!(Ledger::open(&killed).err().unwrap().to_string().contains("ledger.db.schema-5-10 --force"));
 }
 
 #[test]
@@ -150,6 +155,53 @@ fn a_migration_that_cannot_keep_a_copy_changes_nothing_and_is_made_later() {
     assert!(ledger.kept_as_it_was().is_some());
     drop(ledger);
     assert_eq!((version(&path), contents(&path)), (5, before));
+}
+
+#[test]
+fn a_ledger_that_has_no_room_to_be_kept_is_told_so_beforehand() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = four(dir.path());
+    assert!(Ledger::fits(&path).is_ok());
+    // More than any disk that this runs on has free; a hole takes no room.
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let size = file.metadata().unwrap().len();
+    file.set_len(8 << 40).unwrap();
+    for refused in [Ledger::fits(&path).err().unwrap(), Ledger::open(&path).err().unwrap()] {
+        assert!(refused.to_string().contains("takes 8388608 MiB beside it, and "), "{refused}");
+    }
+    file.set_len(size).unwrap();
+    assert_eq!(version(&path), 4);
+    assert_eq!(names(dir.path()), ["ledger.db"]);
+}
+
+#[test]
+fn a_migration_that_fails_leaves_no_copy_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = four(dir.path());
+    let before = contents(&path);
+    let db = Connection::open(&path).unwrap();
+    // A name that the step needs is taken.
+    db.execute_batch("DROP TABLE places; CREATE INDEX places ON readings (at)").unwrap();
+    for _ in 0..2 {
+        assert!(Ledger::open(&path).is_err());
+        assert_eq!((version(&path), contents(&path)), (4, before.clone()));
+        assert!(!names(dir.path()).iter().any(|name| name.contains("schema-4")), "{:?}", names(dir.path()));
+    }
+    db.execute_batch("DROP INDEX places").unwrap();
+    assert!(Ledger::open(&path).unwrap().kept_as_it_was().is_some());
+}
+
+#[test]
+fn beside_a_gateway_an_earlier_ledger_is_left_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = four(dir.path());
+    let refused = Ledger::open_present(&path).err().unwrap();
+    assert!(matches!(refused, LedgerError::Earlier { found: 4, known: 5, .. }), "{refused:?}");
+    assert!(refused.to_string().contains("The gateway brings it up when it starts"), "{refused}");
+    assert_eq!(version(&path), 4);
+    assert!(!names(dir.path()).iter().any(|name| name.contains("schema")));
+    drop(Ledger::open(&path).unwrap());
+    Ledger::open_present(&path).unwrap();
 }
 
 #[test]
