@@ -37,6 +37,9 @@ pub struct Round {
     pub scale: i64,
     /// What is at stake, in gwei.
     pub stake_gwei: u64,
+    /// The address of the contract that it goes before; the configured one, where nothing is said.
+    #[serde(default)]
+    pub contract: Option<String>,
 }
 
 impl Ledger {

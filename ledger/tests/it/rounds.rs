@@ -14,6 +14,7 @@ fn round(at: i64) -> Round {
         quanta: 1,
         scale: 1,
         stake_gwei: 1,
+        contract: None,
     }
 }
 
