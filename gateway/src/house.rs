@@ -490,6 +490,7 @@ fn planner_plan(config: &Config) -> Option<PlannerPlan> {
         deadline: dispatch.deadline,
         stale_after: config.stale_after,
         stake_gwei: config.chain.dispatch.map(|_| config.chain.dispatch_stake_gwei),
+        judge: config.chain.dispatch.map(|at| at.to_string()),
     })
 }
 

@@ -44,7 +44,7 @@ pub use lines::BilledLine;
 pub use load::{Grid, Load, Loads, Row};
 pub use money::Kind as NumberKind;
 pub use on_chain::{Adopted, Happened, Holder};
-pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, RoundAct, SettledBatch};
+pub use outbox::{Attempt, Batch, BatchItem, Deposit, Intent, Purpose, RoundAct, SettledBatch, Tries};
 pub use places::Challenge;
 pub use ranges::{DayAhead, Ranged};
 pub use read::{AccountRow, MeterRow, SwitchRow, Totals};

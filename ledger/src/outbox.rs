@@ -199,6 +199,20 @@ pub struct Deposit {
     pub ordinal: u32,
 }
 
+/// What settling needs, as purposes are kept.
+const SET_UPS: [&str; 5] = ["deploy", "open_accounts", "set_tariff", "name_holder", "name_holders"];
+
+/// How often something was to be said on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tries {
+    /// So many intents said it.
+    pub times: u32,
+    /// When the newest was made.
+    pub newest: Timestamp,
+    /// Whether one of them was in a block, whatever came of it there.
+    pub mined: bool,
+}
+
 impl Ledger {
     /// The intents that are not final, oldest first.
     pub fn open_intents(&self) -> Result<Vec<Intent>, LedgerError> {
@@ -221,6 +235,17 @@ impl Ledger {
         Ok(rows.query_row([text], |r| r.get(0)).optional()?)
     }
 
+    /// How often this was to be said on the chain; `None` if it never was.
+    pub fn tries(&self, purpose: &Purpose) -> Result<Option<Tries>, LedgerError> {
+        let text = serde_json::to_string(purpose).map_err(|e| LedgerError::unreadable("a purpose", e))?;
+        let db = self.reader();
+        let mut rows = db.prepare_cached(
+            "SELECT count(*), max(made_at), count(transaction_hash) > 0 FROM intents WHERE purpose = ? HAVING count(*) > 0",
+        )?;
+        let tries = |r: &Row<'_>| Ok(Tries { times: r.get(0)?, newest: Timestamp(r.get(1)?), mined: r.get(2)? });
+        Ok(rows.query_row([text], tries).optional()?)
+    }
+
     /// Why the newest concluded intent was refused; `None` if it was not.
     pub fn last_refusal(&self) -> Result<Option<(Purpose, String)>, LedgerError> {
         let db = self.reader();
@@ -233,6 +258,35 @@ impl Ledger {
             .optional()?;
         let Some((id, purpose, Some(problem))) = newest else { return Ok(None) };
         Ok(Some((parse_purpose(id, &purpose)?, problem)))
+    }
+
+    /// The number of the newest batch that is not under way, if it was refused.
+    pub fn batch_refused(&self) -> Result<Option<u64>, LedgerError> {
+        let db = self.reader();
+        let mut rows = db.prepare_cached(
+            "SELECT sequence, state = 'refused' FROM batches WHERE state <> 'open' ORDER BY intent DESC LIMIT 1",
+        )?;
+        let newest: Option<(i64, bool)> = rows.query_row([], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+        let refused = newest.filter(|(_, refused)| *refused).map(|(sequence, _)| u64::try_from(sequence));
+        refused.transpose().map_err(|e| LedgerError::unreadable("a batch number", e))
+    }
+
+    /// Whether the newest of what settling needs, and is not under way, was refused.
+    pub fn set_up_refused(&self) -> Result<bool, LedgerError> {
+        let db = self.reader();
+        // By the index of purposes: of the few that set up, not of all that was ever settled.
+        let mut rows = db.prepare_cached(
+            "SELECT id, state = 'refused' FROM intents WHERE purpose >= ? AND purpose < ? AND state <> 'open'
+             ORDER BY +id DESC LIMIT 1",
+        )?;
+        let mut newest = None;
+        for kind in SET_UPS {
+            // The character after a quotation mark ends what begins with the kind.
+            let (first, end) = (format!("{{\"do\":\"{kind}\""), format!("{{\"do\":\"{kind}#"));
+            let found: Option<(i64, bool)> = rows.query_row([first, end], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+            newest = newest.max(found);
+        }
+        Ok(newest.is_some_and(|(_, refused)| refused))
     }
 
     /// Whether we signed the transaction with this hash at some time.

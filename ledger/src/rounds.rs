@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS rounds (
 );
 ";
 
-/// Rounds that are kept; older ones are told by their facts.
+/// Rounds that are kept; older ones are told by their facts. One that was opened stays until it is over: there may be a
+/// stake in it.
 const KEPT: i64 = 32;
 
 /// A plan, as the contract takes it.
@@ -36,6 +37,9 @@ pub struct Round {
     pub scale: i64,
     /// What is at stake, in gwei.
     pub stake_gwei: u64,
+    /// The address of the contract that it goes before; the configured one, where nothing is said.
+    #[serde(default)]
+    pub contract: Option<String>,
 }
 
 impl Ledger {
@@ -78,7 +82,8 @@ pub(crate) fn keep(db: &Connection, round: &Round) -> Result<(), LedgerError> {
     let (body, state) = (text(round)?, text(&RoundState::default())?);
     db.execute("INSERT INTO rounds VALUES (?, 0, ?, ?) ON CONFLICT DO NOTHING", params![round.from.0, state, body])?;
     db.execute(
-        "DELETE FROM rounds WHERE begins <= (SELECT begins FROM rounds ORDER BY begins DESC LIMIT 1 OFFSET ?)",
+        "DELETE FROM rounds WHERE begins <= (SELECT begins FROM rounds ORDER BY begins DESC LIMIT 1 OFFSET ?)
+         AND (over OR json_extract(state, '$.number') IS NULL)",
         [KEPT],
     )?;
     Ok(())

@@ -38,6 +38,8 @@ pub struct PlannerPlan {
     pub stale_after: Duration,
     /// What is at stake, in gwei, if a contract judges the plans.
     pub stake_gwei: Option<u64>,
+    /// The address of that contract.
+    pub judge: Option<String>,
 }
 
 /// How far a plan's cost may be above its bound to be called proven, in 1e-9 of the bound.
@@ -179,6 +181,10 @@ impl Desk {
     /// where its interval has begun. What has no place there is said once, and dispatched all the same.
     fn round(&mut self, plan: &Plan, solved: Option<&Solved>, now: Timestamp) -> Option<Round> {
         let (stake_gwei, frame) = (self.plan.stake_gwei?, self.frame.as_ref()?);
+        if plan.binding.is_empty() {
+            self.unproved = None;
+            return None;
+        }
         let scale = self.plan.site.scale;
         let packed = match (frame, solved) {
             (Err(unfit), _) => Err(unfit.clone()),
@@ -187,7 +193,10 @@ impl Desk {
         };
         let before = self.unproved.take();
         match packed {
-            Ok(round) => Some(round).filter(|round| round.from > now),
+            Ok(round) => {
+                let contract = self.plan.judge.clone();
+                Some(Round { contract, ..round }).filter(|round| round.from > now)
+            }
             Err(unfit) => {
                 let problem = unfit.to_string();
                 if before.as_ref() != Some(&problem) {
@@ -255,6 +264,7 @@ fn packed(frame: &Frame, plan: &Plan, solved: &Solved, (stake_gwei, scale): (u64
         quanta: frame.quanta,
         scale,
         stake_gwei,
+        contract: None,
     })
 }
 

@@ -68,8 +68,10 @@ pub(super) struct Notes {
     /// The head at which nothing was to be said about ranges, and what is wrong with those of others.
     ranges_looked: Option<B256>,
     ranges_problem: Option<String>,
-    /// The network of the plans as it was published, and its number; and what is wrong with plans on the chain.
-    network: Option<(String, u32)>,
+    /// The network of the plans as it was published at a contract, and its number; and what is wrong with plans on the chain.
+    network: Option<(Address, String, u32)>,
+    /// How long a round takes to be open.
+    opening: dispatch::Opening,
     dispatch_problem: Option<String>,
     /// The settler's account has little left.
     low_on_coin: Option<String>,
@@ -198,9 +200,8 @@ impl Scene<'_> {
         let asked = open.first().map(|intent| format!("{}: asking its witnesses", name(&intent.purpose)));
         // What the chain refused is tried again when the next settlement is due, not at once and for ever.
         let refusal = self.ledger.last_refusal()?;
-        let set_up_refused = refusal.as_ref().is_some_and(|(what, _)| sets_up(what));
+        let set_up_refused = self.ledger.set_up_refused()?;
         let may_queue = !set_up_refused || (turn.settle && !turn.queued);
-        let refused = refusal.as_ref().map(|(what, _)| what.clone());
         let problem = refusal.map(|(what, why)| format!("the chain refused {}: {why}", name(&what)));
         let problem = problem.or_else(|| notes.low_on_coin.clone()).or_else(|| notes.holders.clone());
         let problem = problem.or_else(|| notes.ranges_problem.clone()).or_else(|| notes.dispatch_problem.clone());
@@ -217,8 +218,8 @@ impl Scene<'_> {
         if let (true, Some(step)) = (turn.settle, self.refused_by_witnesses(provider, &open)?) {
             return Ok(step);
         }
-        if let (true, Some(what)) = (turn.settle, &refused)
-            && let Some(step) = self.not_open_there(provider, what)?
+        if turn.settle
+            && let Some(step) = self.not_open_there(provider)?
         {
             return Ok(step);
         }
@@ -469,18 +470,6 @@ impl Scene<'_> {
             }
         }
     }
-}
-
-/// Whether settling needs it.
-fn sets_up(purpose: &Purpose) -> bool {
-    matches!(
-        purpose,
-        Purpose::Deploy
-            | Purpose::OpenAccounts { .. }
-            | Purpose::SetTariff { .. }
-            | Purpose::NameHolder { .. }
-            | Purpose::NameHolders { .. }
-    )
 }
 
 fn name(purpose: &Purpose) -> String {

@@ -17,7 +17,7 @@ use contracts::{Address, B256, U256};
 use domain::dispatch::{Judgement, RoundEvent};
 use domain::network::{Cost, Network, matpower};
 use domain::*;
-use ledger::{Ledger, Round, Write};
+use ledger::{Ledger, Purpose, Round, RoundAct, Write};
 use serde_json::json;
 use solvers::opf::{ac, socp};
 use std::path::Path;
@@ -188,6 +188,7 @@ fn round(from: Timestamp) -> Round {
         quanta: frame.quanta,
         scale: 1_000_000_000,
         stake_gwei: STAKE_GWEI,
+        contract: None,
     }
 }
 
@@ -282,6 +283,91 @@ fn a_plan_wins_its_round_on_anvil_although_the_gateway_died_after_it_committed()
     if let Some(table) = Table::anvil() {
         a_round_is_won(&table);
     }
+}
+
+#[test]
+fn a_stake_that_cannot_be_paid_holds_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = Table::embedded(dir.path());
+    in_virtual_time(async {
+        let from = Timestamp(table.now().0 / 1000 * 1000) + Duration::from_secs(600);
+        let gateway = Gateway::start(dir.path(), &told(&table.now), table.plan());
+        // More than the account has: 20,000 coin.
+        let dear = Round { stake_gwei: 20_000_000_000_000, ..round(from) };
+        gateway.scribe.write(Write::Round(Box::new(dear))).await.unwrap();
+        // As if it had been paid out after the intent was made.
+        let commit = Purpose::Dispatch { act: RoundAct::Commit, round: 1, from };
+        gateway.scribe.write(Write::Queue(commit.clone())).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let became = gateway.scribe.read(move |l| l.became_of(&commit)).await.unwrap();
+        let open = gateway.scribe.read(Ledger::open_intents).await.unwrap();
+        assert_eq!((became, open), (Some(false), vec![]));
+        assert_eq!(dispatch::networks(&*table.chain, table.at).unwrap(), 0, "nothing was paid for it");
+        table.later(605);
+        gateway.until("given up", |e| matches!(e, RoundEvent::GivenUp { .. })).await;
+    });
+}
+
+#[test]
+fn a_round_goes_on_before_the_contract_that_it_began_at_whatever_is_configured_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = Table::embedded(dir.path());
+    in_virtual_time(async {
+        let from = Timestamp(table.now().0 / 1000 * 1000) + Duration::from_secs(600);
+        let gateway = Gateway::start(dir.path(), &told(&table.now), table.plan());
+        let begun = Round { contract: Some(table.at.to_string()), ..round(from) };
+        gateway.scribe.write(Write::Round(Box::new(begun))).await.unwrap();
+        gateway.until("committed", |e| *e == RoundEvent::Committed).await;
+    });
+    let other = table.send(&table.owner, dispatch::deploy_call()).contract;
+    table.later(605);
+    in_virtual_time(async {
+        let plan = SettlerPlan { dispatch: other, ..table.plan() };
+        let gateway = Gateway::start(dir.path(), &told(&table.now), plan);
+        gateway.until("revealed", |e| matches!(e, RoundEvent::Revealed { .. })).await;
+        // The other contract has no networks yet: what was to be opened there is let go.
+        let from = table.now() + Duration::from_secs(600);
+        let open = Purpose::Dispatch { act: RoundAct::Open, round: 0, from };
+        let writes = vec![Write::Round(Box::new(round(from))), Write::Queue(open)];
+        gateway.scribe.write_all(writes).await.unwrap();
+        gateway.until("given up", |e| matches!(e, RoundEvent::GivenUp { .. })).await;
+        assert_eq!(gateway.scribe.read(Ledger::open_intents).await.unwrap(), []);
+    });
+    table.later(900);
+    in_virtual_time(async {
+        let plan = SettlerPlan { dispatch: None, ..table.plan() };
+        let gateway = Gateway::start(dir.path(), &told(&table.now), plan);
+        // No round of this plan was opened, and the contract that is configured is another.
+        let from = table.now() + Duration::from_secs(600);
+        let late = Round { contract: Some(table.at.to_string()), ..round(from) };
+        gateway.scribe.write(Write::Round(Box::new(late))).await.unwrap();
+        gateway.until("paid", |e| *e == RoundEvent::StakeBack).await;
+        let given_up = |e: &RoundEvent| matches!(e, RoundEvent::GivenUp { why } if why.contains("[chain] dispatch"));
+        gateway.until("given up", given_up).await;
+    });
+}
+
+#[test]
+fn what_was_refused_before_it_was_in_a_block_is_said_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = Table::embedded(dir.path());
+    in_virtual_time(async {
+        let from = Timestamp(table.now().0 / 1000 * 1000) + Duration::from_secs(600);
+        let gateway = Gateway::start(dir.path(), &told(&table.now), table.plan());
+        gateway.scribe.write(Write::Round(Box::new(round(from)))).await.unwrap();
+        gateway.until("committed", |e| *e == RoundEvent::Committed).await;
+        // Too early for any of them.
+        for act in [RoundAct::Reveal, RoundAct::Close, RoundAct::Reclaim] {
+            gateway.scribe.write(Write::Queue(Purpose::Dispatch { act, round: 1, from })).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(gateway.scribe.read(Ledger::intents_refused).await.unwrap(), 3);
+        table.later(605);
+        gateway.until("revealed", |e| matches!(e, RoundEvent::Revealed { .. })).await;
+        table.later(900);
+        gateway.until("paid", |e| *e == RoundEvent::StakeBack).await;
+        assert_eq!(gateway.scribe.read(Ledger::intents_refused).await.unwrap(), 3);
+    });
 }
 
 #[test]

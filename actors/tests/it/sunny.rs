@@ -168,6 +168,7 @@ impl Sunny {
             deadline: Duration::from_secs(60),
             stale_after: PERIOD * 2,
             stake_gwei,
+            judge: None,
         };
         if planned {
             Planner::new(plan, clock.clone(), scribe.clone(), board.clone(), enforcer).start();

@@ -161,6 +161,20 @@ impl Reader<'_> {
         {
             c.problem("dispatch", "judges the plans of [dispatch], and there is no such section");
         }
+        if let (Some(c), Some(settings), Some(plans)) = (&chain, &chain_settings, &dispatch)
+            && let (Some(_), ChainKind::Rpc { .. }) = (settings.dispatch, &settings.kind)
+        {
+            let (confirmations, lead) = (settings.confirmations, plans.lead.as_secs());
+            let least = 2 * (confirmations + 1) * BLOCK_S;
+            if lead < least {
+                let what = format!(
+                    "needs two transactions before an interval: with confirmations = {confirmations} and blocks of \
+                     {BLOCK_S}s [dispatch] lead must be at least {least}s, and it is {lead}s; make lead longer, or \
+                     [chain] confirmations fewer"
+                );
+                c.problem("dispatch", what);
+            }
+        }
         if let Some(c) = &chain {
             agreed::holders(c, &accounts);
             agreed::points(c, &switches);
@@ -438,6 +452,9 @@ const STAKE_GWEI: u64 = 1_000_000;
 
 /// Blocks on top of a transaction before it counts, on a chain that may reorganise.
 const REMOTE_CONFIRMATIONS: u64 = 6;
+
+/// Seconds between two blocks of a chain that this gateway does not keep itself.
+const BLOCK_S: u64 = 12;
 
 /// Who vouches for nodes, from a PEM file.
 fn trust(file: &Path) -> Result<Trust, String> {

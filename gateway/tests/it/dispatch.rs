@@ -153,6 +153,12 @@ fn plans_are_judged_on_the_chain_and_the_page_says_how_good_they_are() {
     house::verb(&["check"], &room.config(&bare)).complains(78, &["chain.dispatch judges the plans of [dispatch]"]);
     let wrong = bare.replace(&address, "0x12").replace("= 5000", "= 0");
     house::verb(&["check"], &room.config(&wrong)).complains(78, &["chain.dispatch", "chain.dispatch_stake_gwei"]);
+    // A node's blocks are not as quick as ours.
+    let far = text
+        .replace("kind = \"embedded\"", "kind = \"rpc\"\nurl = \"http://127.0.0.1:1\"")
+        .replace("\"5m\"", "\"167s\"");
+    let too_short = ["chain.dispatch needs two transactions", "lead must be at least 168s", "confirmations fewer"];
+    house::verb(&["check"], &room.config(&far)).complains(78, &too_short);
 }
 
 #[test]

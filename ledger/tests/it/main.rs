@@ -26,6 +26,7 @@ mod promises;
 mod ranges;
 mod reorg;
 mod retention;
+mod rounds;
 mod rows;
 mod story;
 mod supply;

@@ -68,9 +68,9 @@ impl Scene<'_> {
     ///
     /// An account that was found open, rather than opened by a transaction which is looked for when blocks are taken back, may
     /// have been so in a block that is gone: its opening was refused because an older one of ours was just before it.
-    pub(super) fn not_open_there(&self, provider: Address, refused: &Purpose) -> Result<Option<Step>, Trouble> {
-        let Purpose::Settle { sequence } = refused else { return Ok(None) };
-        let items = self.ledger.batch(*sequence)?.map_or_else(Vec::new, |batch| batch.items);
+    pub(super) fn not_open_there(&self, provider: Address) -> Result<Option<Step>, Trouble> {
+        let Some(sequence) = self.ledger.batch_refused()? else { return Ok(None) };
+        let items = self.ledger.batch(sequence)?.map_or_else(Vec::new, |batch| batch.items);
         let accounts = self.ledger.accounts()?;
         let thought_open = |number: &u32| accounts.iter().any(|a| a.number == *number && a.opened);
         let numbers: Vec<u32> = items.iter().map(|item| item.number).filter(thought_open).collect();

@@ -4,6 +4,7 @@
 //! What is revealed was recorded with the plan, and each thing is said once: a restart anywhere goes on where it was. A plan
 //! that is too late for its round is given up, said so, and dispatched all the same.
 
+use super::outgoing::coin;
 use super::{LINE_SALT, Notes, Scene, Step, Trouble};
 use crate::settler::Turn;
 use contracts::chain::{ChainError, Receipt};
@@ -13,15 +14,25 @@ use contracts::tx::Call;
 use contracts::{Address, B256, U256};
 use domain::dispatch::{Judgement, RoundEvent, RoundState};
 use domain::{Fact, Money, Timestamp};
-use ledger::{Purpose, Round, RoundAct, Write};
+use ledger::{Purpose, Round, RoundAct, Tries, Write};
+use std::time::Duration;
 
 /// How far a generator may deviate from what was dispatched, in millionths: what a report calls complying.
 const BAND: u32 = 50_000;
 /// 1e-9 quanta.
 const UNIT: i128 = 1_000_000_000;
+/// Gas that what is said of one plan may take, and that the account should be able to pay beside the stake.
+const GAS_KEPT: u64 = 10_000_000;
+/// What was refused before it was in a block is tried so often, at first after a minute, then after twice as long each
+/// time.
+const TRIES: u32 = 10;
+/// How long it is remembered that a round was slow to be open.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 const WEI_IN_GWEI: u64 = 1_000_000_000;
 /// Why a plan comes too late.
-const LATE: &str = "the chain was away, or [dispatch] lead is too short for two transactions";
+const LATE: &str =
+    "the chain was away, or [dispatch] lead is too short for two transactions with [chain] confirmations";
 
 fn seconds(at: Timestamp) -> Result<u64, Trouble> {
     u64::try_from(at.0.div_euclid(1000)).map_err(|_| Trouble::Other(format!("{at} is no time on the chain")))
@@ -48,6 +59,40 @@ fn gap_ppm(cost: i128, bound: i128) -> Option<u64> {
     (size > 0).then(|| u64::try_from(over.saturating_mul(1_000_000).div_ceil(size)).unwrap_or(u64::MAX))
 }
 
+/// How long a round takes to be open, as far as this process knows.
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    /// The beginning of the interval for which one is asked for, and since when.
+    asked: Option<(Timestamp, Timestamp)>,
+    /// When the last was known to be open, and how long after it was asked for.
+    known: Option<(Timestamp, Duration)>,
+}
+
+impl Opening {
+    fn is_open(&mut self, from: Timestamp, now: Timestamp) {
+        if let Some((_, since)) = self.asked.take_if(|(asked, _)| *asked == from) {
+            self.known = Some((now, now.since(since)));
+        }
+    }
+
+    /// None after a while: the chain may have been away just then.
+    fn took(&self, now: Timestamp) -> Option<Duration> {
+        self.known.filter(|(at, _)| now.since(*at) < REMEMBERED).map(|(_, took)| took)
+    }
+}
+
+fn stake(round: &Round) -> U256 {
+    U256::from(round.stake_gwei) * U256::from(WEI_IN_GWEI)
+}
+
+fn rested(tries: &Tries, now: Timestamp) -> bool {
+    now >= tries.newest + MINUTE * (1 << (tries.times.clamp(1, TRIES) - 1))
+}
+
+fn queue(purpose: Purpose) -> Option<Step> {
+    Some(Step::Write(vec![Write::Queue(purpose)]))
+}
+
 fn fact(from: Timestamp, round: u32, event: RoundEvent, transaction: Option<String>) -> Fact {
     Fact::DispatchRound { from, round, event, transaction }
 }
@@ -64,8 +109,8 @@ impl Scene<'_> {
     /// The next thing to say of a plan, if there is one.
     pub(super) fn rounds(&self, turn: Turn, notes: &mut Notes) -> Result<Option<Step>, Trouble> {
         notes.dispatch_problem = None;
-        let Some(at) = self.plan.dispatch else { return Ok(None) };
         for (round, state) in self.ledger.open_rounds()? {
+            let Some(at) = self.judge_of(&round)? else { continue };
             let step = match state.number {
                 None => self.open(at, &round, turn.now, notes)?,
                 Some(number) => self.go_on(at, number, &round, &state, turn.now, notes)?,
@@ -83,6 +128,9 @@ impl Scene<'_> {
         if self.ledger.became_of(&act(RoundAct::Open))? == Some(false) {
             return Ok(give_up(round.from, 0, "the contract opened no round for it"));
         }
+        if self.plan.dispatch != Some(at) {
+            return Ok(give_up(round.from, 0, "[chain] dispatch is not what it was when the plan was made"));
+        }
         let late = now >= round.from;
         let owner = dispatch::owner(&*self.plan.chain, at)?;
         if owner != self.me() {
@@ -98,7 +146,23 @@ impl Scene<'_> {
         if late {
             return Ok(give_up(round.from, 0, &format!("its interval began before a round was open: {LATE}")));
         }
+        if let Some(short) = self.short_of(round)? {
+            notes.dispatch_problem = Some(short);
+            return Ok(None);
+        }
         if self.network(at, &round.network, notes)?.is_some() {
+            let left = round.from.since(now);
+            if let Some(took) = notes.opening.took(now)
+                && left < took * 2
+            {
+                let why = format!(
+                    "another took {} s to be open, and {} s are left: {LATE}; nothing was spent on it",
+                    took.as_secs(),
+                    left.as_secs()
+                );
+                return Ok(give_up(round.from, 0, &why));
+            }
+            notes.opening.asked = Some((round.from, now));
             return self.once(act(RoundAct::Open));
         }
         match self.ledger.became_of(&act(RoundAct::Publish))? {
@@ -122,19 +186,29 @@ impl Scene<'_> {
         let (from, until) = (round.from, round.until);
         let act = |act| Purpose::Dispatch { act, round: number, from };
         let became = |of| self.ledger.became_of(&act(of));
+        notes.opening.is_open(from, now);
         match became(RoundAct::Commit)? {
             Some(true) => {}
-            Some(false) => return Ok(give_up(from, number, "the contract did not take its hash")),
-            None if now < from => return self.once(act(RoundAct::Commit)),
+            Some(false) => return Ok(give_up(from, number, "its hash was not taken")),
             None => {
-                let why = format!("its interval began before it was committed to: {LATE}");
-                return Ok(give_up(from, number, &why));
+                let short = self.short_of(round)?;
+                if now < from {
+                    return match short {
+                        None => self.once(act(RoundAct::Commit)),
+                        short => {
+                            notes.dispatch_problem = short;
+                            Ok(None)
+                        }
+                    };
+                }
+                let why = short.unwrap_or_else(|| LATE.to_owned());
+                return Ok(give_up(from, number, &format!("its interval began before it was committed to: {why}")));
             }
         }
-        if became(RoundAct::Reveal)?.is_none() && now > from && now <= until {
+        if now > from && now <= until && self.may_try(&act(RoundAct::Reveal), now)? {
             let call = self.dispatch_call(RoundAct::Reveal, number, from)?;
             return match self.plan.chain.call(self.me(), &call) {
-                Ok(_) => self.once(act(RoundAct::Reveal)),
+                Ok(_) => Ok(queue(act(RoundAct::Reveal))),
                 // Blocks have their own clock.
                 Err(error) if dispatch::is_too_early(&error) => Ok(None),
                 Err(ChainError::Reverted { reason, .. }) => {
@@ -157,7 +231,11 @@ impl Scene<'_> {
                 return Ok(None);
             }
             return match self.plan.chain.call(self.me(), &dispatch::close(at, number)) {
-                Ok(_) => Ok(Some(Step::Write(vec![Write::Queue(act(RoundAct::Close))]))),
+                // Whatever became of it before: anybody may close it, and nothing comes of it until somebody does.
+                Ok(_) if self.ledger.tries(&act(RoundAct::Close))?.is_some_and(|tries| !rested(&tries, now)) => {
+                    Ok(None)
+                }
+                Ok(_) => Ok(queue(act(RoundAct::Close))),
                 Err(error) if dispatch::is_too_early(&error) => Ok(None),
                 Err(error) => Err(error.into()),
             };
@@ -168,35 +246,67 @@ impl Scene<'_> {
             let how = judgement(round, &there, self.me(), due);
             return Ok(tell(from, number, RoundEvent::Judged(how)));
         }
-        let refused = |what: &str| give_up(from, number, &format!("the contract {what}: the next round's collects it"));
-        match (became(RoundAct::Reclaim)?, became(RoundAct::Collect)?) {
-            (None, _) => self.once(act(RoundAct::Reclaim)),
-            (Some(false), _) => Ok(refused("gives no stake back")),
-            (Some(true), None) => self.once(act(RoundAct::Collect)),
-            (Some(true), Some(false)) => Ok(refused("pays nothing out")),
-            (Some(true), Some(true)) => Ok(None),
+        for (what, failed) in [
+            (RoundAct::Reclaim, "the stake was not given back: it stays in the contract"),
+            (RoundAct::Collect, "nothing was paid out: what the next round's collects has it in it"),
+        ] {
+            match became(what)? {
+                Some(true) => {}
+                _ if self.may_try(&act(what), now)? => return Ok(queue(act(what))),
+                _ if self.may_try_later(&act(what))? => return Ok(None),
+                _ => return Ok(give_up(from, number, failed)),
+            }
         }
+        Ok(None)
+    }
+
+    /// Whether it may be said now: it never was, or was refused before it was in a block, and that is long enough ago.
+    fn may_try(&self, purpose: &Purpose, now: Timestamp) -> Result<bool, Trouble> {
+        let Some(tries) = self.ledger.tries(purpose)? else { return Ok(true) };
+        Ok(!tries.mined && tries.times < TRIES && rested(&tries, now))
+    }
+
+    fn may_try_later(&self, purpose: &Purpose) -> Result<bool, Trouble> {
+        Ok(self.ledger.tries(purpose)?.is_none_or(|tries| !tries.mined && tries.times < TRIES))
+    }
+
+    /// What is missing if the account cannot pay for a stake and what is said of the plan.
+    fn short_of(&self, round: &Round) -> Result<Option<String>, Trouble> {
+        let fee = self.plan.chain.fees()?.max_fee.min(self.plan.fees.ceiling);
+        let gas = U256::from(GAS_KEPT).saturating_mul(U256::from(fee));
+        let (has, due) = (self.plan.chain.balance(self.me())?, stake(round).saturating_add(gas));
+        Ok((has < due).then(|| {
+            format!(
+                "plans on the chain: the settler {} has {} coin, and stake and gas of a plan may take {}: send it some; \
+                 plans are dispatched all the same",
+                self.me(),
+                coin(has),
+                coin(due)
+            )
+        }))
     }
 
     /// The contract's number of a network, if it was published.
     fn network(&self, at: Address, network: &str, notes: &mut Notes) -> Result<Option<u32>, Trouble> {
-        if let Some((known, number)) = &notes.network
-            && known == network
+        if let Some((there, known, number)) = &notes.network
+            && (*there, known.as_str()) == (at, network)
         {
             return Ok(Some(*number));
         }
         let wanted = bytes(network)?;
         for number in (1..=dispatch::networks(&*self.plan.chain, at)?).rev() {
             if dispatch::network_of(&*self.plan.chain, at, number)? == wanted {
-                notes.network = Some((network.to_owned(), number));
+                notes.network = Some((at, network.to_owned(), number));
                 return Ok(Some(number));
             }
         }
         Ok(None)
     }
 
-    fn dispatch_at(&self) -> Result<Address, Trouble> {
-        self.plan.dispatch.ok_or_else(|| Trouble::Gone("[chain] dispatch is not set any more".into()))
+    /// The contract that a plan goes before: the one that it was made for, whatever is configured now.
+    fn judge_of(&self, round: &Round) -> Result<Option<Address>, Trouble> {
+        let Some(text) = &round.contract else { return Ok(self.plan.dispatch) };
+        text.parse().map(Some).map_err(|e| Trouble::Other(format!("the contract of a plan, {text}: {e}")))
     }
 
     /// The salt of a commitment: another for every plan, the same whenever it is asked.
@@ -207,15 +317,16 @@ impl Scene<'_> {
     }
 
     pub(super) fn dispatch_call(&self, act: RoundAct, number: u32, from: Timestamp) -> Result<Call, Trouble> {
-        let at = self.dispatch_at()?;
         let round = self.ledger.round(from)?;
         let round = round.ok_or_else(|| Trouble::Gone(format!("the plan of {from} is not at hand any more")))?;
+        let at = self.judge_of(&round)?;
+        let at = at.ok_or_else(|| Trouble::Gone("[chain] dispatch is not set any more".into()))?;
         let solution = bytes(&round.solution)?;
-        let stake = U256::from(round.stake_gwei) * U256::from(WEI_IN_GWEI);
+        let stake = stake(&round);
         Ok(match act {
             RoundAct::Publish => dispatch::publish(at, &bytes(&round.network)?, BAND),
             RoundAct::Open => {
-                let unpublished = || Trouble::Other("the network of a plan is not on the chain".into());
+                let unpublished = || Trouble::Gone("the network of a plan is not on the chain".into());
                 let network = self.network(at, &round.network, &mut Notes::default())?.ok_or_else(unpublished)?;
                 let terms = Terms {
                     commit_until: seconds(round.from)?,

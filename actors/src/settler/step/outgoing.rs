@@ -75,6 +75,8 @@ impl Scene<'_> {
 
     /// Simulates, signs and records; `instead` is a transaction whose nonce is used again with a better fee.
     fn sign(&self, intent: &Intent, instead: Option<&Attempt>, turn: Turn, notes: &mut Notes) -> Result<Step, Trouble> {
+        // Batches do not wait until a plan's stake can be paid.
+        let dispensable = matches!(intent.purpose, Purpose::Dispatch { .. }) && intent.attempts.is_empty();
         let call = match self.call(&intent.purpose) {
             // Nothing else waits for it.
             Err(trouble @ Trouble::Gone(_)) => {
@@ -98,6 +100,9 @@ impl Scene<'_> {
                 // count every time, so only a block says that they did not: this goes there as it is, and fails there.
                 (None, Some(old)) => old.gas_limit,
             },
+            (Err(ChainError::Refused { kind: Refusal::InsufficientFunds, message }), _) if dispensable => {
+                return Ok(refuse(intent, None, message));
+            }
             (Err(error), _) => return Err(error.into()),
         };
         let (suggested, ceiling) = (self.plan.chain.fees()?, self.plan.fees.ceiling);
@@ -123,7 +128,11 @@ impl Scene<'_> {
             return Ok(waiting(intent, "the node does not know our newest final transaction yet: it is behind"));
         }
         if let Some(problem) = self.unpayable(gas_limit, fees.max_fee, call.value, &intent.purpose, notes)? {
-            return Ok(Step::Rest { waiting: None, problem: Some(problem), nothing_due: false });
+            if dispensable {
+                return Ok(refuse(intent, None, problem));
+            }
+            let problem = Some(format!("{problem}; nothing is settled until then"));
+            return Ok(Step::Rest { waiting: None, problem, nothing_due: false });
         }
         let transaction = Transaction { chain_id: self.chain_id, nonce, fees, gas_limit, call };
         let signed = transaction.sign_for(self.head.base_fee, &*self.plan.signer)?;
@@ -156,8 +165,7 @@ impl Scene<'_> {
         let (me, has) = (self.me(), self.plan.chain.balance(self.me())?);
         if has < cost {
             return Ok(Some(format!(
-                "the settler {me} has {} coin, and its next transaction may cost {}: send it some; nothing is settled \
-                 until then",
+                "the settler {me} has {} coin, and its next transaction may cost {}: send it some",
                 coin(has),
                 coin(cost)
             )));
@@ -181,7 +189,7 @@ pub(super) fn decoded(raw: &[u8]) -> Result<Transaction, Trouble> {
 }
 
 /// Wei as coin of 10^18 wei, to six places, rounded down.
-fn coin(wei: U256) -> String {
+pub(super) fn coin(wei: U256) -> String {
     let micro = wei / U256::from(1_000_000_000_000_u64);
     let (whole, rest) = (micro / U256::from(1_000_000), micro % U256::from(1_000_000));
     format!("{whole}.{:06}", u64::try_from(rest).unwrap_or(0))
