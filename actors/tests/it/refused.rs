@@ -117,7 +117,8 @@ fn an_account_that_is_not_open_on_the_chain_after_all_is_opened_when_its_batch_i
         drop(ledger);
 
         let life = Life::begin(dir.path(), clock.now(), &terms);
-        (life.pay(1, 1, 500).await, life.pay(4, 2, 700).await);
+        life.pay(1, 1, 500).await;
+        life.pay(4, 2, 700).await;
         life.settle_all("four homes", || ()).await;
         let facts = life.scribe.read(|l| l.facts_after(Seq(0), 10_000)).await.unwrap();
         assert_eq!(refusals(&facts), 1, "the batch was refused once");
