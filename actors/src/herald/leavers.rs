@@ -11,6 +11,9 @@ use tokio::task::JoinSet;
 /// Announcements that wait to be looked at; while they do the broker's wait before them.
 const WAITING: usize = 256;
 
+/// Announcements that come from the broker at once: it has one of each device of each gateway on it.
+const AT_ONCE: usize = 4096;
+
 /// A message to publish: its topic, payload, and whether the broker keeps it.
 pub(super) type Word = (String, String, bool);
 
@@ -26,13 +29,22 @@ pub(super) struct Leavers {
 impl Leavers {
     pub fn new(plan: &HeraldPlan, link: &Link) -> Self {
         let (send, kept) = mpsc::channel(WAITING);
-        let mut subscription = link.subscribe(&format!("{}/device/+/config", plan.discovery));
+        let mut subscription = link.subscribe_with(&format!("{}/device/+/config", plan.discovery), AT_ONCE);
         let gateway = gateway(plan);
         let mut ear = JoinSet::new();
-        // By itself, since hundreds come at once and an inbox holds few.
+        // By itself, so that the inbox does not fill while a round of publishing is under way.
         ear.spawn(async move {
+            let mut missed = 0;
             loop {
-                let Some(ours) = announced(&gateway, &subscription.recv().await) else { continue };
+                let message = subscription.recv().await;
+                if subscription.dropped() > missed {
+                    missed = subscription.dropped();
+                    tracing::warn!(
+                        missed,
+                        "more was announced than is looked at: devices that left may stay announced"
+                    );
+                }
+                let Some(ours) = announced(&gateway, &message) else { continue };
                 if send.send(ours).await.is_err() {
                     return;
                 }

@@ -172,7 +172,13 @@ impl Link {
     ///
     /// Returns at once; [`Subscription::ready`] waits for the broker's consent.
     pub fn subscribe(&self, filter: &str) -> Subscription {
-        let (subscriber, subscription) = subscription::pair(filter);
+        self.subscribe_with(filter, subscription::INBOX)
+    }
+
+    /// Like [`Link::subscribe`], with an inbox of this many messages: for topics of which a broker has kept hundreds, all of
+    /// which come at once and each of which counts.
+    pub fn subscribe_with(&self, filter: &str, capacity: usize) -> Subscription {
+        let (subscriber, subscription) = subscription::pair(filter, capacity);
         self.shared.queue().subscribers.push(subscriber);
         self.shared.work.notify_one();
         subscription

@@ -18,9 +18,9 @@ pub struct Message {
     pub received: Instant,
 }
 
-/// Messages that wait for one subscriber. Readings are cumulative and states replace each other, so when a subscriber
+/// Messages that wait for one subscriber that says nothing else. Readings are cumulative and states replace each other, so when a subscriber
 /// is too slow it is the oldest message that can be spared.
-const INBOX: usize = 64;
+pub(super) const INBOX: usize = 64;
 
 #[derive(Default)]
 struct Inbox {
@@ -35,6 +35,7 @@ pub(super) struct Subscriber {
     pub asked: bool,
     confirmed: watch::Sender<bool>,
     inbox: Weak<Inbox>,
+    capacity: usize,
 }
 
 /// Messages that fit one filter. Dropping it ends it.
@@ -43,11 +44,16 @@ pub struct Subscription {
     confirmed: watch::Receiver<bool>,
 }
 
-pub(super) fn pair(filter: &str) -> (Subscriber, Subscription) {
+pub(super) fn pair(filter: &str, capacity: usize) -> (Subscriber, Subscription) {
     let inbox = Arc::new(Inbox::default());
     let (sender, confirmed) = watch::channel(false);
-    let subscriber =
-        Subscriber { filter: filter.to_owned(), asked: false, confirmed: sender, inbox: Arc::downgrade(&inbox) };
+    let subscriber = Subscriber {
+        filter: filter.to_owned(),
+        asked: false,
+        confirmed: sender,
+        inbox: Arc::downgrade(&inbox),
+        capacity: capacity.max(1),
+    };
     (subscriber, Subscription { inbox, confirmed })
 }
 
@@ -68,7 +74,7 @@ impl Subscriber {
     pub fn offer(&self, message: &Message) {
         let Some(inbox) = self.inbox.upgrade().filter(|_| fits(&self.filter, &message.topic)) else { return };
         let mut guard = inbox.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        if guard.0.len() >= INBOX {
+        if guard.0.len() >= self.capacity {
             guard.0.pop_front();
             guard.1 += 1;
         }
@@ -142,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_subscriber_loses_the_oldest_messages_and_is_told_how_many() {
-        let (subscriber, mut subscription) = pair("t");
+        let (subscriber, mut subscription) = pair("t", INBOX);
         for i in 0..INBOX + 3 {
             let payload = i.to_string().into_bytes();
             subscriber.offer(&Message { topic: "t".into(), payload, retained: false, received: Instant::now() });

@@ -6,6 +6,7 @@ use domain::Position;
 use drivers::mqtt::{Link, PublishError, Subscription, Will};
 use drivers::simulator::{SimDevice, serve_mqtt};
 use drivers::{Bus, BusKind, BusSpec, DeviceAddress, DeviceError};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -38,6 +39,22 @@ async fn what_is_published_while_the_broker_is_away_arrives_in_order_when_it_is_
         assert_eq!(heard.dropped(), 0);
     }
     assert_eq!(timeout(PATIENCE, link.close(PATIENCE)).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn all_that_a_broker_has_kept_comes_at_once_and_fits_an_inbox_of_that_size() {
+    let speaker = Link::connect(brokers::spec("keeper"), None);
+    for i in 0..200 {
+        speaker.deliver(&format!("kept/{i}"), "here", true).await.unwrap();
+    }
+    let link = Link::connect(brokers::spec("kept-reader"), None);
+    let (few, mut all) = (link.subscribe("kept/+"), link.subscribe_with("kept/+", 4096));
+    let mut topics = BTreeSet::new();
+    while topics.len() < 200 {
+        topics.insert(timeout(PATIENCE, all.recv()).await.unwrap().topic);
+    }
+    assert_eq!(all.dropped(), 0);
+    assert!(few.dropped() > 0, "nobody read it, and it is told");
 }
 
 #[tokio::test]

@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// Bytes of a message; more is not looked at.
 const LARGEST: usize = 4096;
+/// Letters of a text within it.
+const LONGEST: usize = 80;
 const SEAL: usize = 2 + 130;
 /// What the signature is for: no other message that a settler signs has this kind.
 const KIND: &str = "gateway state";
 
-/// A gateway, at one moment. It tells nothing of customers: who reads it may be a neighbour.
+/// A gateway, at one moment. It tells nothing of customers: who reads it may be a neighbour. Neighbours are not of one
+/// version: what a later one adds is passed over here, and what is added here must be `#[serde(default)]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct State {
     /// Its site.
     pub site: String,
@@ -88,16 +90,39 @@ impl Said {
         hex::decode_to_slice(digits, &mut signature).map_err(|_| sealed())?;
         let state: State = serde_json::from_slice(body).map_err(|e| format!("its state cannot be read: {e}"))?;
         let address = witness::signer(digest(state.chain_id, body), &signature).ok_or("its signature is none")?;
-        // Whoever may publish for one site does not speak for another.
-        match topic.strip_suffix("/gateway").and_then(|t| t.rsplit('/').next()) {
-            Some(site) if site == state.site => Ok(Self { address, state }),
-            _ => Err(format!("it speaks for site {:?}", state.site)),
+        if let Some(name) = unfit(&state) {
+            return Err(format!("its {name} has control characters, or more than {LONGEST} letters"));
         }
+        // Whoever may publish for one site does not speak for another, nor in another's place.
+        let mut levels = topic.rsplit('/');
+        let (by, kind, site) = (levels.next(), levels.next(), levels.next());
+        if (site, kind) != (Some(&*state.site), Some("gateway")) {
+            return Err(format!("it speaks for site {}", state.site));
+        }
+        if by != Some(&*format!("{address:#x}")) {
+            return Err(format!("it was signed by {address:#x}"));
+        }
+        Ok(Self { address, state })
     }
+}
+
+/// The text that nobody should print: it comes from outside, and a terminal obeys control characters.
+fn unfit(state: &State) -> Option<&'static str> {
+    let texts = [
+        ("site", Some(&state.site)),
+        ("version", Some(&state.version)),
+        ("config", Some(&state.config)),
+        ("tariff", Some(&state.tariff)),
+        ("provider", state.provider.as_ref()),
+        ("witness", state.witness.as_ref()),
+    ];
+    let fits = |text: &String| text.chars().count() <= LONGEST && !text.contains(char::is_control);
+    texts.into_iter().find(|(_, text)| text.is_some_and(|text| !fits(text))).map(|(name, _)| name)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::topic;
     use super::*;
     use contracts::key::LocalKey;
     use proptest::prelude::*;
@@ -127,7 +152,7 @@ pub(super) mod tests {
     fn what_is_said_is_read_back_with_who_said_it() {
         let key = LocalKey::generate().unwrap();
         let message = seal(&state("lane"), &key).unwrap();
-        let said = Said::open("town/microgrid/lane/gateway", &message).unwrap();
+        let said = Said::open(&format!("town/{}", topic("lane", key.address())), &message).unwrap();
         assert_eq!((said.address, said.state), (key.address(), state("lane")));
     }
 
@@ -135,20 +160,51 @@ pub(super) mod tests {
     fn nobody_speaks_for_another_site() {
         let key = LocalKey::generate().unwrap();
         let message = seal(&state("lane"), &key).unwrap();
-        assert!(Said::open("microgrid/mill/gateway", &message).unwrap_err().contains("lane"));
+        let open = |site, by| Said::open(&topic(site, by), &message).unwrap_err();
+        assert!(open("mill", key.address()).contains("lane"));
+        assert!(open("lane", Address::ZERO).contains(&format!("{:#x}", key.address())));
+    }
+
+    #[test]
+    fn what_a_later_version_adds_is_passed_over() {
+        let key = LocalKey::generate().unwrap();
+        let mut later = serde_json::to_value(state("lane")).unwrap();
+        later["moon"] = "full".into();
+        let body = later.to_string().into_bytes();
+        let signature = witness::sign(digest(31337, &body), &key).unwrap();
+        let message = [format!("0x{}\n", hex::encode(signature)).into_bytes(), body].concat();
+        assert_eq!(Said::open(&topic("lane", key.address()), &message).unwrap().state, state("lane"));
+    }
+
+    #[test]
+    fn a_text_that_a_terminal_would_obey_is_refused_wherever_it_stands() {
+        let key = LocalKey::generate().unwrap();
+        for evil in ["\u{1b}[2J", "a\nb", &"x".repeat(LONGEST + 1)] {
+            let said = |change: fn(&mut State, String)| {
+                let mut state = state("lane");
+                change(&mut state, evil.into());
+                Said::open(&topic(&state.site, key.address()), &seal(&state, &key).unwrap()).unwrap_err()
+            };
+            assert!(said(|s, text| s.site = text).starts_with("its site has"));
+            assert!(said(|s, text| s.version = text).starts_with("its version has"));
+            assert!(said(|s, text| s.config = text).starts_with("its config has"));
+            assert!(said(|s, text| s.tariff = text).starts_with("its tariff has"));
+            assert!(said(|s, text| s.provider = Some(text)).starts_with("its provider has"));
+            assert!(said(|s, text| s.witness = Some(text)).starts_with("its witness has"));
+        }
     }
 
     proptest! {
         #[test]
-        fn a_byte_that_was_changed_is_another_signer_or_nothing(at in 0_usize..400, with in 1_u8..) {
+        fn a_byte_that_was_changed_is_not_believed(at in 0_usize..400, with in 1_u8..) {
             let key = LocalKey::from_hex(&"17".repeat(32)).unwrap();
             let mut message = seal(&state("lane"), &key).unwrap();
             let at = at % message.len();
             message[at] ^= with;
             // A digit of the seal in the other case is the same digit.
             let same = at < SEAL && with == 0x20;
-            let said = Said::open("microgrid/lane/gateway", &message);
-            prop_assert!(same || said.is_err() || said.is_ok_and(|s| s.address != key.address()));
+            let said = Said::open(&topic("lane", key.address()), &message);
+            prop_assert!(same || said.is_err(), "{said:?}");
         }
 
         #[test]

@@ -4,7 +4,7 @@ use super::said::Said;
 use contracts::Address;
 use domain::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How a gateway stands among its neighbours.
@@ -38,22 +38,29 @@ pub struct Row {
 /// Clocks are apart by so much before anybody speaks of it: messages take their time.
 const APART: i64 = 5_000;
 
-/// The rows, by site. `late` is how long a gateway may be silent; `settles` says of a signer whether the contract that it
+/// The rows, by site: the newest that each signer says of a site, wherever it was heard. `late` is how long a gateway may be silent; `settles` says of a signer whether the contract that it
 /// names takes its batches, where that is known.
 pub fn rows(said: Vec<Said>, now: Timestamp, late: Duration, settles: impl Fn(&Said) -> Option<bool>) -> Vec<Row> {
+    let mut newest: BTreeMap<(String, Address), Said> = BTreeMap::new();
+    for said in said {
+        let key = (said.state.site.clone(), said.address);
+        if newest.get(&key).is_none_or(|known| known.state.at < said.state.at) {
+            newest.insert(key, said);
+        }
+    }
+    let said: Vec<Said> = newest.into_values().collect();
     let common: BTreeMap<&'static str, Option<String>> =
-        FIELDS.iter().map(|(name, field)| (*name, most(said.iter().map(field)))).collect();
+        FIELDS.iter().map(|(name, _, field)| (*name, most(said.iter().map(|s| (field(s), s.address))))).collect();
     let sites = said.iter().fold(BTreeMap::<_, Vec<Address>>::new(), |mut sites, s| {
         sites.entry(s.state.site.clone()).or_default().push(s.address);
         sites
     });
     let late = i64::try_from(late.as_millis()).unwrap_or(i64::MAX);
-    let mut rows: Vec<Row> = said
-        .into_iter()
+    said.into_iter()
         .map(|said| {
             let age = now.0.saturating_sub(said.state.at.0);
-            let differs: Vec<_> =
-                FIELDS.iter().filter(|(name, field)| common[name] != field(&said)).map(|(name, _)| *name).collect();
+            let unlike: Vec<_> = FIELDS.iter().filter(|(name, _, field)| common[name] != field(&said)).collect();
+            let differs = unlike.iter().map(|(name, ..)| *name).collect();
             let state = &said.state;
             let mut problems = Vec::new();
             let mut wrong = |is: bool, what: String| problems.extend(is.then_some(what));
@@ -64,8 +71,8 @@ pub fn rows(said: Vec<Said>, now: Timestamp, late: Duration, settles: impl Fn(&S
             wrong(state.devices_ailing > 0, format!("{} devices do not answer or follow", state.devices_ailing));
             wrong(settles(&said) == Some(false), format!("its contract takes no batches of {}", said.address));
             wrong(sites[&state.site].len() > 1, "others say that they are this site".into());
-            for name in &differs {
-                wrong(true, format!("its {} is not that of most", name.replace('_', " ")));
+            for (_, words, _) in unlike {
+                wrong(true, format!("its {words} is not that of most"));
             }
             let standing = match () {
                 () if age > late => Standing::Late,
@@ -74,27 +81,28 @@ pub fn rows(said: Vec<Said>, now: Timestamp, late: Duration, settles: impl Fn(&S
             };
             Row { standing, age_s: age / 1000, differs, problems, said }
         })
-        .collect();
-    rows.sort_by(|a, b| (&a.said.state.site, a.said.address).cmp(&(&b.said.state.site, b.said.address)));
-    rows
+        .collect()
 }
 
 type Field = fn(&Said) -> Option<String>;
 
-/// What gateways of one neighbourhood have in common.
-const FIELDS: &[(&str, Field)] = &[
-    ("version", |s| Some(s.state.version.clone())),
-    ("tariff", |s| Some(s.state.tariff.clone())),
-    ("chain_id", |s| Some(s.state.chain_id.to_string())),
-    ("provider", |s| s.state.provider.clone()),
-    ("witness", |s| s.state.witness.clone()),
+/// What gateways of one neighbourhood have in common: its key, what it is called, and where it stands.
+const FIELDS: &[(&str, &str, Field)] = &[
+    ("version", "version", |s| Some(s.state.version.clone())),
+    // An operator may have announced another since, which only its ledger knows.
+    ("tariff", "configured tariff", |s| Some(s.state.tariff.clone())),
+    ("chain_id", "chain id", |s| Some(s.state.chain_id.to_string())),
+    ("provider", "provider", |s| s.state.provider.clone()),
+    ("witness", "witness", |s| s.state.witness.clone()),
 ];
 
-/// The most frequent value; of several the greatest, so that the answer does not depend on who was heard first.
-fn most(values: impl Iterator<Item = Option<String>>) -> Option<String> {
-    let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
-    values.for_each(|value| *counts.entry(value).or_default() += 1);
-    counts.into_iter().max_by_key(|(_, n)| *n).and_then(|(value, _)| value)
+/// The value of most signers, each of whom counts once however often it speaks; of several the greatest, so that the answer does not depend on who was heard first.
+fn most(values: impl Iterator<Item = (Option<String>, Address)>) -> Option<String> {
+    let mut signers: BTreeMap<Option<String>, BTreeSet<Address>> = BTreeMap::new();
+    for (value, signer) in values {
+        signers.entry(value).or_default().insert(signer);
+    }
+    signers.into_iter().max_by_key(|(_, who)| who.len()).and_then(|(value, _)| value)
 }
 
 #[cfg(test)]
@@ -127,6 +135,20 @@ mod tests {
         let rows = judged(vec![odd, said("lane", 1), said("yard", 3)]);
         assert_eq!(rows[1].differs, ["version", "tariff"]);
         assert_eq!((rows[0].standing, rows[1].standing), (Standing::Well, Standing::Ailing));
+    }
+
+    #[test]
+    fn whoever_speaks_often_counts_once_and_by_its_newest_word() {
+        let odd = |site: &str, at: i64| {
+            let mut odd = said(site, 9);
+            odd.state.version = "6.6.6".into();
+            odd.state.at = Timestamp(odd.state.at.0 + at);
+            odd
+        };
+        let rows =
+            judged(vec![said("lane", 1), said("mill", 2), odd("a", 0), odd("a", 7_000), odd("b", 0), odd("c", 0)]);
+        let shown: Vec<_> = rows.iter().map(|r| (r.said.state.site.as_str(), r.differs.len(), r.age_s)).collect();
+        assert_eq!(shown, [("a", 1, 3), ("b", 1, 10), ("c", 1, 10), ("lane", 0, 10), ("mill", 0, 10)]);
     }
 
     #[test]

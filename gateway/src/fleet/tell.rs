@@ -38,7 +38,7 @@ pub fn start(teller: Teller) {
         None,
     );
     actix::spawn(async move {
-        let topic = topic(&teller.config.site);
+        let topic = topic(&teller.config.site, teller.signer.address());
         loop {
             match teller.state().await.map(|state| seal(&state, &*teller.signer)) {
                 Ok(Ok(message)) => {

@@ -12,7 +12,7 @@ fn gateway(room: &Room, name: &str, broker: u16, hub: Option<u16>, off_peak: &st
     let mut text = site.replace("\"0.18\"", &format!("\"{off_peak}\""));
     text += &format!("\n[broker]\nlisten = \"127.0.0.1:{broker}\"\n");
     if let Some(hub) = hub {
-        text += &format!("\n[bridge]\nurl = \"mqtt://127.0.0.1:{hub}\"\npublish = [\"microgrid/#\"]\n");
+        text += &format!("\n[bridge]\nurl = \"mqtt://127.0.0.1:{hub}\"\npublish = [\"microgrid/+/gateway/+\"]\n");
     }
     room.write(&format!("{name}.toml"), text)
 }
@@ -50,7 +50,19 @@ fn neighbours_are_seen_from_each_gateway_and_who_differs_is_named() {
     }
     let shown = house::run(&mut status(&lane_config, &[]));
     shown.complains(1, &["1 of them need a look"]);
-    assert!(shown.out.contains("mill: its tariff is not that of most"), "{}", shown.out);
+    assert!(shown.out.contains("mill: its configured tariff is not that of most"), "{}", shown.out);
+}
+
+#[test]
+fn a_bridge_that_never_came_up_is_told_apart_from_a_neighbourhood_of_nobody() {
+    let room = Room::new();
+    let hub = house::free_port();
+    let config = gateway(&room, "lane", house::free_port(), Some(hub), "0.18");
+    let at = format!("127.0.0.1:{hub}");
+    house::run(&mut status(&config, &[])).complains(69, &["the broker of [bridge]", &at, "did not answer"]);
+    // A broker that is there, and keeps nothing.
+    let _hub = ::broker::start(::broker::Settings::new(at.parse().unwrap())).unwrap();
+    house::run(&mut status(&config, &[])).complains(1, &["no gateway was heard"]);
 }
 
 #[test]

@@ -32,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A message that is kept: retained, or waiting in a session.
 #[derive(Debug)]
@@ -172,10 +173,10 @@ pub(crate) struct Hub {
     queued_bytes: Pool,
     filters: Pool,
     pub counters: Arc<Counters>,
-    /// What `$SYS` topics say, when they are due again, and when the first were.
+    /// What `$SYS` topics say, and when they are due again.
     status: BTreeMap<ByteString, Rc<Message>>,
     status_due: u64,
-    begun: Option<u64>,
+    begun: Instant,
     next_session: u32,
     next_message: u64,
     next_turn: u64,
@@ -200,7 +201,7 @@ impl Hub {
             counters: Arc::default(),
             status: BTreeMap::new(),
             status_due: 0,
-            begun: None,
+            begun: Instant::now(),
             next_session: 1,
             next_message: 1,
             next_turn: 1,

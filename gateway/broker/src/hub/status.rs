@@ -13,9 +13,9 @@ const EVERY_MS: u64 = 10_000;
 impl Hub {
     /// Brings the figures up to date, and tells those that changed.
     pub(super) fn sweep_status(&mut self, now: u64) {
-        let begun = *self.begun.get_or_insert(now);
         let count = &self.counters;
-        count.uptime_s.set(usize::try_from(now.saturating_sub(begun) / 1000).unwrap_or(usize::MAX));
+        // Not by `now`: the clock of a Pi jumps by years when the network comes.
+        count.uptime_s.set(usize::try_from(self.begun.elapsed().as_secs()).unwrap_or(usize::MAX));
         count.connected.set(self.sessions.values().filter(|s| s.link.is_some()).count());
         count.sessions.set(self.sessions.len());
         count.subscriptions.set(self.sessions.values().map(|s| s.subscriptions.len()).sum());

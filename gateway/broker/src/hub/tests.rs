@@ -742,3 +742,11 @@ fn the_broker_s_own_topics_are_told_at_once_then_when_they_change_and_are_not_wr
     let noted = hub.records();
     assert!(!noted.iter().any(|record| matches!(record, Record::Accepted { .. })), "{noted:?}");
 }
+
+#[test]
+fn a_clock_that_is_set_does_not_make_a_broker_older() {
+    let mut hub = hub();
+    hub.sweep(0);
+    hub.sweep(NOW);
+    assert!(hub.counters.look().uptime_s < 3_600, "{:?}", hub.counters.look());
+}
