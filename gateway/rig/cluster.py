@@ -23,8 +23,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import audit
-from street import ANVIL, MOSQUITTO, RICH, RICH_KEY, ROOT, Child, Site, anvil, free_port, memory, mosquitto, node_is_up
-from street import private, rpc, say, table, until, verb
+from street import ANVIL, MOSQUITTO, RICH, RICH_KEY, ROOT, Child, Site, anvil, ended, free_port, memory, mosquitto
+from street import node_is_up, private, rpc, say, table, until, verb
 
 SET_SETTLER = "77a35465"
 COIN = 10**18
@@ -176,14 +176,7 @@ def main() -> int:
     )
     energy = sum(row[0] for site in sites for row in site.ledger("SELECT SUM(settled_off_peak + settled_peak) FROM accounts"))
     told = {"replaced": replaced, "settled_wh": energy, "states_at_the_broker": kept, "load": os.getloadavg()[0], "wrong": wrong}
-    say(json.dumps(told, indent=1))
-    if options.json:
-        options.json.write_text(json.dumps(told | {"gateways": figures}, indent=1) + "\n")
-    if wrong:
-        say(f"kept for a look: {folder}")
-        return 1
-    shutil.rmtree(folder, ignore_errors=True)
-    return 0
+    return ended(folder, told, {"gateways": figures}, options.json)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import datetime
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -27,8 +26,8 @@ from collections import Counter
 from pathlib import Path
 
 import audit
-from street import ANVIL, GATEWAY, MOSQUITTO, RICH_KEY, ROOT, Child, Site, anvil, as_installed, free_port, memory, mosquitto
-from street import node_is_up, private, rpc, say, table, until
+from street import ANVIL, GATEWAY, MOSQUITTO, RICH_KEY, ROOT, Child, Site, anvil, as_installed, ended, free_port, memory
+from street import mosquitto, node_is_up, private, rpc, say, table, until
 
 METERS = 20
 DAYS = 3
@@ -339,14 +338,7 @@ def main() -> int:
         "days": {k: report.get(k) for k in ("recorded", "settled_batches", "disconnections", "reconnections")},
         "wrong": wrong,
     }  # fmt: skip
-    say(json.dumps(figures, indent=1))
-    if options.json:
-        options.json.write_text(json.dumps(figures | {"happened": happened}, indent=1) + "\n")
-    if wrong:
-        say(f"kept for a look: {folder}")
-        return 1
-    shutil.rmtree(folder, ignore_errors=True)
-    return 0
+    return ended(folder, figures, {"happened": happened}, options.json)
 
 
 if __name__ == "__main__":

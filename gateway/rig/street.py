@@ -44,6 +44,18 @@ def table(head: list[str], rows: list[list[object]]) -> None:
     say("")
 
 
+def ended(folder: Path, figures: dict, also: dict, file: Path | None) -> int:
+    """Says the figures, writes them down with what else was counted, and keeps the folder if something is wrong in it."""
+    say(json.dumps(figures, indent=1))
+    if file:
+        file.write_text(json.dumps(figures | also, indent=1) + "\n")
+    if figures["wrong"]:
+        say(f"kept for a look: {folder}")
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
 def until(what: str, seconds: float, ready, pause: float = 0.01):
     """The first answer that is something."""
     end = time.monotonic() + seconds

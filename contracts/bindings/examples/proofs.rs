@@ -269,7 +269,7 @@ fn row(meters: u8, each_hour: u32, proofs: usize, seconds: u64) {
     let mut at = street.ring.machine.now();
     let mut to_come: VecDeque<(u64, usize)> = (0..proofs)
         .map(|_| {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds between two requests")]
             let gap = (-(1.0 - rng.f64()).ln() * 3600.0 / f64::from(each_hour)) as u64;
             at += gap;
             (at, rng.usize(..usize::from(meters)))

@@ -248,7 +248,7 @@ impl Scene<'_> {
         }
         for (what, failed) in [
             (RoundAct::Reclaim, "the stake was not given back: it stays in the contract"),
-            (RoundAct::Collect, "nothing was paid out: what the next round's collects has it in it"),
+            (RoundAct::Collect, "nothing was paid out: the next round's collecting brings it too"),
         ] {
             match became(what)? {
                 Some(true) => {}
