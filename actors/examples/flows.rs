@@ -1,6 +1,6 @@
 //! Prints power flows for the Dispatch contract, as `contracts/vectors/flows.json` has them: networks as they are published,
 //! plans that our own solvers found, and what the contract says of them on our own chain: `cargo run -p actors --example
-//! flows`. With `--write FILE` they go into a file. Those that are committed are older, and of other solvers.
+//! flows`. With `--write FILE` they go into a file.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

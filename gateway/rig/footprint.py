@@ -95,9 +95,9 @@ def collectd(folder: Path, seconds: float) -> dict[str, float]:
 
 
 ROWS = {
-    "ours, settling on a node": lambda folder, seconds: ours(folder, seconds, False),
-    "ours, with the embedded chain": lambda folder, seconds: ours(folder, seconds, True),
-    "collectd + mosquitto": collectd,
+    "ours, settling on a node": (lambda folder, seconds: ours(folder, seconds, False), [ANVIL]),
+    "ours, with the embedded chain": (lambda folder, seconds: ours(folder, seconds, True), []),
+    "collectd + mosquitto": (collectd, [MOSQUITTO, COLLECTD, MQTT_PLUGIN]),
 }
 
 
@@ -112,11 +112,11 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="footprint-", dir=ROOT / "target/rig"))
     figures = {}
     try:
-        for number, (name, measure) in enumerate(ROWS.items()):
-            lacking = [p for p in (ANVIL, MOSQUITTO, COLLECTD, MQTT_PLUGIN) if not p.exists()]
+        for number, (name, (measure, needs)) in enumerate(ROWS.items()):
+            lacking = [p for p in needs if not p.exists()]
             if options.only and not any(part in name for part in options.only):
                 continue
-            if lacking and name != "ours, with the embedded chain":
+            if lacking:
                 say(f"{name} is left out: {lacking[0]} is not installed")
                 continue
             figures[name] = measure(folder / str(number), options.seconds) | {"load": os.getloadavg()[0]}

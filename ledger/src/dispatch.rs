@@ -8,7 +8,7 @@ use domain::{Fact, MeterId, Money, Seq, Timestamp, WattHours};
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 
-/// Made beside the other tables whenever they are missing.
+/// Made with a new ledger, and where they are missing by the step from schema 4.
 pub(crate) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS caps (seq INTEGER PRIMARY KEY, meter TEXT NOT NULL, until INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS caps_by_meter ON caps (meter, until);

@@ -45,7 +45,7 @@ pub(crate) fn migrate(path: &Path, db: &mut Connection) -> Result<Option<PathBuf
         _ => {}
     }
     room(path)?;
-    let kept = unused(path, from);
+    let kept = unused(path, from)?;
     let copied = copy(path, &part)
         .and_then(|_| std::fs::rename(&part, &kept).map_err(|e| failed(&kept, "cannot be given its name", &e)))
         .and_then(|()| sync_folder(path));
@@ -92,21 +92,25 @@ fn kept(path: &Path, version: i32, nth: u64) -> PathBuf {
 }
 
 /// How often it was; the last of them may be there though those before it were removed.
-fn times(path: &Path, version: i32) -> u64 {
+fn times(path: &Path, version: i32) -> std::io::Result<u64> {
     let (folder, first) = (folder(path), kept(path, version, 1));
     let first = first.file_name().unwrap_or_default().as_encoded_bytes();
-    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let nth = |name: &OsStr| match name.as_encoded_bytes().strip_prefix(first)? {
         [] => Some(1),
         [b'-', n @ ..] => str::from_utf8(n).ok()?.parse().ok(),
         _ => None,
     };
-    names.filter_map(|name| nth(&name)).max().unwrap_or(0)
+    let mut last: u64 = 0;
+    for entry in std::fs::read_dir(folder)? {
+        last = last.max(nth(&entry?.file_name()).unwrap_or(0));
+    }
+    Ok(last)
 }
 
 /// No copy takes another's place.
-fn unused(path: &Path, version: i32) -> PathBuf {
-    kept(path, version, times(path, version).saturating_add(1))
+fn unused(path: &Path, version: i32) -> Result<PathBuf, LedgerError> {
+    let times = times(path, version).map_err(|e| failed(folder(path), "cannot be read", &e))?;
+    Ok(kept(path, version, times.saturating_add(1)))
 }
 
 /// Whether the copy has room: found out before half of it fills the disk on which the gateway records.
@@ -160,7 +164,8 @@ pub(crate) fn refuse_earlier(path: &Path) -> Result<(), LedgerError> {
 
 pub(crate) fn newer(path: &Path, found: i32) -> LedgerError {
     // What was recorded last before the update is in the last of them.
-    let nth = times(path, VERSION);
+    // The advice alone depends on it.
+    let nth = times(path, VERSION).unwrap_or(0);
     let back = if nth > 0 {
         let copy = kept(path, VERSION, nth);
         format!("; or put back what it was before the update: `journal restore {} --force`", copy.display())

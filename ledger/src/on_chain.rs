@@ -8,7 +8,7 @@ use domain::{AccountId, Fact, Money, OnChain, Seq, TariffRegisters, Timestamp, W
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeMap;
 
-/// Made beside the other tables whenever they are missing.
+/// Made with a new ledger, and where they are missing by the step from schema 4.
 pub(crate) const TABLES: &str = "
 -- body: the event as JSON. A block may change with a reorganisation, and with it which of two events is the newer.
 CREATE TABLE IF NOT EXISTS happened (

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
-/// Made beside the other tables whenever they are missing.
+/// Made with a new ledger, and where they are missing by the step from schema 4.
 pub(crate) const TABLES: &str = "
 -- failed, judged: the proofs that counted since a person last released the meter, as domain::place::Track has them.
 CREATE TABLE IF NOT EXISTS places (

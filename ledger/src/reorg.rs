@@ -6,7 +6,7 @@ use crate::{Ledger, LedgerError, batch};
 use domain::{Fact, Money, Seq, Source, TariffRegisters, Timestamp, WattHours};
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Made beside the other tables whenever they are missing: a ledger that began without them goes on with them.
+/// Made with a new ledger, and where they are missing by the step from schema 4.
 pub(crate) const TABLES: &str = "
 -- Where the newest concluded intents were mined. Their attempts keep their bytes for as long as they stand here. before:
 -- what the accounts of a batch had as settled until then.

@@ -7,7 +7,7 @@ use domain::dispatch::{RoundEvent, RoundState};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-/// Made beside the other tables whenever they are missing.
+/// Made with a new ledger, and where they are missing by the step from schema 4.
 pub(crate) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS rounds (
   begins INTEGER PRIMARY KEY, over INTEGER NOT NULL, state TEXT NOT NULL, body TEXT NOT NULL

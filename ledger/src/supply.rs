@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Made beside the other tables whenever they are missing: a ledger that began without them goes on with them.
+/// Made with a new ledger, and where they are missing by the step from schema 4.
 pub(crate) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS emergencies (account TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 -- What a person ordered, until it runs out or is taken back.

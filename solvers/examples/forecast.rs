@@ -11,17 +11,17 @@
 use domain::{LoadTable, Timestamp};
 use solvers::forecast::{Row, Series, Settings, forecast};
 
-/// A number of this process that the kernel tells (Linux), the so-manieth behind a word.
-fn status(file: &str, behind: &str, at: usize) -> u64 {
+/// A number of this process that the kernel tells (Linux), the first behind a word.
+fn status(file: &str, behind: &str) -> u64 {
     let text = std::fs::read_to_string(file).expect("Linux");
     let after = text.split_once(behind).expect("a word").1;
-    after.split_whitespace().nth(at).expect("a number").parse().expect("a number")
+    after.split_whitespace().next().expect("a number").parse().expect("a number")
 }
 
-/// Seconds of the processor that this process has used, which do not depend on who else is busy.
+/// Seconds of the processor that this thread, the only one, has used, which do not depend on who else is busy.
 fn used() -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "nanoseconds of minutes")]
-    let nanoseconds = status("/proc/self/schedstat", "", 0) as f64;
+    let nanoseconds = status("/proc/self/schedstat", "") as f64;
     nanoseconds / 1e9
 }
 
@@ -55,7 +55,7 @@ fn main() {
         }
         println!("a day by what was learned: {:.2} ms", 1000.0 * (used() - start) / f64::from(times));
     }
-    println!("resident at most: {} KiB", status("/proc/self/status", "VmHWM:", 0));
+    println!("resident at most: {} KiB", status("/proc/self/status", "VmHWM:"));
     let (numbers, bytes) = outcome.model.as_ref().map_or((0, 0), |m| (m.size(), m.bytes().len()));
     println!("chosen: {}; origins {:?}; model of {numbers} numbers, {bytes} bytes", outcome.chosen, outcome.origins);
 }

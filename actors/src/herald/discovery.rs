@@ -85,7 +85,7 @@ pub(super) fn announcements(plan: &HeraldPlan) -> Vec<(String, String)> {
         let message: Value = json!({
             "device": {
                 "identifiers": [id], "name": meter.to_string(), "model": model,
-                "manufacturer": "microgrid-gateway", "via_device": format!("microgrid_{}", plan.site),
+                "manufacturer": "microgrid-gateway", "via_device": plan.device(),
             },
             "origin": { "name": "microgrid-gateway", "sw_version": plan.version },
             "components": components,
@@ -105,7 +105,7 @@ const BALANCE: &str = "{{ value_json.problem }}";
 
 /// The gateway itself, which the meters are reached through: what keeps it from its work.
 fn gateway(plan: &HeraldPlan) -> (String, String) {
-    let id = format!("microgrid_{}", plan.site);
+    let id = plan.device();
     let mut components = serde_json::Map::new();
     components.extend(super::prices::components(plan, &id));
     for (key, name) in [("ledger", "Ledger"), ("chain", "Chain"), ("ranges", "Price ranges")] {

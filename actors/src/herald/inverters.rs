@@ -55,7 +55,7 @@ fn announcement(plan: &HeraldPlan, roof: &Roof, model: &str) -> (String, String)
     let message = json!({
         "device": {
             "identifiers": [id], "name": roof.id.to_string(), "model": model,
-            "manufacturer": "microgrid-gateway", "via_device": format!("microgrid_{}", plan.site),
+            "manufacturer": "microgrid-gateway", "via_device": plan.device(),
         },
         "origin": { "name": "microgrid-gateway", "sw_version": plan.version },
         "components": components,

@@ -30,7 +30,7 @@ impl Leavers {
     pub fn new(plan: &HeraldPlan, link: &Link) -> Self {
         let (send, kept) = mpsc::channel(WAITING);
         let mut subscription = link.subscribe_with(&format!("{}/device/+/config", plan.discovery), AT_ONCE);
-        let gateway = gateway(plan);
+        let gateway = plan.device();
         let mut ear = JoinSet::new();
         // By itself, so that the inbox does not fill while a round of publishing is under way.
         ear.spawn(async move {
@@ -76,10 +76,6 @@ impl Leavers {
         }
         out
     }
-}
-
-fn gateway(plan: &HeraldPlan) -> String {
-    format!("microgrid_{}", plan.site)
 }
 
 /// The topic and what is announced there, if the broker kept it and a gateway of this site said it.

@@ -48,6 +48,11 @@ pub struct HeraldPlan {
 }
 
 impl HeraldPlan {
+    /// The gateway's identifier in Home Assistant, which its devices are reached through.
+    fn device(&self) -> String {
+        format!("microgrid_{}", self.site)
+    }
+
     fn topic(&self, kind: &str, name: &str, what: &str) -> String {
         format!("microgrid/{}/{kind}/{name}/{what}", self.site)
     }
@@ -121,10 +126,10 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
                 board.update(|live| live.broker = Some(true));
             }
             while let Some(message) = birth.try_recv() {
-                if message.payload == b"online" {
-                    told.clear();
-                    born = true;
-                }
+                born |= message.payload == b"online";
+            }
+            if born {
+                told.clear();
             }
             let news = gather(&plan, &clock, &scribe, &board).await;
             for (topic, payload, retain) in leavers.cleared(&news, std::mem::take(&mut born)) {
@@ -155,10 +160,7 @@ async fn proclaim(plan: Arc<HeraldPlan>, clock: Clock, scribe: Scribe, board: Bo
             wish = commands.next() => commands.follow(&wish, &plan, &scribe).await,
             changed = changes.changed() => { let _ = changed; }
             changed = up.changed() => { let _ = changed; }
-            message = birth.recv() => if message.payload == b"online" {
-                told.clear();
-                born = true;
-            },
+            message = birth.recv() => { born |= message.payload == b"online"; }
             // Accounts change in the ledger without a change on the board.
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
         }

@@ -5,6 +5,7 @@
 //! piecewise cost, which the contract does not know, becomes one generator for each piece: as the pieces get dearer, the
 //! cheapest way to use them is in their order.
 
+use super::plan::whole;
 use contracts::dispatch::network::{
     ADMITTANCE, AcBranch, AcBus, Conditions, DcBranch, Elements, End, Generator, Header, NO_TANGENT, Network as Packed,
     POWER, RATIO, Solution, TANGENT, Unpackable,
@@ -341,11 +342,6 @@ fn power(value: f64) -> i64 {
 fn exactly(value: f64) -> Option<u64> {
     let near = (value - value.round()).abs() <= 1e-9 * value.abs();
     (near && value >= 1.0).then(|| whole(value.round()).unsigned_abs())
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and NaN becomes 0")]
-fn whole(value: f64) -> i64 {
-    value as i64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "quanta are at most 2^53 in any currency")]

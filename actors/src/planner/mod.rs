@@ -7,6 +7,7 @@ mod plan;
 pub use frame::{Frame, Model, Unfit};
 pub use plan::{BusPicture, Home, LinePicture, Picture, Roof, Site};
 
+use crate::witness::wire;
 use crate::{Board, Enforcer, LimitOrder, Limits, Scribe};
 use actix::prelude::*;
 use domain::dispatch::{Basis, Plan};
@@ -185,18 +186,14 @@ impl Desk {
             self.unproved = None;
             return None;
         }
-        let scale = self.plan.site.scale;
         let packed = match (frame, solved) {
             (Err(unfit), _) => Err(unfit.clone()),
             (Ok(_), None) => return None,
-            (Ok(frame), Some(solved)) => packed(frame, plan, solved, (stake_gwei, scale)),
+            (Ok(frame), Some(solved)) => packed(frame, plan, solved, &self.plan, stake_gwei),
         };
         let before = self.unproved.take();
         match packed {
-            Ok(round) => {
-                let contract = self.plan.judge.clone();
-                Some(Round { contract, ..round }).filter(|round| round.from > now)
-            }
+            Ok(round) => Some(round).filter(|round| round.from > now),
             Err(unfit) => {
                 let problem = unfit.to_string();
                 if before.as_ref() != Some(&problem) {
@@ -253,8 +250,8 @@ impl Desk {
     }
 }
 
-fn packed(frame: &Frame, plan: &Plan, solved: &Solved, (stake_gwei, scale): (u64, i64)) -> Result<Round, Unfit> {
-    let hex = |bytes: Vec<u8>| format!("0x{}", hex::encode(bytes));
+fn packed(frame: &Frame, plan: &Plan, solved: &Solved, terms: &PlannerPlan, stake_gwei: u64) -> Result<Round, Unfit> {
+    let hex = |bytes: Vec<u8>| wire::hex(&bytes);
     Ok(Round {
         from: plan.from,
         until: plan.until,
@@ -262,9 +259,9 @@ fn packed(frame: &Frame, plan: &Plan, solved: &Solved, (stake_gwei, scale): (u64
         conditions: hex(frame.conditions(&solved.network).pack()?),
         solution: hex(frame.solution(&solved.network, &solved.answer, &solved.duals)?.pack()?),
         quanta: frame.quanta,
-        scale,
+        scale: terms.site.scale,
         stake_gwei,
-        contract: None,
+        contract: terms.judge.clone(),
     })
 }
 

@@ -505,7 +505,7 @@ fn exact(value: i64) -> f64 {
 
 /// A whole number as one; what is none is 0.
 #[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and NaN becomes 0")]
-fn whole(value: f64) -> i64 {
+pub(super) fn whole(value: f64) -> i64 {
     value as i64
 }
 

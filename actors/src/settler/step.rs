@@ -21,6 +21,7 @@ pub(crate) use contract::{Batched, proposed};
 
 use super::pending::Memory;
 use super::{SettlerPlan, Turn};
+use crate::witness::wire;
 use contracts::chain::{ChainError, Head, Receipt};
 use contracts::key::KeyError;
 use contracts::lines::SaltSecret;
@@ -215,7 +216,9 @@ impl Scene<'_> {
             });
         };
         self.agreed(provider, notes)?;
-        if let (true, Some(step)) = (turn.settle, self.refused_by_witnesses(provider, &open)?) {
+        if turn.settle
+            && let Some(step) = self.refused_by_witnesses(provider, &open)?
+        {
             return Ok(step);
         }
         if turn.settle
@@ -460,7 +463,7 @@ impl Scene<'_> {
             Purpose::Attest { positions } => self.attestation(positions),
             Purpose::Witness { data, .. } => {
                 let gone = || Trouble::Gone("[chain] witness is not set any more".into());
-                let data = data.strip_prefix("0x").and_then(|data| hex::decode(data).ok());
+                let data = wire::unhex(data);
                 let data = data.ok_or_else(|| Trouble::Other("a recorded call cannot be read".into()))?;
                 Ok(Call { to: Some(self.plan.witness.ok_or_else(gone)?), value: U256::ZERO, data })
             }

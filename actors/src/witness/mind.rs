@@ -93,7 +93,7 @@ impl Peer {
     /// accepted is settled later, or never: whoever opens another draw before has given it up.
     fn settled(
         &mut self,
-        opens: Option<B256>,
+        opens: bool,
         next: impl FnOnce(Address) -> Result<u64, ChainError>,
     ) -> Result<(), ChainError> {
         let Some(sound) = &self.accepted else { return Ok(()) };
@@ -101,7 +101,7 @@ impl Peer {
             Ok(next) if next > sound.sequence => {
                 self.billed.extend(self.accepted.take().into_iter().flat_map(|s| s.ends));
             }
-            Ok(_) if opens.is_some() => self.accepted = None,
+            Ok(_) if opens => self.accepted = None,
             Ok(_) => {}
             Err(error) if error.is_transient() => return Err(error),
             // A book that does not say so counts nothing.
@@ -202,7 +202,7 @@ impl Mind {
                 self.seen.findings.values().filter(|f| !f.refused).map(|f| f.found.digest).collect();
             for (who, peer) in &mut self.peers {
                 // Before a newer one takes its place.
-                let opens = self.seen.open.iter().find(|open| open.opener == *who).map(|open| open.digest);
+                let opens = self.seen.open.iter().any(|open| open.opener == *who);
                 let next = |provider| provider::next_sequence(&*plan.chain, provider, *who);
                 noted(peer.settled(opens, next).map_err(|e| wrong(&e)), out);
                 if let Some(sound) = peer.sound.take_if(|sound| accepted.contains(&sound.digest)) {

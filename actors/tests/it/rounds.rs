@@ -47,10 +47,16 @@ struct Table {
 impl Table {
     fn embedded(dir: &Path) -> Self {
         let now = Arc::new(AtomicI64::new(MIDNIGHT.0));
+        let clock = told(&now);
+        Self::embedded_by(dir, now, clock)
+    }
+
+    /// The same by a clock that goes by itself, so that its time cannot be told.
+    fn embedded_by(dir: &Path, now: Arc<AtomicI64>, clock: Clock) -> Self {
         let owner = key(9);
         let coins = U256::from(10_000) * U256::from(10).pow(U256::from(18));
         let genesis = Genesis { chain_id: 31337, alloc: vec![(owner.address(), coins)] };
-        let chain = Arc::new(EmbeddedChain::open(&dir.join("chain"), genesis, told(&now)).unwrap());
+        let chain = Arc::new(EmbeddedChain::open(&dir.join("chain"), genesis, clock).unwrap());
         Self::with(chain, now, None, owner)
     }
 
@@ -403,18 +409,12 @@ fn whoever_does_not_own_the_contract_says_so_and_sends_nothing() {
 }
 
 #[test]
-fn a_sunny_noon_is_dispatched_and_every_plan_of_it_judged_on_the_chain() {
+fn a_sunny_noon_is_dispatched_and_its_plans_are_judged_on_the_chain() {
     let dir = tempfile::tempdir().unwrap();
     in_virtual_time(async {
         let start = tokio::time::Instant::now();
         let clock = Clock::new(1, move || MIDNIGHT + Duration::from_secs(11 * 3600 + 1800) + start.elapsed());
-        let table = {
-            let owner = key(9);
-            let coins = U256::from(10_000) * U256::from(10).pow(U256::from(18));
-            let genesis = Genesis { chain_id: 31337, alloc: vec![(owner.address(), coins)] };
-            let chain = Arc::new(EmbeddedChain::open(&dir.path().join("chain"), genesis, clock.clone()).unwrap());
-            Table::with(chain, Arc::default(), None, owner)
-        };
+        let table = Table::embedded_by(dir.path(), Arc::default(), clock.clone());
         let street = Sunny::build_with(dir.path(), clock.clone(), true, Some(STAKE_GWEI));
         let plan = SettlerPlan { poll: Duration::from_secs(10), ..table.plan() };
         Settler::new(plan, clock.clone(), street.scribe.clone(), street.board.clone()).start();
@@ -425,7 +425,6 @@ fn a_sunny_noon_is_dispatched_and_every_plan_of_it_judged_on_the_chain() {
             _ => None,
         });
         let judged = judged.collect::<Vec<_>>();
-        println!("{judged:?}");
         assert!(judged.len() >= 2, "{events:?}");
         assert!(judged.iter().all(|(_, how)| how.won && how.cost >= how.bound), "{judged:?}");
         let back = events.iter().filter(|(_, _, e)| *e == RoundEvent::StakeBack).count();

@@ -39,14 +39,16 @@ fn main() {
     let liar = 3;
     let (_, gas) = ring.judge(id, &draw, |p| Says::Distance(if p == liar { 3_000 } else { ring.range(p, truth) }));
     println!("\nwith a liar, and a claim that is false: {gas} from the draw on");
-    let mut rng = fastrand::Rng::with_seed(8);
-    let sets: Vec<Vec<sightings::Seen>> = (0..60).map(|_| sightings::drawn_sightings(&mut rng)).collect();
-    let mut gas: Vec<u64> =
-        sets.iter().map(|seen| ring.send(REQUESTER, location::judge_call(ring.at, seen)).unwrap().gas).collect();
+    let mut gas: Vec<u64> = sightings::sets()
+        .iter()
+        .map(|seen| ring.send(REQUESTER, location::judge_call(ring.at, seen)).unwrap().gas)
+        .collect();
     gas.sort_unstable();
     println!(
-        "of the 60 sets of distances in vectors/judge.json, judged alone: {} in the middle, {} at most",
-        gas[30], gas[59]
+        "of the {} sets of distances in vectors/judge.json, judged alone: {} in the middle, {} at most",
+        gas.len(),
+        gas[gas.len() / 2],
+        gas[gas.len() - 1]
     );
     if std::env::args().any(|a| a == "--write") {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/judge.json");

@@ -254,7 +254,7 @@ fn main() {
     let proofs: usize = numbers.next().map_or(60, |n| n.parse().expect("how many proofs"));
     let seconds: u64 = numbers.next().map_or(12, |n| n.parse().expect("seconds between blocks"));
     println!("blocks every {seconds} s with {ROOM} gas; {proofs} proofs a row; {APPLICANTS} apply, {DRAWN} are drawn");
-    println!("| meters | asked for each minute | median | nine of ten within | without a clear verdict |");
+    println!("| meters | asked for each minute | median | nine of ten within | not called here |");
     println!("| --- | --- | --- | --- | --- |");
     for meters in [1, 4, 16] {
         for each_hour in [10, 60, 240, 600] {

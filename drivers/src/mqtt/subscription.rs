@@ -18,8 +18,8 @@ pub struct Message {
     pub received: Instant,
 }
 
-/// Messages that wait for one subscriber that says nothing else. Readings are cumulative and states replace each other, so when a subscriber
-/// is too slow it is the oldest message that can be spared.
+/// Messages that wait for one subscriber that says nothing else. Readings are cumulative and states replace each other,
+/// so when a subscriber is too slow it is the oldest message that can be spared.
 pub(super) const INBOX: usize = 64;
 
 #[derive(Default)]

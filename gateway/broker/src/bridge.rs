@@ -196,7 +196,8 @@ fn take_place(hub: &mut Hub, now: u64, bridge: &Bridge, outbox: &Rc<Outbox>) -> 
     }
     let topic_filters = bridge.publish.iter().map(|filter| (filter.clone().into(), options)).collect();
     let asked = Subscribe { packet_id: NonZeroU16::MIN, id: None, user_properties: Vec::new(), topic_filters };
-    hub.subscribe(now, place, asked).ok()?;
+    let subscribed = hub.subscribe(now, place, asked);
+    subscribed.map_err(|reason| tracing::error!(?reason, "the bridge cannot have what it is to publish")).ok()?;
     Some(place)
 }
 
@@ -239,6 +240,7 @@ async fn talk<W: AsyncWrite + Unpin>(
         while bytes.len() < 64 << 10 {
             match outbox.take(|position| synced.reached(position)) {
                 Next::Packet(Packet::Publish(mut publish)) => {
+                    shared.counters.sent.more();
                     publish.topic = format!("{}{}", bridge.prefix, publish.topic).into();
                     wire.encode(Packet::Publish(publish), &mut bytes);
                 }

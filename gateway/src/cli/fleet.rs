@@ -21,7 +21,8 @@ pub enum Fleet {
     names it, and with [chain] witness which members were not heard at all; once it fails it is not asked again. What is compared \
     of tariffs is what configurations say, not what was announced since. Who has left stays, and is late, until its message is \
     taken back at every broker that keeps it: mosquitto_pub -r -n -t PREFIX/microgrid/SITE/gateway/ADDRESS. Exits with 1 if \
-    somebody is late, ailing or missing, if nobody is there or if the chain does not answer, and with 69 if the broker does not."
+    somebody is late, ailing or missing, if a message counts for nothing, if nobody is there or if the chain does not \
+    answer, and with 69 if the broker does not."
 )]
 pub struct FleetStatus {
     /// Configuration

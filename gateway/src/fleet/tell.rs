@@ -4,7 +4,7 @@ use super::said::{State, seal};
 use super::{EVERY, topic};
 use crate::config::{ChainKind, Config};
 use crate::house::VERSION;
-use actors::{Board, RecordFailed, Scribe};
+use actors::{Board, Scribe};
 use contracts::key::Signer;
 use domain::{Clock, Timestamp};
 use drivers::MqttSpec;
@@ -40,12 +40,11 @@ pub fn start(teller: Teller) {
     actix::spawn(async move {
         let topic = topic(&teller.config.site, teller.signer.address());
         loop {
-            match teller.state().await.map(|state| seal(&state, &*teller.signer)) {
-                Ok(Ok(message)) => {
+            match teller.message().await {
+                Ok(message) => {
                     // A broker that is away for so long is told the next time.
                     let _ = link.try_publish(&topic, message, true);
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "the neighbours are not told how this gateway is"),
                 Err(error) => tracing::warn!(%error, "the neighbours are not told how this gateway is"),
             }
             tokio::time::sleep(EVERY).await;
@@ -54,8 +53,12 @@ pub fn start(teller: Teller) {
 }
 
 impl Teller {
-    async fn state(&self) -> Result<State, RecordFailed> {
-        let totals = self.scribe.read(ledger::Ledger::totals).await?;
+    async fn message(&self) -> Result<Vec<u8>, String> {
+        seal(&self.state().await?, &*self.signer)
+    }
+
+    async fn state(&self) -> Result<State, String> {
+        let totals = self.scribe.read(ledger::Ledger::totals).await.map_err(|e| e.to_string())?;
         let live = self.board.look();
         let shared = matches!(self.config.chain.kind, ChainKind::Rpc { .. });
         let ailing = live.devices.values().filter(|d| !d.ok).count()
@@ -66,7 +69,7 @@ impl Teller {
             clock_trusted: live.clock_problem.is_none(),
             version: VERSION.into(),
             config: self.config.digest.clone(),
-            tariff: tariff(&self.config),
+            tariff: tariff(&self.config)?,
             chain_id: self.config.chain.chain_id,
             provider: live.chain.provider.clone().filter(|_| shared),
             witness: self.config.chain.witness.map(|at| at.to_string()),
@@ -82,8 +85,8 @@ impl Teller {
 }
 
 /// What neighbours compare: the terms that a configuration has, whatever number and day the ledger gave them.
-fn tariff(config: &Config) -> String {
+fn tariff(config: &Config) -> Result<String, String> {
     let terms = domain::Tariff { version: 0, since: Timestamp(0), ..config.tariff.clone() };
-    let text = serde_json::to_vec(&(terms, &config.currency.code, config.currency.decimals)).unwrap_or_default();
-    hex::encode(Sha256::digest(text))
+    let text = serde_json::to_vec(&(terms, &config.currency.code, config.currency.decimals));
+    Ok(hex::encode(Sha256::digest(text.map_err(|e| e.to_string())?)))
 }

@@ -13,10 +13,9 @@ use domain::{Clock, Position, SwitchId, WattHours};
 use drivers::Bus;
 use ledger::{Ledger, OverrideRow};
 use report::{Head, Row, report};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +36,7 @@ struct Rows {
 
 /// Asks, moves, writes.
 pub fn run(options: &Commission) -> Result<(), Failure> {
-    let file =
-        std::fs::read(&options.config.path).map_err(|e| Failure::file(Code::Config, &options.config.path, &e))?;
+    File::open(&options.config.path).map_err(|e| Failure::file(Code::Config, &options.config.path, &e))?;
     let config = Config::load(&options.config.path)?.beside_the_service();
     std::fs::create_dir_all(&config.state).map_err(|e| Failure::file(Code::Unavailable, &config.state, &e))?;
     // Held until the end: a gateway that runs would move the switches back.
@@ -67,12 +65,10 @@ pub fn run(options: &Commission) -> Result<(), Failure> {
     let looked = block_on(look(&config, &clock, &orders, &mut rows));
     drop(lock);
     rows.fill(&config);
-    let digest = hex::encode(Sha256::digest(&file));
     let zone = &config.tariff.zone;
     let broken_off = looked.as_ref().err().map(|failure| failure.message.as_str());
     let head = Head {
         path: &options.config.path,
-        digest: &digest,
         by: &options.by,
         from: &zone.day_and_time(began),
         to: &zone.day_and_time(clock.now()),

@@ -105,7 +105,7 @@ fn own_book(config: &Config) -> Result<Option<Address>, Failure> {
     if config.chain.provider.is_some() || !path.exists() {
         return Ok(config.chain.provider);
     }
-    Ok(Ledger::open(&path)?.meta("provider")?.and_then(|at| at.parse().ok()))
+    Ok(Ledger::open_present(&path)?.meta("provider")?.and_then(|at| at.parse().ok()))
 }
 
 /// What is kept at the neighbourhood's broker, and what of it counts for nothing, by topic.

@@ -96,7 +96,7 @@ fn round(from: Timestamp, state: &RoundState, config: &Config) -> Value {
     json!({
         "from": config.tariff.zone.hh_mm(from), "number": state.number, "step": step,
         "cost": cost.map(show), "bound": bound.map(show), "gap": how.map(narrate::gap),
-        "proven": how.map(|how| how.proven), "others": how.map(|how| how.commits.saturating_sub(1)),
+        "others": how.map(|how| how.commits.saturating_sub(1)),
         "stake_back": state.stake_back, "why": state.given_up,
     })
 }

@@ -166,7 +166,7 @@ async function main() {
 			};
 		});
 		console.log(`  first paint ${Math.round(cost.paint)} ms, homes drawn by ${Math.round(cost.drawn)} ms, ${cost.files} files of ${cost.bytes} bytes on the wire`);
-		const tongues = await timed.page.evaluate(async () => (await import('./words.js')).languages ?? ['en']);
+		const tongues = await timed.page.evaluate(async () => (await import('./words.js')).languages);
 		for (const [size, viewport] of Object.entries(SIZES)) {
 			for (const colorScheme of ['light', 'dark']) {
 				for (const locale of tongues) {
@@ -176,8 +176,8 @@ async function main() {
 					await seen.page.waitForTimeout(3000);
 					await seen.page.screenshot({ path: join(folder, `${size}-${colorScheme}-${locale}.png`), fullPage: true });
 					await judge(seen);
-					const unsaid = await seen.page.evaluate(async () => [...((await import('./words.js')).unsaid ?? [])]);
-					say(!unsaid.length, `${seen.name}: every phrase of the page is in its language ${unsaid.slice(0, 12).join(' | ')}`);
+					const { lang, unsaid } = await seen.page.evaluate(async () => ({ lang: document.documentElement.lang, unsaid: [...(await import('./words.js')).unsaid] }));
+					say(!unsaid.length, `${seen.name}: every phrase of the page is in “${lang}” ${unsaid.slice(0, 12).join(' | ')}`);
 					if (colorScheme === 'light' && locale === tongues[0]) await walk(seen);
 					await seen.context.close();
 				}

@@ -102,7 +102,7 @@ pub struct Scores {
 pub struct Outcome {
     /// Of every model that could be fitted.
     pub scores: Vec<Scores>,
-    /// The blend, unless another was better on validation by more than a standard error.
+    /// The blend, unless the best on validation was better there by more than a standard error.
     pub chosen: &'static str,
     /// The slots after training ended, by the chosen model.
     pub ahead: Vec<Ahead>,
@@ -264,12 +264,13 @@ pub fn forecast(series: &Series, settings: &Settings) -> Result<Outcome, NoForec
             test: (before < all).then(|| rolling.score(before..all, *m, bands, to, naive)),
         })
         .collect();
-    let (mut best, mut chosen) = (0, known[0]);
+    let mut best = 0;
     for (i, s) in scores.iter().enumerate() {
         if s.validation.mae < scores[best].validation.mae {
-            (best, chosen) = (i, known[i]);
+            best = i;
         }
     }
+    let mut chosen = known[best];
     // The blend follows when habits or weather change: another is chosen only where more than chance speaks for it.
     if known.contains(&BLEND) && !rolling.clearly_better(0..before, chosen, BLEND, cut) {
         chosen = BLEND;

@@ -256,7 +256,7 @@ fn provers_that_lie_are_dropped_and_more_of_them_decide_nothing() {
 
 /// 20 to 80 m from the claim, among houses on both sides of a lane; what is not told from the claim is left out.
 #[test]
-fn distances_that_are_exact_always_find_the_device() {
+fn exact_distances_that_the_claim_does_not_explain_always_show_it_false() {
     let seed = 9;
     println!("seed {seed}");
     let mut rng = Rng::with_seed(seed);

@@ -7,6 +7,7 @@
 use super::outgoing::coin;
 use super::{LINE_SALT, Notes, Scene, Step, Trouble};
 use crate::settler::Turn;
+use crate::witness::wire;
 use contracts::chain::{ChainError, Receipt};
 use contracts::dispatch::{self, State, Terms};
 use contracts::lines::SaltSecret;
@@ -39,8 +40,7 @@ fn seconds(at: Timestamp) -> Result<u64, Trouble> {
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>, Trouble> {
-    let digits = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
-    digits.ok_or_else(|| Trouble::Other("a recorded plan cannot be read".into()))
+    wire::unhex(text).ok_or_else(|| Trouble::Other("a recorded plan cannot be read".into()))
 }
 
 /// Money of so many 1e-9 quanta: a cost is rounded up, a bound down.
@@ -293,10 +293,18 @@ impl Scene<'_> {
         {
             return Ok(Some(*number));
         }
+        let found = self.published(at, network)?;
+        if let Some(number) = found {
+            notes.network = Some((at, network.to_owned(), number));
+        }
+        Ok(found)
+    }
+
+    /// The same, asked of the contract.
+    fn published(&self, at: Address, network: &str) -> Result<Option<u32>, Trouble> {
         let wanted = bytes(network)?;
         for number in (1..=dispatch::networks(&*self.plan.chain, at)?).rev() {
             if dispatch::network_of(&*self.plan.chain, at, number)? == wanted {
-                notes.network = Some((at, network.to_owned(), number));
                 return Ok(Some(number));
             }
         }
@@ -327,7 +335,7 @@ impl Scene<'_> {
             RoundAct::Publish => dispatch::publish(at, &bytes(&round.network)?, BAND),
             RoundAct::Open => {
                 let unpublished = || Trouble::Gone("the network of a plan is not on the chain".into());
-                let network = self.network(at, &round.network, &mut Notes::default())?.ok_or_else(unpublished)?;
+                let network = self.published(at, &round.network)?.ok_or_else(unpublished)?;
                 let terms = Terms {
                     commit_until: seconds(round.from)?,
                     reveal_until: seconds(round.until)?,

@@ -20,23 +20,23 @@ fn accepted() -> Peer {
 #[test]
 fn what_was_accepted_is_billed_once_it_is_settled_and_not_before() {
     let mut peer = accepted();
-    assert_eq!(peer.settled(None, |_| Ok(7)), Ok(()));
+    assert_eq!(peer.settled(false, |_| Ok(7)), Ok(()));
     assert_eq!(peer.billed, until(20), "it waits in its outbox");
     let away = ChainError::Unreachable { url: "x".into(), what: "gone".into() };
-    assert_eq!(peer.settled(Some(B256::ZERO), |_| Err(away.clone())), Err(away));
+    assert_eq!(peer.settled(true, |_| Err(away.clone())), Err(away));
     let next = |book| {
         assert_eq!(book, BOOK);
         Ok(8)
     };
-    assert_eq!(peer.settled(Some(B256::ZERO), next), Ok(()));
+    assert_eq!(peer.settled(true, next), Ok(()));
     assert_eq!(peer.billed, until(30));
 }
 
 #[test]
 fn an_accepted_batch_that_its_settler_gave_up_bills_nothing() {
     let mut peer = accepted();
-    assert_eq!(peer.settled(Some(B256::ZERO), |_| Ok(7)), Ok(()));
-    assert_eq!(peer.settled(None, |_| Ok(8)), Ok(()), "another took its number");
+    assert_eq!(peer.settled(true, |_| Ok(7)), Ok(()));
+    assert_eq!(peer.settled(false, |_| Ok(8)), Ok(()), "another took its number");
     assert_eq!(peer.billed, until(20));
 }
 

@@ -3,7 +3,6 @@
 use crate::provers::{far, limits};
 use fastrand::Rng;
 use solvers::locate::{Sighting, judge};
-use std::fmt::Write;
 
 /// X and y relative to the claim, and the distance, in millimetres.
 pub type Seen = (i32, i32, i32);
@@ -40,15 +39,18 @@ pub fn words(sightings: &[Seen]) -> String {
     )
 }
 
-/// Vectors of the judge, by a fixed seed, as JSON.
-pub fn vectors() -> String {
+/// The sets of the vectors, by a fixed seed.
+pub fn sets() -> Vec<Vec<Seen>> {
     let mut rng = Rng::with_seed(8);
-    let mut out = String::from("[\n");
-    for i in 0..60 {
-        let seen = drawn_sightings(&mut rng);
+    (0..60).map(|_| drawn_sightings(&mut rng)).collect()
+}
+
+/// Vectors of the judge, as JSON.
+pub fn vectors() -> String {
+    let one = |seen: &Vec<Seen>| {
         let list: Vec<String> = seen.iter().map(|(x, y, d)| format!("[{x}, {y}, {d}]")).collect();
-        let comma = if i < 59 { "," } else { "" };
-        writeln!(out, " {{\"sightings\": [{}], \"judged\": \"{}\"}}{comma}", list.join(", "), words(&seen)).unwrap();
-    }
-    out + "]\n"
+        format!(" {{\"sightings\": [{}], \"judged\": \"{}\"}}", list.join(", "), words(seen))
+    };
+    let lines: Vec<String> = sets().iter().map(one).collect();
+    format!("[\n{}\n]\n", lines.join(",\n"))
 }

@@ -1,5 +1,5 @@
 //! The broker without its connections: sessions, subscriptions, retained messages, and who gets what. It knows neither
-//! sockets nor the clock; what it decides goes into outboxes and into the journal.
+//! sockets nor, but for its uptime, the clock; what it decides goes into outboxes and into the journal.
 
 mod deliver;
 mod memory;
@@ -391,9 +391,7 @@ impl Hub {
             payload: will.message,
             properties: Some(properties),
         };
-        if let Err(reason) = self.route(now, publish, number, None) {
-            tracing::warn!(?reason, "a last will was not published");
-        }
+        self.route(now, publish, number, None);
     }
 
     /// What time alone brings about: late wills, ends of sessions and of retained messages, and what is written down
@@ -437,6 +435,11 @@ impl Hub {
     /// The session of a place, if that is still its client's connection.
     fn at(&mut self, place: Place) -> Option<&mut Session> {
         self.sessions.get_mut(&place.session).filter(|s| s.is_at(place))
+    }
+
+    /// Whether this is the Herald's session. Where users are told apart it is the first's: nobody else is it by its name.
+    fn is_herald(&self, session: &Session) -> bool {
+        self.herald.as_ref() == Some(&session.client) && self.users.first().is_none_or(|own| own == session.user)
     }
 
     /// What must be safe before this session is told something.

@@ -72,7 +72,7 @@ impl Hub {
     pub fn must_wait(&mut self, place: Place, packet: &Packet, own: bool) -> bool {
         let Packet::Publish(publish) = packet else { return false };
         let Some(from) = self.sessions.get(&place.session).filter(|s| s.is_at(place)) else { return false };
-        let gateway = self.users.first() == Some(&from.user) || self.herald.as_ref() == Some(&from.client);
+        let gateway = self.users.first() == Some(&from.user) || self.is_herald(from);
         let allowed = from.link.as_ref().is_some_and(|link| link.rights.publishes(&publish.topic));
         let known = publish.packet_id.is_some_and(|pid| from.received.contains(&pid.get()));
         if publish.qos == QoS::AtMostOnce || gateway || !allowed || known || !topic::is_name(&publish.topic) {

@@ -38,7 +38,6 @@ impl Hub {
         if !topic::is_name(&publish.topic) {
             return Err(DisconnectReasonCode::TopicNameInvalid);
         }
-        let topic = publish.topic.clone();
         let Some(link) = &session.link else { return Ok(()) };
         let allowed = link.rights.publishes(&publish.topic);
         let (qos, pid) = (publish.qos, publish.packet_id.take());
@@ -56,20 +55,14 @@ impl Hub {
             }
             received = Some((place.session, pid.get()));
         }
-        let routed = if allowed {
-            self.route(now, publish, place.session, received)
+        let (position, reason) = if allowed {
+            (self.route(now, publish, place.session, received), PublishAckReason::Success)
         } else {
-            Err(PublishAckReason::NotAuthorized)
-        };
-        let (position, reason) = match routed {
-            Ok(position) => (position, PublishAckReason::Success),
-            Err(reason) => {
-                self.refused(place, &topic, reason);
-                (0, reason)
-            }
+            self.refused(place, &publish.topic);
+            (0, PublishAckReason::NotAuthorized)
         };
         let Some(pid) = pid else { return Ok(()) };
-        if let (Some(_), Ok(_), Some(session)) = (received, &routed, self.sessions.get_mut(&place.session)) {
+        if let (Some(_), true, Some(session)) = (received, allowed, self.sessions.get_mut(&place.session)) {
             session.received.insert(pid.get());
         }
         let mut answer = wire::ack(pid);
@@ -80,27 +73,21 @@ impl Hub {
     }
 
     /// Says in the log, ever more rarely, that a client publishes what is not taken: 3.1.1 cannot tell the client.
-    fn refused(&mut self, place: Place, topic: &str, reason: PublishAckReason) {
+    fn refused(&mut self, place: Place, topic: &str) {
         self.counters.refused.more();
         if let Some(session) = self.at(place) {
             session.refused += 1;
             if session.refused.is_power_of_two() {
                 let (user, client, refused) = (&session.user, &session.client, session.refused);
-                tracing::warn!(%user, %client, %topic, ?reason, refused, "a message was refused");
+                tracing::warn!(%user, %client, %topic, reason = ?PublishAckReason::NotAuthorized, refused, "a message was refused");
             }
         }
     }
 
     /// Gives a message to all who asked for it, and remembers it where that is to be. The position that must be safe
     /// before its publisher is told that it was taken.
-    pub(super) fn route(
-        &mut self,
-        now: u64,
-        publish: Publish,
-        from: u32,
-        received: Option<(u32, u16)>,
-    ) -> Result<u64, PublishAckReason> {
-        let herald = self.herald.is_some() && self.sessions.get(&from).map(|s| &s.client) == self.herald.as_ref();
+    pub(super) fn route(&mut self, now: u64, publish: Publish, from: u32, received: Option<(u32, u16)>) -> u64 {
+        let herald = self.sessions.get(&from).is_some_and(|session| self.is_herald(session));
         let received = received.filter(|(session, _)| self.sessions.get(session).is_some_and(Session::outlives));
         let expiry = publish.properties.as_ref().and_then(|p| p.message_expiry_interval);
         let expires = expiry.map(|seconds| now + u64::from(seconds.get()) * 1000);
@@ -144,7 +131,7 @@ impl Hub {
             self.enqueue(number, entry);
             self.pump(number, now);
         }
-        Ok(position)
+        position
     }
 
     /// Who gets it, and how: by the best of one's subscriptions.

@@ -18,11 +18,11 @@ impl Hub {
         count.uptime_s.set(usize::try_from(self.begun.elapsed().as_secs()).unwrap_or(usize::MAX));
         count.connected.set(self.sessions.values().filter(|s| s.link.is_some()).count());
         count.sessions.set(self.sessions.len());
-        count.subscriptions.set(self.sessions.values().map(|s| s.subscriptions.len()).sum());
+        count.subscriptions.set(self.filters.held());
         count.retained.set(self.retained.len());
         count.retained_bytes.set(self.retained_bytes.held());
         count.waiting.set(self.sessions.values().map(|s| s.waiting.len() + s.flying.len()).sum());
-        count.waiting_bytes.set(self.sessions.values().map(|s| s.bytes).sum());
+        count.waiting_bytes.set(self.queued_bytes.held());
         if self.status_due > now && self.status_due <= now + EVERY_MS {
             return;
         }

@@ -750,3 +750,27 @@ fn a_clock_that_is_set_does_not_make_a_broker_older() {
     hub.sweep(NOW);
     assert!(hub.counters.look().uptime_s < 3_600, "{:?}", hub.counters.look());
 }
+
+#[test]
+fn nobody_of_another_user_is_the_herald_by_its_name() {
+    let user = |name: &str| crate::User { name: name.into(), password: "p".into(), rights: Rights::all() };
+    let users = Users::new(vec![user("own"), user("other")]);
+    let mut hub = Hub::new(Limits { queue: 10_000, ..Limits::default() }, users, Some("herald".into()));
+    let slow = Client::with(&mut hub, as_user("other", "slow"));
+    slow.subscribe(&mut hub, "a", QoS::AtLeastOnce);
+    let own = Client::with(&mut hub, as_user("own", "herald"));
+    for _ in 0..10 {
+        own.publish(&mut hub, "a", &"x".repeat(600), QoS::AtLeastOnce, false);
+    }
+    let false_one = Client::with(&mut hub, as_user("other", "herald"));
+    let said = Packet::Publish(Box::new(Publish {
+        dup: false,
+        retain: false,
+        qos: QoS::AtLeastOnce,
+        topic: "a".into(),
+        packet_id: Some(pid(1)),
+        payload: "x".into(),
+        properties: None,
+    }));
+    assert!(!hub.must_wait(own.place, &said, true) && hub.must_wait(false_one.place, &said, true));
+}

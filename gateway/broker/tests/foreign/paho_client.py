@@ -213,8 +213,9 @@ def odd_topics():
     everything = Client("")
     everything.subscribe("#", qos=0)
     assert listener.subscribe("$SYS/#") == [2]
-    everyone = [m.topic for _ in range(everything.heard.qsize()) if (m := everything.next())]
-    assert not any(topic.startswith("$") for topic in everyone)
+    # What it was told at its subscription stands before this.
+    speaker.publish(f"{ROOM}/odd/end", "end")
+    assert not any(m.topic.startswith("$") for m in everything.until(b"end"))
     speaker.paho.publish("$SYS/broker/version", "forged", 1)
     code = speaker.closed.get(timeout=PATIENCE)
     assert not V5 or code.value == 144, code
@@ -268,7 +269,7 @@ def of_version_5():
     alias.paho.publish(f"{ROOM}/alias", "x", 1, False, properties(PacketTypes.PUBLISH, TopicAlias=1))
     code = alias.closed.get(timeout=PATIENCE)
     assert code.value == 148, code
-    # A session that ends with its connection, and one that is kept for less time than was asked for.
+    # A session that ends with its connection.
     forgetful = Client(f"{ROOM}-forgetful")
     forgetful.leave()
     back = Client(f"{ROOM}-forgetful", lasting=True)

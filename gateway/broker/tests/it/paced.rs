@@ -14,7 +14,7 @@ fn narrow(queue: usize, patience: Duration) -> Settings {
     settings
 }
 
-/// This is how slow somebody is; nobody waits for anything by it.
+/// This is how slow somebody is, and how often a figure is looked at; nothing is taken to have happened after it.
 #[allow(clippy::disallowed_methods, reason = "a thread of its own")]
 fn pause() {
     std::thread::sleep(Duration::from_millis(1));

@@ -85,7 +85,7 @@ fn mqtt_js_gets_every_number_once_though_its_broker_is_killed() {
     }
 }
 
-/// A program of mosquitto's and what it printed; it stops after ten seconds.
+/// A program of mosquitto's and what it printed.
 fn mosquitto(program: &str, at: SocketAddr, args: &[&str]) -> String {
     let mut command = Command::new(program);
     let ended = command.args(["-h", "127.0.0.1", "-p", &at.port().to_string()]).args(args).output().unwrap();

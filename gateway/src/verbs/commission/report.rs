@@ -47,7 +47,6 @@ impl Row {
 /// What a report says before its tables.
 pub struct Head<'a> {
     pub path: &'a Path,
-    pub digest: &'a str,
     pub by: &'a str,
     pub from: &'a str,
     pub to: &'a str,
@@ -63,9 +62,9 @@ pub fn report(config: &Config, head: &Head<'_>, meters: &[Row], switches: &[Row]
         head.from,
         head.to,
         cell(head.by),
-        env!("CARGO_PKG_VERSION"),
+        crate::house::VERSION,
         head.path.display(),
-        head.digest,
+        config.digest,
     );
     if let Some(why) = head.broken_off {
         let _ = writeln!(text, "- **Broken off, and not whole: {}**", cell(why));

@@ -1,4 +1,3 @@
-'use strict';
 // Plans before the contract that judges them: one row for each of the newest.
 
 import { phrase } from './words.js';
